@@ -1,0 +1,285 @@
+/**
+ * What a storage system must offer to be mounted, and what it may offer.
+ *
+ * Rules for implementers, checked by test/backends/conformance.ts:
+ * - Paths are relative to the back end's own root and are already normalised.
+ * - The caller has checked the credential's bounds. Unless `enforces` is true, the back end checks no
+ *   permission; it reports the ACLs it saw in the Trail and Storage decides.
+ * - Every failure is a StorageError; anything else is a bug.
+ * - A list entry equals what `walk` would say of that object.
+ * - `call.signal` aborts promptly and leaves nothing behind.
+ * - Names that are reserved (staging, snapshots) do not exist for any operation.
+ */
+
+import type { Readable, Writable } from 'node:stream'
+import type { Acl, Rights } from '../acl/acl.ts'
+import type { Call } from '../gateway/core/call.ts'
+import type { Path } from '../gateway/core/path.ts'
+
+export interface Entry {
+  readonly name: string
+  readonly type: 'file' | 'directory' | 'symlink' | 'other'
+  /** Bytes; 0 for what is not a file. */
+  readonly size: number
+  /** Nanoseconds since 1970. */
+  readonly modified: bigint
+  /** Nanoseconds since 1970 of the last change of bytes, attributes or ACL (ctime). */
+  readonly changed: bigint
+  /**
+   * The content version: identifies the bytes by file id, size and mtime in ns. HTTP's ETag; checksums
+   * and metadata are filed under it. Survives rename, chmod and ACL changes. ASCII without quotes.
+   */
+  readonly version: string
+  /** Stays with the object over renames. */
+  readonly id: string
+  /** POSIX mode bits, low 12, where the back end has them. */
+  readonly mode?: number
+  readonly links?: number
+  /** Target of a symbolic link, as stored. */
+  readonly target?: string
+  /** Absent when it could not be read, or when the back end decides itself: absent means no. */
+  readonly acl?: Acl
+  readonly locality?: 'disk' | 'tape' | 'disk-and-tape' | 'lost'
+}
+
+/** What a walk saw: each directory from the back end's root down, then the object. */
+export interface Trail {
+  /** As far as they exist; the back end's root first. Empty only when the object is the root. */
+  readonly ancestors: readonly Entry[]
+  readonly parentExists: boolean
+  readonly entry: Entry | undefined
+  /** Set where links were followed: the object's path without any link, in the back end's terms. */
+  readonly resolved?: Path
+}
+
+/**
+ * An operation that has looked and not yet acted, so that Storage can decide in between.
+ *
+ * `proceed` acts on the very objects the trail describes, or throws `stale`. A missing object or a
+ * wrong type shows in the trail and is not thrown before `proceed`: what the caller may learn of it
+ * is for Storage to say. A back end that `enforces` may look at nothing and do all in `proceed`.
+ * `release` lets go of what was opened; it is called once, after `proceed` or instead of it.
+ */
+export interface Pending<T> {
+  readonly trail: Trail
+  proceed(): Promise<T>
+  release(): Promise<void>
+}
+
+export interface PendingMove<T = void> extends Pending<T> {
+  readonly target: Trail
+}
+
+/** Bytes from `start` to `end`, exclusive. */
+export interface Range {
+  readonly start: number
+  readonly end: number
+}
+
+/** An open file: attributes and bytes of one and the same object. */
+export interface OpenFile {
+  readonly entry: Entry
+  /** All the bytes, where the file is small and they came along with the open. */
+  readonly content?: Uint8Array
+  /** For HTTP and S3: one forward pass. Fails with StorageError. */
+  stream(range: Range): Readable
+  /** For NFS and FUSE: fills `into` from `offset` and returns how many bytes there were. */
+  read(into: Uint8Array, offset: number): Promise<number>
+  close(): Promise<void>
+}
+
+export type Digest = 'adler32' | 'crc32c' | 'md5' | 'sha-256' | 'sha-512'
+export type Digests = Readonly<Partial<Record<Digest, Uint8Array>>>
+
+/** A file being written. Nobody sees it before commit; discarding leaves no trace. */
+export interface Draft {
+  readonly body: Writable
+  /**
+   * Makes the draft visible in one atomic step, if `condition` holds at that step and `decide`, given
+   * a fresh look at the target, does not throw. Digests and properties given are filed under the new version.
+   */
+  commit(options: CommitOptions): Promise<Entry>
+  discard(): Promise<void>
+}
+
+export interface CommitOptions {
+  readonly condition: CommitCondition
+  decide(trail: Trail): void
+  readonly digests?: Digests
+  /** Modification time in ns, instead of now. */
+  readonly modified?: bigint
+}
+
+/** Checked in the same step that makes the draft visible. `version`: one of these content versions. */
+export type CommitCondition = 'any' | 'absent' | 'present' | { readonly versions: readonly string[] }
+
+export interface OpenOptions {
+  /** Bytes up to this size may come along with the open as `content`. */
+  readonly inlineUpTo?: number
+}
+
+export interface CreateOptions {
+  /** Announced size in bytes, for quota and space checks before the body. */
+  readonly size?: number
+}
+
+export interface ListOptions {
+  /** Give each entry its ACL, for filtering and `rights`; costs a look at each object. */
+  readonly acls?: boolean
+}
+
+/** A directory open for listing. Pages come in the back end's own order, each name at most once. */
+export interface Listing {
+  pages(): AsyncIterable<readonly Entry[]>
+}
+
+export interface Changes {
+  /** ns since 1970, or the server's clock. */
+  readonly modified?: bigint | 'now'
+  readonly accessed?: bigint | 'now'
+  readonly mode?: number
+  /** NFSv4 names or decimal ids. */
+  readonly owner?: string
+  readonly group?: string
+}
+
+export interface Backend {
+  /** For logs and metrics: "posix:/gpfs/dust". */
+  readonly name: string
+  /** True when the back end (or the kernel below it) decides on each call as the caller. */
+  readonly enforces: boolean
+
+  walk(path: Path, call: Call): Promise<Trail>
+  list(directory: Path, options: ListOptions, call: Call): Promise<Pending<Listing>>
+  open(file: Path, options: OpenOptions, call: Call): Promise<Pending<OpenFile>>
+  create(file: Path, options: CreateOptions, call: Call): Promise<Pending<Draft>>
+  mkdir(directory: Path, call: Call): Promise<Pending<Entry>>
+  /** A file, a link or an empty directory; `not-empty` otherwise. Recursion is Storage's, which decides per child. */
+  remove(path: Path, call: Call): Promise<Pending<void>>
+  rename(from: Path, to: Path, options: MoveOptions, call: Call): Promise<PendingMove<Entry>>
+  setAttributes(path: Path, changes: Changes, call: Call): Promise<Pending<Entry>>
+  /** Lets go of everything. Calls still running fail with `unavailable`. */
+  close(): Promise<void>
+
+  // Optional facets. Absent means unsupported; there is no flag that could disagree with the code.
+  readonly acls?: AclFacet
+  readonly copying?: CopyFacet
+  readonly checksums?: ChecksumFacet
+  readonly quotas?: QuotaFacet
+  readonly editing?: EditFacet
+  readonly properties?: PropertyFacet
+  readonly redirects?: RedirectFacet
+  readonly checking?: CheckFacet
+}
+
+export interface MoveOptions {
+  /** `absent`: fail with `exists` when the target is there, atomically. */
+  readonly condition: 'any' | 'absent'
+}
+
+export interface AclFacet {
+  /** Stores the list as given, or fails; owner and group of `acl` are not changed by it. */
+  set(path: Path, acl: Acl, options: { readonly ifChanged?: bigint }, call: Call): Promise<Pending<Entry>>
+  /** Where the back end enforces: what the caller may do, asked of the one who decides; `unknown` when it cannot be told. */
+  effective?(path: Path, call: Call): Promise<Rights | 'unknown'>
+}
+
+export interface CopyFacet {
+  /** Copies a file inside the back end, without the bytes passing through the gateway; staged and committed like a Draft. */
+  copy(
+    from: Path,
+    to: Path,
+    options: { readonly condition: CommitCondition; decide(trail: Trail): void },
+    call: Call,
+  ): Promise<PendingMove<Entry>>
+}
+
+export interface ChecksumFacet {
+  readonly kinds: readonly Digest[]
+  /** Kept digests of this very version, none computed. */
+  kept(path: Path, call: Call): Promise<Pending<Digests>>
+  /** Kept or computed, and then kept. */
+  compute(path: Path, kinds: readonly Digest[], call: Call): Promise<Pending<Digests>>
+}
+
+export interface Usage {
+  /** Bytes. */
+  readonly used: number
+  readonly available: number | undefined
+  readonly limit: number | undefined
+  readonly files?: { readonly used: number; readonly limit: number | undefined }
+}
+
+export interface QuotaFacet {
+  usage(path: Path, call: Call): Promise<Pending<Usage>>
+}
+
+/** Writing in place, for NFS and FUSE. Object-like back ends go without. */
+export interface EditFacet {
+  edit(file: Path, options: { readonly truncate?: boolean }, call: Call): Promise<Pending<EditableFile>>
+}
+
+export interface EditableFile extends OpenFile {
+  write(from: Uint8Array, offset: number): Promise<number>
+  truncate(size: number): Promise<void>
+  sync(): Promise<void>
+}
+
+/** One store for what goes with a file: tags, user metadata, dead properties. Values are UTF-8 text. */
+export interface PropertyFacet {
+  get(path: Path, call: Call): Promise<Pending<ReadonlyMap<string, string>>>
+  /** All or nothing; undefined removes. */
+  set(path: Path, changes: ReadonlyMap<string, string | undefined>, call: Call): Promise<Pending<void>>
+}
+
+export interface RedirectFacet {
+  /** A short-lived URL from which the caller may fetch the bytes itself. */
+  readUrl(file: Path, call: Call): Promise<URL>
+}
+
+/** For `portolan check`: tries the real thing and reports, changing nothing that stays. */
+export interface CheckFacet {
+  check(): Promise<readonly Finding[]>
+}
+
+export interface Finding {
+  /** A stable word such as `xattr`, `o-tmpfile`, `hard-link`, `acl-kind`, `reachable`, `bad-names`. */
+  readonly subject: string
+  readonly level: 'ok' | 'warning' | 'error'
+  readonly text: string
+}
+
+/**
+ * What a back end may use of the gateway, handed in by the composition root: small stores that
+ * outlive the process and are shared by all processes of one state store.
+ */
+export interface BackendServices {
+  /** Files about to be made under a reserved name, so that a sweep finds them after a crash. */
+  readonly journal: StagingJournal
+  /** Properties that do not fit into extended attributes, by back-end object id. */
+  readonly overflow: PropertyStore
+  /** Mutual exclusion over all gateway processes of one state store. */
+  readonly leases: Leases
+}
+
+export interface StagingJournal {
+  /** Written before the file is made. `place` is opaque to the store. */
+  add(backend: string, place: string): Promise<void>
+  remove(backend: string, place: string): Promise<void>
+  /** Entries older than `age` milliseconds whose owner process is gone or has not renewed them. */
+  stale(backend: string, age: number): Promise<readonly string[]>
+}
+
+export interface PropertyStore {
+  get(backend: string, id: string): Promise<ReadonlyMap<string, string>>
+  set(backend: string, id: string, values: ReadonlyMap<string, string | undefined>): Promise<void>
+  removeAll(backend: string, id: string): Promise<void>
+}
+
+export interface Leases {
+  /**
+   * Runs `work` while holding `key` alone among all processes; waits at most `wait` ms for it, then
+   * throws `busy`. A holder that dies loses it after a few seconds.
+   */
+  withLease<T>(key: string, wait: number, work: () => Promise<T>): Promise<T>
+}

@@ -1,0 +1,16 @@
+/** What every layer needs to know about a request, and nothing about its wire format. */
+
+import type { Principal } from '../../acl/principal.ts'
+
+export type Protocol = 'http' | 'api' | 's3' | 'nfs' | 'fuse' | 'internal'
+
+export interface Call {
+  /** Shown to the caller in errors and written to the audit log. */
+  readonly id: string
+  readonly principal: Principal
+  readonly protocol: Protocol
+  /** The caller's address as far as trusted proxies tell it; for audit and address caveats. */
+  readonly from: string
+  /** Aborts when the caller goes away or its deadline passes. */
+  readonly signal: AbortSignal
+}

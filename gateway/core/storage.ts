@@ -1,0 +1,182 @@
+/**
+ * The one way to the data. Every front end calls Storage; only Storage calls back ends.
+ *
+ * Each operation takes the same steps: check the credential's bounds (no I/O), find the place, make
+ * one call to the back end within the mount's limit and deadline, check the ACLs that the call saw,
+ * act on the same object. Audit covers all of them.
+ */
+
+import type { Readable, Writable } from 'node:stream'
+import type { Acl, Rights } from '../../acl/acl.ts'
+import type { Action } from '../../acl/needs.ts'
+import type { Principal } from '../../acl/principal.ts'
+import type {
+  Changes,
+  Digest,
+  Digests,
+  EditableFile,
+  Entry,
+  Range,
+  Usage,
+} from '../../backends/backend.ts'
+import type { Call } from './call.ts'
+import type { Reason } from './errors.ts'
+import type { Path } from './path.ts'
+
+/** Content versions and times the caller already knows (RFC 9110, section 13). Front ends parse, Storage decides. */
+export interface Conditions {
+  /** If-Match: versions compared strongly, or `*`. */
+  readonly ifMatch?: readonly string[] | '*'
+  /** If-None-Match: versions, or `*`. */
+  readonly ifNoneMatch?: readonly string[] | '*'
+  /** Whole seconds since 1970. */
+  readonly ifUnmodifiedSince?: number
+  readonly ifModifiedSince?: number
+}
+
+export interface ReadOptions {
+  readonly conditions?: Conditions
+  /**
+   * Sees the entry, so that "the last 500 bytes" and If-Range need no stat of their own; undefined: the
+   * whole file. Several ranges are read one after the other through `Reading.stream`. May throw `range`.
+   */
+  readonly ranges?: (entry: Entry) => readonly Range[] | undefined
+  /** The front end can send the caller elsewhere for the bytes. */
+  readonly mayRedirect?: boolean
+  /** HEAD: attributes and decision of a read, no bytes. */
+  readonly headOnly?: boolean
+}
+
+export type Reading =
+  | {
+      readonly kind: 'bytes'
+      readonly entry: Entry
+      /** As chosen by `ReadOptions.ranges`; undefined for the whole file. */
+      readonly ranges: readonly Range[] | undefined
+      /** The whole file where it is small: then no stream is needed. `close` is still called. */
+      readonly content: Uint8Array | undefined
+      /** One forward pass over a range; call it for one range at a time. */
+      stream(range: Range): Readable
+      /** Must be called once when done, in every case: it closes the file and writes the audit line. */
+      close(outcome?: { readonly bytes: number; readonly error?: unknown }): Promise<void>
+    }
+  | { readonly kind: 'unmodified'; readonly entry: Entry }
+  | { readonly kind: 'directory'; readonly entry: Entry }
+  | { readonly kind: 'elsewhere'; readonly entry: Entry; readonly url: URL }
+
+export interface WriteOptions {
+  readonly conditions?: Conditions
+  /** Announced bytes; more or fewer than that is `invalid` at commit. */
+  readonly size?: number
+  /** Digests to compute in the same pass and keep. */
+  readonly digests?: readonly Digest[]
+  /** What the sender says they are; a mismatch is `bad-checksum` and nothing is committed. */
+  readonly expected?: Digests
+  /** ns since 1970. */
+  readonly modified?: bigint
+  /** Make missing parents, each under the caller's rights; the mount may do so anyway. */
+  readonly createParents?: boolean
+}
+
+export interface Written {
+  readonly entry: Entry
+  readonly created: boolean
+  readonly digests: Digests
+}
+
+export interface Writing {
+  /** Errors of the back end (no space, quota) surface here as StorageError. */
+  readonly body: Writable
+  /** What the commit will replace, as seen when the write was allowed. */
+  readonly replaces: Entry | undefined
+  commit(): Promise<Written>
+  /** Leaves no trace. Also called after a failed commit; harmless twice. */
+  discard(error?: unknown): Promise<void>
+}
+
+export interface ListingOptions {
+  /** `native`: the back end's own order. `name`: by UTF-8 bytes, through a sort that spills to disk. */
+  readonly order?: 'native' | 'name'
+  /** Leave out ACLs of entries (they cost a look each). Attributes are shown as far as READ_ATTRIBUTES goes. */
+  readonly names?: boolean
+}
+
+export interface MoveOptions {
+  /** False: fail with `exists` when the target is there. */
+  readonly overwrite?: boolean
+}
+
+/** One step of an explanation, in the order of the checks. */
+export interface ExplainedStep {
+  readonly check: 'credential' | 'scope' | 'mount' | 'traverse' | 'acl' | 'back end'
+  readonly allowed: boolean | 'not reached' | 'decided elsewhere'
+  readonly reason: Reason
+}
+
+export interface Explanation {
+  readonly principal: { readonly id: string; readonly user: string | undefined; readonly groups: readonly string[] }
+  readonly action: Action
+  readonly path: Path
+  readonly allowed: boolean | 'unknown'
+  readonly steps: readonly ExplainedStep[]
+}
+
+export interface AclView {
+  readonly entry: Entry
+  readonly acl: Acl
+}
+
+/** The operations of the namespace. Implemented by the class below; front ends depend on this. */
+export interface StorageOperations {
+  /** Attributes. Directories between mounts and ancestors of a path-bound token's grants included. */
+  stat(call: Call, path: Path): Promise<Entry>
+  read(call: Call, path: Path, options?: ReadOptions): Promise<Reading>
+  /** Resolves once the caller may write, so a front end can answer 100 Continue only then. */
+  write(call: Call, path: Path, options?: WriteOptions): Promise<Writing>
+  /** Opens for writing in place (NFS, FUSE). */
+  edit(call: Call, path: Path, options?: { readonly truncate?: boolean }): Promise<EditableFile>
+  /** Pages of entries; the decision is made before the promise resolves. Mount points are merged in. */
+  list(
+    call: Call,
+    path: Path,
+    options?: ListingOptions,
+  ): Promise<{ readonly entry: Entry; pages(): AsyncIterable<readonly Entry[]> }>
+  mkdir(call: Call, path: Path): Promise<Entry>
+  /** `recursive` decides per child; what may not go stays, with its ancestors, and is named in `failed`. */
+  remove(
+    call: Call,
+    path: Path,
+    options?: { readonly recursive?: boolean; readonly conditions?: Conditions },
+  ): Promise<{ readonly failed: ReadonlyArray<{ readonly path: Path; readonly error: unknown }> }>
+  /** Within one mount atomic; across mounts copy, verify, remove. */
+  rename(
+    call: Call,
+    from: Path,
+    to: Path,
+    options?: MoveOptions,
+  ): Promise<{ readonly entry: Entry; readonly created: boolean }>
+  /** Files and, with `recursive`, directories. */
+  copy(
+    call: Call,
+    from: Path,
+    to: Path,
+    options?: MoveOptions & { readonly recursive?: boolean },
+  ): Promise<{ readonly entry: Entry; readonly created: boolean }>
+  setAttributes(call: Call, path: Path, changes: Changes): Promise<Entry>
+  getAcl(call: Call, path: Path): Promise<AclView>
+  /** `ifChanged`: the `changed` time the caller saw; otherwise `precondition`. */
+  setAcl(call: Call, path: Path, acl: Acl, options?: { readonly ifChanged?: bigint }): Promise<AclView>
+  /** Effective rights of the caller: ACL and credential together. */
+  rights(call: Call, path: Path): Promise<{ readonly rights: Rights | 'unknown'; readonly actions: readonly Action[] }>
+  checksum(
+    call: Call,
+    path: Path,
+    kinds: readonly Digest[],
+    options?: { readonly keptOnly?: boolean },
+  ): Promise<Digests>
+  getProperties(call: Call, path: Path): Promise<ReadonlyMap<string, string>>
+  setProperties(call: Call, path: Path, changes: ReadonlyMap<string, string | undefined>): Promise<void>
+  usage(call: Call, path: Path): Promise<Usage>
+  /** What would be answered to `subject` (default: the caller) and why. Asking about another takes an administrator. */
+  explain(call: Call, action: Action, path: Path, subject?: Principal): Promise<Explanation>
+}
