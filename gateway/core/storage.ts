@@ -10,15 +10,7 @@ import type { Readable, Writable } from 'node:stream'
 import type { Acl, Rights } from '../../acl/acl.ts'
 import type { Action } from '../../acl/needs.ts'
 import type { Principal } from '../../acl/principal.ts'
-import type {
-  Changes,
-  Digest,
-  Digests,
-  EditableFile,
-  Entry,
-  Range,
-  Usage,
-} from '../../backends/backend.ts'
+import type { Changes, Digest, Digests, EditableFile, Entry, Range, Usage } from '../../backends/backend.ts'
 import type { Call } from './call.ts'
 import type { Reason } from './errors.ts'
 import type { Path } from './path.ts'
