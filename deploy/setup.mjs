@@ -1,0 +1,129 @@
+/**
+ * What `npm start`, `npm test` and the other scripts call. Runs on any Node from 18 on and without any
+ * package: it brings the locked packages (Node 26 among them), then hands over to them.
+ *
+ *   node deploy/setup.mjs start [--port N]      the gateway on the embedded demo
+ *   node deploy/setup.mjs check                 types, format, lint, import rules
+ *   node deploy/setup.mjs test [FILE...]        check, then all tests (or these files)
+ *   node deploy/setup.mjs test:long             soak and long fuzz
+ *   node deploy/setup.mjs bench [NAME...]       measurements against real peers
+ *   node deploy/setup.mjs build                 dist/, for `npm pack`
+ */
+
+import { spawn, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+const home = fileURLToPath(new URL('..', import.meta.url))
+const bin = `${home}node_modules/.bin`
+
+/** Debian packages by what needs them, each with a file that shows it is there. */
+const debian = {
+  test: {
+    curl: '/usr/bin/curl',
+    attr: '/usr/bin/getfattr',
+    acl: '/usr/bin/setfacl',
+    fuse3: '/usr/bin/fusermount3',
+    openssl: '/usr/bin/openssl',
+    procps: '/usr/bin/pgrep',
+  },
+  bench: {
+    nginx: '/usr/sbin/nginx',
+    apache2: '/usr/sbin/apache2',
+    'apache2-utils': '/usr/bin/htpasswd',
+    rclone: '/usr/bin/rclone',
+    wrk: '/usr/bin/wrk',
+  },
+}
+
+function fail(message) {
+  console.error(message)
+  process.exit(1)
+}
+
+/** Installs the locked packages, once per lock file. */
+function bringPackages() {
+  const lock = createHash('sha256')
+    .update(readFileSync(`${home}package-lock.json`))
+    .digest('hex')
+  const stamp = `${home}node_modules/.portolan-lock`
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock && existsSync(`${bin}/node`)) return
+  console.error('Installing packages (npm ci) ...')
+  const npm = process.env.npm_execpath
+  const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error']
+  const done = npm
+    ? spawnSync(process.execPath, [npm, ...args], { cwd: home, stdio: ['ignore', 2, 2] })
+    : spawnSync('npm', args, { cwd: home, stdio: ['ignore', 2, 2] })
+  if (done.status !== 0)
+    fail('npm ci failed: see above. Check that the npm registry can be reached, then run the command again.')
+  if (!existsSync(`${bin}/node`))
+    fail('npm brought no Node 26 for this platform: Portolan runs on Linux, x64 or arm64.')
+  writeFileSync(stamp, lock)
+}
+
+/** Installs missing Debian packages as root; otherwise prints the line that does. */
+function bringDebian(...groups) {
+  const wanted = Object.assign({}, ...groups.map((group) => debian[group]))
+  const missing = Object.keys(wanted).filter((name) => !existsSync(wanted[name]))
+  if (missing.length === 0) return
+  const line = `apt-get install -y --no-install-recommends ${missing.join(' ')}`
+  if (process.getuid() !== 0)
+    fail(`These Debian packages are missing. Install them, then run the command again:\n  sudo ${line}`)
+  console.error(`Installing Debian packages: ${missing.join(' ')} ...`)
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
+  const run = (...args) => spawnSync('apt-get', args, { env, stdio: ['ignore', 2, 2] }).status === 0
+  const install = ['install', '-y', '-qq', '--no-install-recommends', ...missing]
+  if (!run(...install) && !(run('update', '-qq') && run(...install)))
+    fail(`This failed; run it by hand and look:\n  apt-get update && ${line}`)
+}
+
+/** Runs a program of ours in the foreground, passes signals on, and resolves to its exit status. */
+function run(command, ...args) {
+  return new Promise((resolve) => {
+    const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` }
+    const child = spawn(`${bin}/${command}`, args, { cwd: home, stdio: 'inherit', env })
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+    child.on('exit', (code, signal) => resolve(code ?? (signal ? 1 : 0)))
+    child.on('error', (error) => fail(`${command}: ${error.message}`))
+  })
+}
+
+/** Runs commands one after the other; ends with the first failure. */
+async function chain(...commands) {
+  for (const [command, ...args] of commands) {
+    const status = await run(command, ...args)
+    if (status !== 0) process.exit(status)
+  }
+}
+
+const checks = [['tsc'], ['biome', 'check', '--error-on-warnings', '.'], ['node', 'test/architecture.test.ts']]
+
+const [mode, ...rest] = process.argv.slice(2)
+bringPackages()
+switch (mode) {
+  case 'start':
+    await chain(['node', 'gateway/demo.ts', ...rest])
+    break
+  case 'check':
+    await chain(...checks)
+    break
+  case 'test':
+    bringDebian('test')
+    await chain(...checks, ['node', 'test/run.ts', ...rest])
+    break
+  case 'test:long':
+    bringDebian('test')
+    await chain(['node', 'test/run.ts', '--long', ...rest])
+    break
+  case 'bench':
+    bringDebian('test', 'bench')
+    await chain(['node', 'bench/run.ts', ...rest])
+    break
+  case 'build':
+    rmSync(`${home}dist`, { recursive: true, force: true })
+    await chain(['tsc', '-p', 'deploy/tsconfig.build.json'])
+    break
+  default:
+    fail('usage: node deploy/setup.mjs start|check|test|test:long|bench|build')
+}
