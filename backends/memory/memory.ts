@@ -1,0 +1,295 @@
+/**
+ * A back end in memory: the reference for the conformance suite and the model for random tests.
+ * Simple before fast; nothing survives the process.
+ */
+
+import { type Acl, maxAces } from '../../acl/acl.ts'
+import type { Call } from '../../gateway/core/call.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+import type { Path } from '../../gateway/core/path.ts'
+import type {
+  AclFacet,
+  Backend,
+  Changes,
+  CheckFacet,
+  ChecksumFacet,
+  CopyFacet,
+  Draft,
+  EditFacet,
+  Entry,
+  Listing,
+  MoveOptions,
+  OpenFile,
+  Pending,
+  PendingMove,
+  PropertyFacet,
+  QuotaFacet,
+  Trail,
+} from '../backend.ts'
+import { aclForNew, aclWithMode, modeFor } from './acls.ts'
+import { type Change, commit, needPlace, rename } from './changes.ts'
+import { digestKinds, digestOf } from './digests.ts'
+import { editNode, type Host, MemoryDraft, openNode } from './files.ts'
+import { entryOf, type Node, need, needFile, type Spot, Tree, trailOf, versionOf } from './tree.ts'
+
+const pageLength = 1000
+
+export interface MemoryOptions {
+  readonly name?: string
+  /** Bytes that all files together may hold; no limit by default. */
+  readonly limit?: number
+  /** Names that do not exist for any operation. */
+  readonly reserved?: readonly string[]
+  /** ns since 1970; the system's clock by default. */
+  readonly now?: () => bigint
+}
+
+export class MemoryBackend implements Backend {
+  readonly name: string
+  readonly enforces = false
+  readonly #tree: Tree
+  readonly #limit: number | undefined
+  #closed = false
+
+  /** `acl` is that of the root directory. */
+  constructor(acl: Acl, options: MemoryOptions = {}) {
+    const { name = 'memory', limit, reserved = [], now = () => BigInt(Date.now()) * 1_000_000n } = options
+    this.name = name
+    this.#limit = limit
+    this.#tree = new Tree(acl, modeFor(acl), { reserved, now })
+  }
+
+  async walk(path: Path, call: Call): Promise<Trail> {
+    this.#host.check(call)
+    return trailOf(this.#tree.look(path))
+  }
+
+  async list(directory: Path, options: { readonly acls?: boolean }, call: Call): Promise<Pending<Listing>> {
+    return this.#pending(directory, call, (spot) => {
+      const { children } = needDirectory(spot)
+      const check = () => this.#host.check(call)
+      const show = (name: string): Entry[] => {
+        const node = this.#tree.isReserved(name) ? undefined : children.get(name)
+        if (!node) return []
+        const { acl, ...entry } = entryOf(name, node)
+        return [acl && options.acls ? { ...entry, acl } : entry]
+      }
+      return {
+        async *pages() {
+          const names = [...children.keys()]
+          for (let at = 0; at < names.length; at += pageLength) {
+            check()
+            yield names.slice(at, at + pageLength).flatMap(show)
+          }
+        },
+      }
+    })
+  }
+
+  async open(file: Path, options: { readonly inlineUpTo?: number }, call: Call): Promise<Pending<OpenFile>> {
+    return this.#pending(file, call, (spot) =>
+      openNode(spot.name, needFile(spot), options.inlineUpTo ?? -1, this.#host, call),
+    )
+  }
+
+  async create(file: Path, options: { readonly size?: number }, call: Call): Promise<Pending<Draft>> {
+    return this.#pending(file, call, (spot) => {
+      needPlace(this.#tree, spot)
+      if (spot.node) needFile(spot)
+      this.#host.makeRoom(options.size ?? 0)
+      return new MemoryDraft(this.#host, call, (bytes, options) => commit(this.#change(call), spot, bytes, options))
+    })
+  }
+
+  async mkdir(directory: Path, call: Call): Promise<Pending<Entry>> {
+    return this.#pending(directory, call, (spot) => {
+      const parent = needPlace(this.#tree, spot)
+      if (spot.node) throw new StorageError('exists', 'something of that name exists', { path: directory })
+      const made = aclForNew('directory', parent, call.principal)
+      const node = this.#tree.make('directory', made.acl, made.mode)
+      this.#tree.attach(parent, spot.name, node)
+      return entryOf(spot.name, node)
+    })
+  }
+
+  async remove(path: Path, call: Call): Promise<Pending<void>> {
+    return this.#pending(path, call, (spot) => {
+      const node = need(spot)
+      if (!spot.parent) throw new StorageError('invalid', 'the root cannot be removed', { path })
+      if (node.children.size > 0) throw new StorageError('not-empty', 'the directory is not empty', { path })
+      this.#tree.detach(spot.parent, spot.name)
+    })
+  }
+
+  async rename(from: Path, to: Path, options: MoveOptions, call: Call): Promise<PendingMove<Entry>> {
+    this.#host.check(call)
+    const target = this.#tree.look(to)
+    const pending = this.#pending(from, call, (source) => rename(this.#tree, source, target, options))
+    return { ...pending, target: trailOf(target) }
+  }
+
+  async setAttributes(path: Path, changes: Changes, call: Call): Promise<Pending<Entry>> {
+    return this.#pending(path, call, (spot) => {
+      const node = need(spot)
+      const now = this.#tree.tick()
+      if (changes.modified !== undefined) node.modified = changes.modified === 'now' ? now : changes.modified
+      if (node.acl) {
+        const { owner = node.acl.owner, group = node.acl.group } = changes
+        node.acl = { ...node.acl, owner, group }
+        if (changes.mode !== undefined) node.acl = aclWithMode(node.acl, changes.mode, node.type === 'directory')
+      }
+      if (changes.mode !== undefined) node.mode = changes.mode & 0o7777
+      node.changed = now
+      return entryOf(spot.name, node)
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+  }
+
+  readonly acls: AclFacet = {
+    set: async (path, acl, options, call) =>
+      this.#pending(path, call, (spot) => {
+        const node = need(spot)
+        if (options.ifChanged !== undefined && options.ifChanged !== node.changed) {
+          throw new StorageError('precondition', 'the object has changed', { path })
+        }
+        if (acl.aces.length > maxAces) throw new StorageError('too-large', 'the ACL has too many entries', { path })
+        node.acl = { ...acl, owner: node.acl?.owner, group: node.acl?.group }
+        node.mode = (node.mode & 0o7000) | modeFor(node.acl)
+        node.changed = this.#tree.tick()
+        return entryOf(spot.name, node)
+      }),
+  }
+
+  readonly copying: CopyFacet = {
+    copy: async (from, to, options, call) => {
+      this.#host.check(call)
+      const target = this.#tree.look(to)
+      const pending = this.#pending(from, call, (source) => {
+        const { bytes } = needFile(source)
+        needPlace(this.#tree, target)
+        if (target.node) needFile(target)
+        this.#host.makeRoom(bytes.length)
+        return commit(this.#change(call), target, Buffer.from(bytes), options)
+      })
+      return { ...pending, target: trailOf(target) }
+    },
+  }
+
+  readonly checksums: ChecksumFacet = {
+    kinds: digestKinds,
+    kept: async (path, call) =>
+      this.#pending(path, call, (spot) => {
+        const node = needFile(spot)
+        return node.digests.version === versionOf(node) ? node.digests.values : {}
+      }),
+    compute: async (path, kinds, call) =>
+      this.#pending(path, call, (spot) => {
+        const node = needFile(spot)
+        const version = versionOf(node)
+        const kept = node.digests.version === version ? node.digests.values : {}
+        const wanted = Object.fromEntries(kinds.map((kind) => [kind, kept[kind] ?? digestOf(kind, node.bytes)]))
+        node.digests = { version, values: { ...kept, ...wanted } }
+        return wanted
+      }),
+  }
+
+  readonly quotas: QuotaFacet = {
+    usage: async (path, call) =>
+      this.#pending(path, call, (spot) => {
+        need(spot)
+        const { bytes, files } = this.#tree.usage()
+        const available = this.#limit === undefined ? undefined : Math.max(0, this.#limit - bytes)
+        return { used: bytes, available, limit: this.#limit, files: { used: files, limit: undefined } }
+      }),
+  }
+
+  readonly editing: EditFacet = {
+    edit: async (file, options, call) =>
+      this.#pending(file, call, (spot) => {
+        const node = needFile(spot)
+        if (options.truncate) {
+          node.bytes = Buffer.alloc(0)
+          node.modified = node.changed = this.#tree.tick()
+        }
+        return editNode(spot.name, node, this.#host, call)
+      }),
+  }
+
+  readonly properties: PropertyFacet = {
+    get: async (path, call) => this.#pending(path, call, (spot) => new Map(need(spot).properties)),
+    set: async (path, changes, call) =>
+      this.#pending(path, call, (spot) => {
+        const node = need(spot)
+        const next = new Map(node.properties)
+        for (const [name, value] of changes) {
+          if (value === undefined) next.delete(name)
+          else next.set(name, value)
+        }
+        node.properties = next
+        node.changed = this.#tree.tick()
+      }),
+  }
+
+  readonly checking: CheckFacet = {
+    check: async () => [
+      this.#closed
+        ? { subject: 'reachable', level: 'error', text: 'closed' }
+        : { subject: 'reachable', level: 'ok', text: 'in memory: nothing survives the process' },
+    ],
+  }
+
+  /** For tests: puts a symbolic link into an existing directory. No operation makes one. */
+  addLink(path: Path, target: string): void {
+    const spot = this.#tree.look(path)
+    const parent = needPlace(this.#tree, spot)
+    this.#tree.attach(parent, spot.name, this.#tree.make('symlink', parent.acl, 0o777, target))
+  }
+
+  /** For tests: the ACL of an object as it is from now on, its owner and group too; undefined cannot be read. */
+  replaceAcl(path: Path, acl: Acl | undefined): void {
+    const node = need(this.#tree.look(path))
+    node.acl = acl
+    if (acl) node.mode = (node.mode & 0o7000) | modeFor(acl)
+    node.changed = this.#tree.tick()
+  }
+
+  readonly #host: Host = {
+    check: ({ signal }) => {
+      if (this.#closed) throw new StorageError('unavailable', 'the back end is closed')
+      if (!signal.aborted) return
+      if (signal.reason instanceof StorageError) throw signal.reason
+      throw new StorageError('cancelled', 'the caller has gone', { cause: signal.reason })
+    },
+    makeRoom: (bytes) => {
+      if (this.#limit !== undefined && this.#tree.usage().bytes + bytes > this.#limit) {
+        throw new StorageError('quota', 'the quota is used up')
+      }
+    },
+    tick: () => this.#tree.tick(),
+  }
+
+  #change(call: Call): Change {
+    return { tree: this.#tree, host: this.#host, principal: call.principal }
+  }
+
+  /** Looks now; `act` runs only if the place still holds the very object that was seen. */
+  #pending<T>(path: Path, call: Call, act: (spot: Spot) => T): Pending<T> {
+    this.#host.check(call)
+    const spot = this.#tree.look(path)
+    const proceed = async () => {
+      this.#host.check(call)
+      this.#tree.requireSame(spot)
+      return act(spot)
+    }
+    return { trail: trailOf(spot), proceed, release: async () => {} }
+  }
+}
+
+function needDirectory(spot: Spot): Node {
+  const node = need(spot)
+  if (node.type !== 'directory') throw new StorageError('not-directory', 'not a directory', { path: spot.path })
+  return node
+}

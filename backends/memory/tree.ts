@@ -1,0 +1,180 @@
+/** The objects of the memory back end: a plain tree, and what a walk over it sees. */
+
+import type { Acl } from '../../acl/acl.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+import { namesOf, type Path } from '../../gateway/core/path.ts'
+import type { Digests, Entry, Trail } from '../backend.ts'
+
+export interface Node {
+  readonly id: string
+  readonly type: 'file' | 'directory' | 'symlink'
+  readonly target: string | undefined
+  readonly children: Map<string, Node>
+  bytes: Buffer
+  modified: bigint
+  changed: bigint
+  /** Undefined: could not be read. */
+  acl: Acl | undefined
+  /** All twelve bits. */
+  mode: number
+  properties: Map<string, string>
+  /** Of the bytes of one version only. */
+  digests: { readonly version: string; readonly values: Digests }
+  /** No directory holds it any more. */
+  gone: boolean
+}
+
+/** A place in the tree as one look found it. */
+export interface Spot {
+  readonly path: Path
+  readonly name: string
+  /** The directories from the root down to the parent, as far as they exist. */
+  readonly ancestors: ReadonlyArray<{ readonly name: string; readonly node: Node }>
+  /** Undefined for the root, and where the parent is no directory or does not exist. */
+  readonly parent: Node | undefined
+  readonly node: Node | undefined
+}
+
+export class Tree {
+  readonly top: Node
+  readonly #reserved: ReadonlySet<string>
+  readonly #now: () => bigint
+  #lastTime = 0n
+  #lastId = 0
+
+  constructor(acl: Acl, mode: number, options: { readonly reserved: Iterable<string>; now(): bigint }) {
+    this.#reserved = new Set(options.reserved)
+    this.#now = options.now
+    this.top = this.make('directory', acl, mode)
+  }
+
+  /** A time that no earlier change has, so that two changes never look like one. */
+  tick(): bigint {
+    const now = this.#now()
+    this.#lastTime = now > this.#lastTime ? now : this.#lastTime + 1n
+    return this.#lastTime
+  }
+
+  /** A node that no directory holds yet. */
+  make(type: Node['type'], acl: Acl | undefined, mode: number, target?: string): Node {
+    const time = this.tick()
+    return {
+      id: (++this.#lastId).toString(16),
+      type,
+      target,
+      children: new Map(),
+      bytes: Buffer.alloc(0),
+      modified: time,
+      changed: time,
+      acl,
+      mode,
+      properties: new Map(),
+      digests: { version: '', values: {} },
+      gone: false,
+    }
+  }
+
+  /** Links are not followed: what lies behind one does not exist. */
+  look(path: Path): Spot {
+    const names = namesOf(path)
+    const ancestors: Array<{ name: string; node: Node }> = []
+    let at: { name: string; node: Node | undefined } = { name: '', node: this.top }
+    let parent: Node | undefined
+    for (const name of names) {
+      parent = at.node?.type === 'directory' ? at.node : undefined
+      if (parent) ancestors.push({ name: at.name, node: parent })
+      at = { name, node: this.isReserved(name) ? undefined : parent?.children.get(name) }
+    }
+    return { path, name: at.name, ancestors, parent, node: at.node }
+  }
+
+  isReserved(name: string): boolean {
+    return this.#reserved.has(name)
+  }
+
+  /** Throws `stale` unless the spot still is what the look found. */
+  requireSame(spot: Spot): void {
+    const { parent, name, node, path } = spot
+    if (!parent) return
+    if (parent.gone || parent.children.get(name) !== node) {
+      throw new StorageError('stale', 'the object has changed since it was looked at', { path })
+    }
+  }
+
+  /** Puts a node under a name, over whatever is there. */
+  attach(parent: Node, name: string, node: Node): void {
+    this.detach(parent, name)
+    parent.children.set(name, node)
+    node.gone = false
+    parent.modified = parent.changed = this.tick()
+  }
+
+  detach(parent: Node, name: string): void {
+    const node = parent.children.get(name)
+    if (!node) return
+    parent.children.delete(name)
+    node.gone = true
+    parent.modified = parent.changed = this.tick()
+  }
+
+  /** Bytes and number of all files. */
+  usage(from: Node = this.top): { readonly bytes: number; readonly files: number } {
+    let bytes = from.bytes.length
+    let files = 1
+    for (const child of from.children.values()) {
+      const below = this.usage(child)
+      bytes += below.bytes
+      files += below.files
+    }
+    return { bytes, files }
+  }
+}
+
+export function versionOf(node: Node): string {
+  return `${node.id}-${node.bytes.length.toString(16)}-${node.modified.toString(16)}`
+}
+
+export function entryOf(name: string, node: Node): Entry {
+  return {
+    name,
+    type: node.type,
+    size: node.bytes.length,
+    modified: node.modified,
+    changed: node.changed,
+    version: versionOf(node),
+    id: node.id,
+    mode: node.mode,
+    links: 1,
+    ...(node.target === undefined ? {} : { target: node.target }),
+    ...(node.acl ? { acl: node.acl } : {}),
+  }
+}
+
+export function trailOf(spot: Spot): Trail {
+  return {
+    ancestors: spot.ancestors.map(({ name, node }) => entryOf(name, node)),
+    parentExists: spot.parent !== undefined || spot.name === '',
+    entry: spot.node && entryOf(spot.name, spot.node),
+  }
+}
+
+/** The node of a look, or why there is none. */
+export function need(spot: Spot): Node {
+  if (spot.node) return spot.node
+  throw new StorageError('not-found', 'no such file or directory', { path: spot.path })
+}
+
+/** The node of a look, if it is a file. */
+export function needFile(spot: Spot): Node {
+  const node = need(spot)
+  if (node.type === 'directory') throw new StorageError('is-directory', 'this is a directory', { path: spot.path })
+  if (node.type === 'symlink') throw new StorageError('denied', 'links are not followed here', { path: spot.path })
+  return node
+}
+
+/** The parent in which a name is about to appear, or why it cannot. */
+export function needParent(spot: Spot): Node {
+  if (spot.parent) return spot.parent
+  if (spot.name === '') throw new StorageError('exists', 'the root is always there', { path: spot.path })
+  throw new StorageError('no-parent', 'the parent directory does not exist', { path: spot.path })
+}
