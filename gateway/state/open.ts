@@ -1,0 +1,147 @@
+/** Opens the state store of this machine: an SQLite file shared by all processes of the gateway. */
+
+import { chmod, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Kysely, sql } from 'kysely'
+import { StorageError } from '../core/errors.ts'
+import { Holder, type Timing, usualTiming } from './holder.ts'
+import { type Durably, SharedJournal } from './journal.ts'
+import { SharedLeases } from './leases.ts'
+import { SharedProperties } from './properties.ts'
+import { openSqlite, type Sqlite } from './sqlite.ts'
+import type { SealedValues, State } from './state.ts'
+import { migrate, type Tables } from './tables.ts'
+
+export interface StateOptions {
+  /** A directory of a local file system; made with mode 0700 if it is missing. */
+  readonly directory: string
+  /** Milliseconds since 1970; the system's clock unless a test brings its own. */
+  readonly now?: () => number
+  readonly timing?: Timing
+  /** Milliseconds to wait for another process before a call fails with `busy`. */
+  readonly patience?: number
+}
+
+/** The store's file below the state directory. Two more, `-wal` and `-shm`, belong to it while it is open. */
+export const stateFile = 'state.sqlite'
+
+/**
+ * Opens the store, brings its tables up to date and registers this process. Fails with StorageError;
+ * the cause tells the details.
+ */
+export async function openState(options: StateOptions): Promise<State> {
+  const now = options.now ?? Date.now
+  await makeDirectory(options.directory)
+  const file = join(options.directory, stateFile)
+  const sqlite = await openSqlite({ file, patience: options.patience ?? 5000 })
+  try {
+    const db = new Kysely<Tables>({ dialect: sqlite.dialect })
+    await migrate(db, now)
+    const holder = new Holder(db, now, options.timing ?? usualTiming)
+    await holder.open()
+    return new SqliteState(sqlite, db, holder)
+  } catch (error) {
+    await sqlite.close()
+    throw StorageError.from(error)
+  }
+}
+
+async function makeDirectory(directory: string): Promise<void> {
+  try {
+    const made = await mkdir(directory, { recursive: true, mode: 0o700 })
+    if (made !== undefined) await chmod(directory, 0o700)
+  } catch (cause) {
+    throw new StorageError('unavailable', 'the state directory cannot be made', { cause })
+  }
+}
+
+class SqliteState implements State {
+  readonly journal: SharedJournal
+  readonly overflow: SharedProperties
+  readonly leases: SharedLeases
+  readonly sealed: SealedValues
+  readonly #sqlite: Sqlite
+  readonly #db: Kysely<Tables>
+  readonly #holder: Holder
+  #closed: Promise<void> | undefined
+
+  constructor(sqlite: Sqlite, db: Kysely<Tables>, holder: Holder) {
+    this.#sqlite = sqlite
+    this.#db = db
+    this.#holder = holder
+    this.journal = new SharedJournal(db, holder, durablyOn(db))
+    this.overflow = new SharedProperties(db)
+    this.leases = new SharedLeases(db, holder)
+    this.sealed = sealedValues(db)
+  }
+
+  async getSetting(name: string): Promise<string | undefined> {
+    const row = await this.#db.selectFrom('settings').select('value').where('name', '=', name).executeTakeFirst()
+    return row?.value
+  }
+
+  async setSetting(name: string, value: string): Promise<void> {
+    await this.#db
+      .insertInto('settings')
+      .values({ name, value })
+      .onConflict((conflict) => conflict.column('name').doUpdateSet({ value }))
+      .execute()
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.#holder.close()
+    } finally {
+      await this.#sqlite.close()
+    }
+  }
+}
+
+function durablyOn(db: Kysely<Tables>): Durably {
+  return (work) =>
+    db.connection().execute(async (connection) => {
+      await sql`pragma synchronous = full`.execute(connection)
+      try {
+        await work(connection)
+      } finally {
+        await sql`pragma synchronous = normal`.execute(connection)
+      }
+    })
+}
+
+function sealedValues(db: Kysely<Tables>): SealedValues {
+  return {
+    async get(name) {
+      const row = await db.selectFrom('sealed_values').select('sealed').where('name', '=', name).executeTakeFirst()
+      return row?.sealed
+    },
+    async set(name, sealed) {
+      await db
+        .insertInto('sealed_values')
+        .values({ name, sealed })
+        .onConflict((conflict) => conflict.column('name').doUpdateSet({ sealed }))
+        .execute()
+    },
+    async remove(name) {
+      await db.deleteFrom('sealed_values').where('name', '=', name).execute()
+    },
+    async names() {
+      const rows = await db.selectFrom('sealed_values').select('name').orderBy('name').execute()
+      return rows.map((row) => row.name)
+    },
+    async exchange(name, from, to) {
+      const result = await db
+        .updateTable('sealed_values')
+        .set({ sealed: to })
+        .where('name', '=', name)
+        .where('sealed', '=', from)
+        .executeTakeFirst()
+      return result.numUpdatedRows > 0n
+    },
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * The tables and how they came to be. A migration is never changed once released; a new one is added.
+ * Times are integers: milliseconds since 1970. Nothing here is particular to one SQL engine.
+ */
+
+import { type Kysely, sql, type Transaction } from 'kysely'
+import { StorageError } from '../core/errors.ts'
+
+export interface Tables {
+  readonly schema_versions: { readonly version: number; readonly applied: number }
+  readonly settings: { readonly name: string; readonly value: string }
+  /** Processes that use the store; alive until `expires` unless renewed. */
+  readonly holders: { readonly id: string; readonly expires: number }
+  readonly leases: { readonly name: string; readonly holder: string }
+  readonly journal: {
+    readonly backend: string
+    readonly place: string
+    readonly holder: string
+    readonly added: number
+  }
+  readonly properties: {
+    readonly backend: string
+    readonly object: string
+    readonly name: string
+    readonly value: string
+  }
+  readonly sealed_values: { readonly name: string; readonly sealed: string }
+}
+
+type Migration = (db: Transaction<Tables>) => Promise<void>
+
+const migrations: readonly Migration[] = [
+  async (db) => {
+    await db.schema
+      .createTable('settings')
+      .addColumn('name', 'text', (column) => column.primaryKey())
+      .addColumn('value', 'text', (column) => column.notNull())
+      .execute()
+    await db.schema
+      .createTable('holders')
+      .addColumn('id', 'text', (column) => column.primaryKey())
+      .addColumn('expires', 'bigint', (column) => column.notNull())
+      .execute()
+    await db.schema
+      .createTable('leases')
+      .addColumn('name', 'text', (column) => column.primaryKey())
+      .addColumn('holder', 'text', (column) => column.notNull())
+      .execute()
+    await db.schema
+      .createTable('journal')
+      .addColumn('backend', 'text', (column) => column.notNull())
+      .addColumn('place', 'text', (column) => column.notNull())
+      .addColumn('holder', 'text', (column) => column.notNull())
+      .addColumn('added', 'bigint', (column) => column.notNull())
+      .addPrimaryKeyConstraint('journal_key', ['backend', 'place'])
+      .execute()
+    await db.schema
+      .createTable('properties')
+      .addColumn('backend', 'text', (column) => column.notNull())
+      .addColumn('object', 'text', (column) => column.notNull())
+      .addColumn('name', 'text', (column) => column.notNull())
+      .addColumn('value', 'text', (column) => column.notNull())
+      .addPrimaryKeyConstraint('properties_key', ['backend', 'object', 'name'])
+      .execute()
+    await db.schema
+      .createTable('sealed_values')
+      .addColumn('name', 'text', (column) => column.primaryKey())
+      .addColumn('sealed', 'text', (column) => column.notNull())
+      .execute()
+  },
+]
+
+/**
+ * Brings the tables up to this version of the gateway. Safe when several processes start at once.
+ * Fails with `unsupported` when a newer gateway has already changed them.
+ */
+export async function migrate(db: Kysely<Tables>, now: () => number): Promise<void> {
+  await db.transaction().execute(async (transaction) => {
+    await transaction.schema
+      .createTable('schema_versions')
+      .ifNotExists()
+      .addColumn('version', 'integer', (column) => column.primaryKey())
+      .addColumn('applied', 'bigint', (column) => column.notNull())
+      .execute()
+    const row = await transaction
+      .selectFrom('schema_versions')
+      .select(sql<number>`coalesce(max(version), 0)`.as('version'))
+      .executeTakeFirstOrThrow()
+    const current = Number(row.version)
+    if (current > migrations.length) {
+      throw new StorageError('unsupported', 'the state store was written by a newer version of the gateway')
+    }
+    for (const [index, migration] of migrations.entries()) {
+      if (index < current) continue
+      await migration(transaction)
+      await transaction
+        .insertInto('schema_versions')
+        .values({ version: index + 1, applied: now() })
+        .execute()
+    }
+  })
+}
