@@ -1,0 +1,107 @@
+/** What must hold between several keys of the configuration. */
+
+import type { z } from 'zod'
+import { isWithin, type Path } from '../core/path.ts'
+import type { KeyPath } from './problems.ts'
+import type { schemaFor } from './schema.ts'
+import { isLoopback } from './values.ts'
+
+type Parsed = z.output<ReturnType<typeof schemaFor>>
+
+export interface BrokenRule {
+  /** The value to point at. */
+  readonly path: KeyPath
+  readonly text: string
+}
+
+/** The doors' own area: no mount may lie in it. */
+const reserved = '/.portolan' as Path
+
+/** All rules that do not hold, in the order of the file's sections. */
+export function brokenRules(config: Parsed): readonly BrokenRule[] {
+  return [...listening(config), ...identity(config), ...mapping(config), ...mounting(config)]
+}
+
+function* listening({ listen, metrics, trustedProxies }: Parsed): Generator<BrokenRule> {
+  const seen = new Set<string>()
+  for (const [index, { address, port, tls, insecure, proxyProtocol }] of listen.entries()) {
+    const path = ['listen', index]
+    if (!tls && !insecure && !isLoopback(address)) {
+      yield { path: [...path, 'address'], text: 'plain HTTP off loopback needs `insecure: true`, or give it `tls`' }
+    }
+    if (proxyProtocol && trustedProxies.length === 0) {
+      yield { path: [...path, 'proxyProtocol'], text: 'needs `trustedProxies` to say who may connect' }
+    }
+    const name = `${address} ${port}`
+    if (port !== 0 && seen.has(name))
+      yield { path: [...path, 'port'], text: 'another listener has this address and port' }
+    seen.add(name)
+  }
+  if (metrics && !metrics.insecure && !isLoopback(metrics.address)) {
+    yield { path: ['metrics', 'address'], text: 'metrics off loopback need `insecure: true`' }
+  }
+  if (metrics && metrics.port !== 0 && seen.has(`${metrics.address} ${metrics.port}`)) {
+    yield { path: ['metrics', 'port'], text: 'a listener has this address and port' }
+  }
+}
+
+function* identity({ domain, issuers, accounts }: Parsed): Generator<BrokenRule> {
+  const [names, urls] = [new Set([domain]), new Set<string>()]
+  for (const [index, issuer] of issuers.entries()) {
+    const path = ['issuers', index]
+    if (names.has(issuer.name)) yield { path: [...path, 'name'], text: 'is taken by another issuer or is the domain' }
+    if (urls.has(issuer.issuer)) yield { path: [...path, 'issuer'], text: 'is there twice' }
+    names.add(issuer.name)
+    urls.add(issuer.issuer)
+    const { discovery, jwksUrl, jwksFile, origins } = issuer.keys
+    if (countGiven(discovery, jwksUrl, jwksFile) !== 1) {
+      yield { path: [...path, 'keys'], text: 'expected one of discovery, jwksUrl and jwksFile' }
+    }
+    if (origins && !discovery) yield { path: [...path, 'keys', 'origins'], text: 'goes with `discovery: true` only' }
+    if (issuer.profile === 'plain') continue
+    for (const key of ['account', 'basePath'] as const) {
+      if (issuer[key] === undefined)
+        yield { path, text: `${key} is missing; tokens with scopes (${issuer.profile}) need it` }
+    }
+  }
+  for (const [index, source] of accounts.entries()) {
+    const path = ['accounts', index]
+    if (countGiven(source.file, source.system) !== 1) yield { path, text: 'expected either file or system' }
+    else if (source.getent && !source.system) yield { path: [...path, 'getent'], text: 'goes with `system: true` only' }
+  }
+}
+
+function* mapping({ issuers, mapping: rules }: Parsed): Generator<BrokenRule> {
+  for (const [index, rule] of rules.entries()) {
+    const path = ['mapping', index]
+    const issuer = issuers.find(({ name }) => name === rule.issuer)
+    if (!issuer) yield { path: [...path, 'issuer'], text: 'is not the name of an issuer above' }
+    if (countGiven(rule.subject, rule.claim, rule.group) !== 1) {
+      yield { path, text: 'expected one of subject, claim and group' }
+    }
+    if (countGiven(rule.account, rule.joins) !== 1) yield { path, text: 'expected either account or joins' }
+    if (rule.joins !== undefined && rule.group === undefined) {
+      yield { path: [...path, 'joins'], text: 'goes with `group` only' }
+    }
+    if (rule.claim !== undefined && rule.account?.split('{value}').length !== 2) {
+      yield { path: [...path, 'account'], text: 'must hold {value} once, where the value of the claim goes' }
+    }
+    if (rule.subject !== undefined && issuer?.profile === 'scitokens') {
+      yield { path: [...path, 'subject'], text: 'the subject of a SciToken may not be mapped to an account' }
+    }
+  }
+}
+
+function* mounting({ mounts }: Parsed): Generator<BrokenRule> {
+  const seen = new Set<Path>()
+  for (const [index, { path: at }] of mounts.entries()) {
+    const path = ['mounts', index, 'path']
+    if (seen.has(at)) yield { path, text: 'another mount has this path' }
+    if (isWithin(at, reserved)) yield { path, text: `${reserved} belongs to the gateway` }
+    seen.add(at)
+  }
+}
+
+function countGiven(...values: readonly unknown[]): number {
+  return values.filter((value) => value !== undefined).length
+}

@@ -1,0 +1,236 @@
+/**
+ * The keys of the configuration file, their values and their defaults. `deploy/portolan.yaml` shows
+ * them all with comments; rules that need more than one key are in `rules.ts`.
+ */
+
+import { resolve } from 'node:path'
+import { z } from 'zod'
+import { algorithms } from '../../acl/identity/options.ts'
+import { root } from '../core/path.ts'
+import {
+  address,
+  choice,
+  duration,
+  hostName,
+  list,
+  network,
+  origin,
+  path,
+  section,
+  size,
+  text,
+  whole,
+  yesNo,
+} from './values.ts'
+
+/** Where a secret comes from; it is read when it is used, never kept in the configuration. */
+export type SecretRef = { readonly file: string } | { readonly env: string }
+
+/** The schema of a file in `directory`, from which relative file names start. */
+export function schemaFor(directory: string) {
+  const file = text.transform((name) => resolve(directory, name))
+  const secret = secretFrom(file)
+  return section({
+    /** Our own address for links, redirects and signatures; the first listener's if absent. */
+    publicUrl: origin.exactOptional(),
+    /** Host names that requests may carry, besides publicUrl's and the listeners' addresses. */
+    hosts: list(hostName).default([]),
+    /** NFSv4 domain of local accounts: alice is alice@DOMAIN. */
+    domain: hostName,
+    /** The account to serve as when started as root. */
+    runAs: account().exactOptional(),
+    /** Serving processes; `auto` is one for each core, 8 at most. */
+    workers: z.union([z.literal('auto'), whole(1, 64)], 'expected auto or a number from 1 to 64').default('auto'),
+    listen: list(listener(secret), 64).min(1, 'expected at least one listener'),
+    /** Proxies whose X-Forwarded-* and PROXY headers are believed. */
+    trustedProxies: list(network).default([]),
+    /** Prometheus metrics; none if absent. */
+    metrics: section({
+      address: address.default('127.0.0.1'),
+      port: whole(0, 65_535),
+      insecure: yesNo.default(false),
+    }).exactOptional(),
+    state: stateSection(file, secret),
+    log: section({
+      level: choice('trace', 'debug', 'info', 'warn', 'error', 'fatal').default('info'),
+      /** Opened again on SIGHUP; standard error if absent. */
+      file: file.exactOptional(),
+    }).prefault({}),
+    audit: section({
+      /** Opened again on SIGHUP; `audit.jsonl` in the state directory if absent. */
+      file: file.exactOptional(),
+      /** When the log cannot be written: `stop` answering, or `continue` without it. */
+      onFailure: choice('stop', 'continue').default('stop'),
+    }).prefault({}),
+    limits: limits(),
+    /** May explain and inspect others; gives no right on data. */
+    administrators: list(user).default([]),
+    issuers: list(issuer(file), 100).default([]),
+    mapping: list(mappingRule).default([]),
+    accounts: list(accountSource(file), 100).default([]),
+    /** Accounts with a smaller uid are refused. */
+    minUid: whole(1, 2 ** 32 - 2).default(1000),
+    mounts: list(mount(file), 1000).min(1, 'expected at least one mount'),
+  })
+}
+
+const user = z
+  .string('expected a user such as admin@example.org')
+  .regex(/^[^@\s]+@[^@\s]+$/, 'expected a user such as admin@example.org')
+
+const uid = whole(1, 2 ** 32 - 2)
+
+function account() {
+  return z.union([z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/i), z.strictObject({ uid, gid: uid })], {
+    error: 'expected an account name or { uid: NUMBER, gid: NUMBER }, not 0',
+  })
+}
+
+function secretFrom<File extends z.ZodType<string>>(file: File) {
+  const variable = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/)
+  return z.union(
+    [file.transform((name) => ({ file: name })), z.strictObject({ file }), z.strictObject({ env: variable })],
+    'expected a file name, { file: NAME } or { env: VARIABLE }',
+  )
+}
+
+function listener<Secret extends z.ZodType>(secret: Secret) {
+  return section({
+    address,
+    /** 0 takes any free port. */
+    port: whole(0, 65_535),
+    /** PEM files; the key is not readable by others. Both are read again on SIGHUP. */
+    tls: section({ certificate: secret, key: secret }).exactOptional(),
+    /** Lets plain HTTP be reached from other machines. */
+    insecure: yesNo.default(false),
+    /** Connections begin with a PROXY header; only trusted proxies may connect. */
+    proxyProtocol: yesNo.default(false),
+  })
+}
+
+function stateSection<File extends z.ZodType, Secret extends z.ZodType>(file: File, secret: Secret) {
+  return section({
+    /** On a local disk; holds the state store. */
+    directory: file,
+    /** The key that seals secrets in the store; see `gateway/state/secrets.ts`. */
+    masterKeyFile: secret.exactOptional(),
+  })
+}
+
+function limits() {
+  return section({
+    connectionsPerPrincipal: whole(1, 1_000_000).default(256),
+    inFlightPerPrincipal: whole(1, 1_000_000).default(128),
+    stagedBytesPerPrincipal: size.default(2 ** 40),
+    maxUpload: size.default(5 * 2 ** 40),
+    /** Calls at once, all principals together. */
+    inFlight: whole(1, 1_000_000).default(1024),
+    headersTimeout: duration.default(15_000),
+    /** A connection without a request. */
+    idleTimeout: duration.default(60_000),
+    /** A transfer that does not move. */
+    stallTimeout: duration.default(60_000),
+    /** What runs may go on for this long after SIGTERM. */
+    shutdownTimeout: duration.default(30_000),
+  }).prefault({})
+}
+
+function issuer<File extends z.ZodType>(file: File) {
+  return section({
+    issuer: text,
+    name: z
+      .string('expected a short name')
+      .regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'expected a short name of a-z, 0-9, _ . -'),
+    keys: section({
+      discovery: z.literal(true, 'expected true').exactOptional(),
+      /** With discovery: further origins that may hold the key set. */
+      origins: list(origin).exactOptional(),
+      jwksUrl: text.exactOptional(),
+      jwksFile: file.exactOptional(),
+    }),
+    /** Allows http to loopback addresses for `keys`. */
+    insecure: yesNo.exactOptional(),
+    /** PEM certificates trusted for fetching keys instead of the system's. */
+    ca: file.exactOptional(),
+    audiences: list(text).min(1, 'expected at least one audience'),
+    anyAudience: yesNo.exactOptional(),
+    algorithms: list(choice(...algorithms))
+      .min(1, 'expected at least one algorithm')
+      .exactOptional(),
+    types: list(text).exactOptional(),
+    profile: choice('wlcg', 'scitokens', 'plain'),
+    basePath: path.exactOptional(),
+    account: text.exactOptional(),
+    groups: section({
+      claim: text.exactOptional(),
+      prefix: z.string('expected a text').exactOptional(),
+    }).exactOptional(),
+    leeway: duration.exactOptional(),
+    maxLifetime: duration.exactOptional(),
+  })
+}
+
+const mappingRule = section({
+  issuer: text,
+  subject: text.exactOptional(),
+  claim: text.exactOptional(),
+  group: text.exactOptional(),
+  account: text.exactOptional(),
+  joins: text.exactOptional(),
+})
+
+function accountSource<File extends z.ZodType>(file: File) {
+  return section({
+    file: file.exactOptional(),
+    system: z.literal(true, 'expected true').exactOptional(),
+    getent: file.exactOptional(),
+  })
+}
+
+function mount<File extends z.ZodType>(file: File) {
+  return section({
+    path,
+    backend: z.discriminatedUnion('type', [posix(file)], {
+      error: (issue) => (issue.code === 'invalid_union' ? 'expected a section with `type: posix`' : undefined),
+    }),
+    /** The directory of the back end that appears at `path`. */
+    base: path.default(root),
+    /** Who decides: `gateway` by the ACLs it reads, or `native`: the kernel, as the user. */
+    enforce: choice('gateway', 'native').default('gateway'),
+    readOnly: yesNo.default(false),
+    /** Callers without a credential are let in as far as EVERYONE@ goes. */
+    anonymous: yesNo.default(false),
+    createParents: yesNo.default(false),
+    /** Calls at once in one process. */
+    maxInFlight: whole(1, 100_000).default(256),
+    /** A call that got no answer by then fails. */
+    deadline: duration.default(20_000),
+    note: text.exactOptional(),
+  })
+}
+
+function posix<File extends z.ZodType>(file: File) {
+  const name = text.refine(
+    (given) => !given.includes('/') && given !== '.' && given !== '..',
+    'expected a name without /',
+  )
+  return section({
+    type: z.literal('posix'),
+    root: file,
+    /** Where ACLs are looked for, in this order. */
+    acl: list(choice('nfs4', 'xattr', 'posix'), 3).default(['nfs4', 'xattr', 'posix']),
+    symlinks: choice('none', 'within').default('none'),
+    /** Whether other file systems mounted inside the tree are entered. */
+    crossMounts: yesNo.default(false),
+    /** Names that do not exist for any caller, such as .snapshots. */
+    reserved: list(name, 1000).default([]),
+    /** fsync before the answer, or not (for scratch). */
+    sync: choice('always', 'never').default('always'),
+    /** What replacing a file does where its owner, group and ACL cannot be given to the new one. */
+    replace: choice('keep', 'refuse').default('keep'),
+    /** I/O threads for metadata, one process. */
+    threads: whole(1, 64).default(4),
+    /** Reads and writes of bytes at once, one process. */
+    dataThreads: whole(1, 64).default(4),
+  })
+}
