@@ -1,40 +1,31 @@
 /** ACL and mode of new and changed objects of the memory back end. */
 
-import { type Ace, type Acl, aceFlag, right } from '../../acl/acl.ts'
+import type { Acl } from '../../acl/acl.ts'
+import { aclOfNew } from '../../acl/inherit.ts'
+import { modeOf, withMode } from '../../acl/mode.ts'
 import type { Principal } from '../../acl/principal.ts'
-import type { Node } from './tree.ts'
 
-/** What a new object gets from its parent: inherited entries, the caller as owner, the parent's group. */
-export function aclForNew(
-  type: 'file' | 'directory',
-  parent: Node,
-  principal: Principal,
-): { readonly acl: Acl | undefined; readonly mode: number } {
+/** ACL and mode of an object. The low nine bits of the mode are what the ACL amounts to. */
+export interface Permissions {
+  /** Undefined: it could not be read. */
+  readonly acl: Acl | undefined
+  readonly mode: number
+}
+
+/** What a new object gets: the parent's heritable entries, the caller as owner, the parent's group. */
+export function permissionsOfNew(kind: 'file' | 'directory', parent: Permissions, principal: Principal): Permissions {
   if (!parent.acl) return { acl: undefined, mode: 0 }
-  const acl: Acl = {
-    owner: principal.user,
-    group: parent.acl.group,
-    aces: inherit(parent.acl, type),
-    dialect: 'rfc8881',
-  }
-  return { acl, mode: modeFor(acl) }
+  const defaultMode = kind === 'file' ? 0o600 : 0o700
+  const acl = aclOfNew(parent.acl, { kind, owner: principal.user, group: parent.acl.group, defaultMode })
+  return permissionsWithAcl({ acl, mode: kind === 'directory' ? parent.mode & 0o2000 : 0 }, acl)
 }
 
-export function aclWithMode(acl: Acl, _mode: number, _directory: boolean): Acl {
-  return acl
+/** After the list has changed. The three high bits stay. */
+export function permissionsWithAcl({ mode }: Permissions, acl: Acl): Permissions {
+  return { acl, mode: (mode & 0o7000) | modeOf(acl.aces) }
 }
 
-export function modeFor(acl: Acl): number {
-  return acl.aces.some(({ mask }) => mask & right.readData) ? 0o770 : 0
-}
-
-function inherit(parent: Acl, type: 'file' | 'directory'): Ace[] {
-  const { fileInherit: f, directoryInherit: d, noPropagateInherit: n, inheritOnly: i } = aceFlag
-  return parent.aces.flatMap((ace) => {
-    const clear = ace.flags & ~(f | d | n | i)
-    if (type === 'file') return ace.flags & f ? [{ ...ace, flags: clear, mask: ace.mask & ~right.deleteChild }] : []
-    if (ace.flags & n) return ace.flags & d ? [{ ...ace, flags: clear }] : []
-    if (ace.flags & d) return [{ ...ace, flags: clear | (ace.flags & (f | d)) }]
-    return ace.flags & f ? [{ ...ace, flags: clear | f | i }] : []
-  })
+/** After chmod. */
+export function permissionsWithMode({ acl }: Permissions, mode: number, kind: 'file' | 'directory'): Permissions {
+  return { acl: acl && withMode(acl, mode, kind), mode: mode & 0o7777 }
 }

@@ -4,7 +4,7 @@ import type { Principal } from '../../acl/principal.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { isWithin, type Path } from '../../gateway/core/path.ts'
 import type { CommitCondition, CommitOptions, Entry, MoveOptions } from '../backend.ts'
-import { aclForNew } from './acls.ts'
+import { permissionsOfNew } from './acls.ts'
 import type { Host } from './files.ts'
 import { entryOf, type Node, need, needFile, needParent, type Spot, type Tree, trailOf, versionOf } from './tree.ts'
 
@@ -30,8 +30,8 @@ export function commit(change: Change, seen: Spot, bytes: Buffer, options: Commi
   requireCondition(options.condition, spot)
   const old = spot.node ? needFile(spot) : undefined
   host.makeRoom(bytes.length - (old?.bytes.length ?? 0))
-  const { acl, mode } = old ?? aclForNew('file', spot.parent, principal)
-  const node = tree.make('file', acl, mode)
+  const permissions = old?.permissions ?? permissionsOfNew('file', spot.parent.permissions, principal)
+  const node = tree.make('file', permissions)
   node.bytes = bytes
   node.modified = options.modified ?? node.modified
   node.properties = new Map(old?.properties)

@@ -26,7 +26,7 @@ import type {
   QuotaFacet,
   Trail,
 } from '../backend.ts'
-import { aclForNew, aclWithMode, modeFor } from './acls.ts'
+import { permissionsOfNew, permissionsWithAcl, permissionsWithMode } from './acls.ts'
 import { type Change, commit, needPlace, rename } from './changes.ts'
 import { digestKinds, digestOf } from './digests.ts'
 import { editNode, type Host, MemoryDraft, openNode } from './files.ts'
@@ -56,7 +56,7 @@ export class MemoryBackend implements Backend {
     const { name = 'memory', limit, reserved = [], now = () => BigInt(Date.now()) * 1_000_000n } = options
     this.name = name
     this.#limit = limit
-    this.#tree = new Tree(acl, modeFor(acl), { reserved, now })
+    this.#tree = new Tree(permissionsWithAcl({ acl, mode: 0 }, acl), { reserved, now })
   }
 
   async walk(path: Path, call: Call): Promise<Trail> {
@@ -105,8 +105,7 @@ export class MemoryBackend implements Backend {
     return this.#pending(directory, call, (spot) => {
       const parent = needPlace(this.#tree, spot)
       if (spot.node) throw new StorageError('exists', 'something of that name exists', { path: directory })
-      const made = aclForNew('directory', parent, call.principal)
-      const node = this.#tree.make('directory', made.acl, made.mode)
+      const node = this.#tree.make('directory', permissionsOfNew('directory', parent.permissions, call.principal))
       this.#tree.attach(parent, spot.name, node)
       return entryOf(spot.name, node)
     })
@@ -133,12 +132,13 @@ export class MemoryBackend implements Backend {
       const node = need(spot)
       const now = this.#tree.tick()
       if (changes.modified !== undefined) node.modified = changes.modified === 'now' ? now : changes.modified
-      if (node.acl) {
-        const { owner = node.acl.owner, group = node.acl.group } = changes
-        node.acl = { ...node.acl, owner, group }
-        if (changes.mode !== undefined) node.acl = aclWithMode(node.acl, changes.mode, node.type === 'directory')
+      const { acl } = node.permissions
+      const { owner = acl?.owner, group = acl?.group } = changes
+      if (acl) node.permissions = { ...node.permissions, acl: { ...acl, owner, group } }
+      if (changes.mode !== undefined) {
+        const kind = node.type === 'directory' ? 'directory' : 'file'
+        node.permissions = permissionsWithMode(node.permissions, changes.mode, kind)
       }
-      if (changes.mode !== undefined) node.mode = changes.mode & 0o7777
       node.changed = now
       return entryOf(spot.name, node)
     })
@@ -156,8 +156,8 @@ export class MemoryBackend implements Backend {
           throw new StorageError('precondition', 'the object has changed', { path })
         }
         if (acl.aces.length > maxAces) throw new StorageError('too-large', 'the ACL has too many entries', { path })
-        node.acl = { ...acl, owner: node.acl?.owner, group: node.acl?.group }
-        node.mode = (node.mode & 0o7000) | modeFor(node.acl)
+        const { owner, group } = node.permissions.acl ?? { owner: undefined, group: undefined }
+        node.permissions = permissionsWithAcl(node.permissions, { ...acl, owner, group })
         node.changed = this.#tree.tick()
         return entryOf(spot.name, node)
       }),
@@ -245,14 +245,14 @@ export class MemoryBackend implements Backend {
   addLink(path: Path, target: string): void {
     const spot = this.#tree.look(path)
     const parent = needPlace(this.#tree, spot)
-    this.#tree.attach(parent, spot.name, this.#tree.make('symlink', parent.acl, 0o777, target))
+    this.#tree.attach(parent, spot.name, this.#tree.make('symlink', { ...parent.permissions, mode: 0o777 }, target))
   }
 
   /** For tests: the ACL of an object as it is from now on, its owner and group too; undefined cannot be read. */
   replaceAcl(path: Path, acl: Acl | undefined): void {
     const node = need(this.#tree.look(path))
-    node.acl = acl
-    if (acl) node.mode = (node.mode & 0o7000) | modeFor(acl)
+    const { mode } = node.permissions
+    node.permissions = acl ? permissionsWithAcl(node.permissions, acl) : { acl, mode }
     node.changed = this.#tree.tick()
   }
 

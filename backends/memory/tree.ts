@@ -1,9 +1,9 @@
 /** The objects of the memory back end: a plain tree, and what a walk over it sees. */
 
-import type { Acl } from '../../acl/acl.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { namesOf, type Path } from '../../gateway/core/path.ts'
 import type { Digests, Entry, Trail } from '../backend.ts'
+import type { Permissions } from './acls.ts'
 
 export interface Node {
   readonly id: string
@@ -13,10 +13,7 @@ export interface Node {
   bytes: Buffer
   modified: bigint
   changed: bigint
-  /** Undefined: could not be read. */
-  acl: Acl | undefined
-  /** All twelve bits. */
-  mode: number
+  permissions: Permissions
   properties: Map<string, string>
   /** Of the bytes of one version only. */
   digests: { readonly version: string; readonly values: Digests }
@@ -42,10 +39,10 @@ export class Tree {
   #lastTime = 0n
   #lastId = 0
 
-  constructor(acl: Acl, mode: number, options: { readonly reserved: Iterable<string>; now(): bigint }) {
+  constructor(permissions: Permissions, options: { readonly reserved: Iterable<string>; now(): bigint }) {
     this.#reserved = new Set(options.reserved)
     this.#now = options.now
-    this.top = this.make('directory', acl, mode)
+    this.top = this.make('directory', permissions)
   }
 
   /** A time that no earlier change has, so that two changes never look like one. */
@@ -56,7 +53,7 @@ export class Tree {
   }
 
   /** A node that no directory holds yet. */
-  make(type: Node['type'], acl: Acl | undefined, mode: number, target?: string): Node {
+  make(type: Node['type'], permissions: Permissions, target?: string): Node {
     const time = this.tick()
     return {
       id: (++this.#lastId).toString(16),
@@ -66,8 +63,7 @@ export class Tree {
       bytes: Buffer.alloc(0),
       modified: time,
       changed: time,
-      acl,
-      mode,
+      permissions,
       properties: new Map(),
       digests: { version: '', values: {} },
       gone: false,
@@ -135,6 +131,7 @@ export function versionOf(node: Node): string {
 }
 
 export function entryOf(name: string, node: Node): Entry {
+  const { acl, mode } = node.permissions
   return {
     name,
     type: node.type,
@@ -143,10 +140,10 @@ export function entryOf(name: string, node: Node): Entry {
     changed: node.changed,
     version: versionOf(node),
     id: node.id,
-    mode: node.mode,
+    mode,
     links: 1,
     ...(node.target === undefined ? {} : { target: node.target }),
-    ...(node.acl ? { acl: node.acl } : {}),
+    ...(acl ? { acl } : {}),
   }
 }
 
