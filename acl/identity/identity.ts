@@ -6,7 +6,8 @@ import type { Secret } from '../secret.ts'
 export type Credential =
   | { readonly kind: 'none' }
   | { readonly kind: 'bearer'; readonly token: Secret }
-  | { readonly kind: 'basic'; readonly user: string; readonly password: Secret }
+  /** `from` is the caller's address: guessing is slowed down for each account and address. */
+  | { readonly kind: 'basic'; readonly user: string; readonly password: Secret; readonly from?: string }
 
 export interface Identity {
   /**

@@ -1,0 +1,86 @@
+/** From a bearer token to a Principal: verify, read scopes and groups, map, look up the account. */
+
+import { StorageError } from '../../gateway/core/errors.ts'
+import type { Principal } from '../principal.ts'
+import { Secret } from '../secret.ts'
+import { type Accounts, principalOf } from './accounts.ts'
+import { type Trace, type TrustedIssuer, verifyToken } from './jwt.ts'
+import { mapToken } from './mapping.ts'
+import type { IdentityOptions } from './options.ts'
+import { readPermissions } from './profiles.ts'
+import { deny, quoted } from './refusal.ts'
+
+export interface BearerContext {
+  readonly options: IdentityOptions
+  /** By the exact text of `iss`. */
+  readonly issuers: ReadonlyMap<string, TrustedIssuer>
+  readonly accounts: Accounts
+  /** Milliseconds since 1970. */
+  readonly now: number
+  readonly trace: Trace
+}
+
+export interface Authenticated {
+  readonly principal: Principal
+  readonly tokenId: string | undefined
+}
+
+/** Throws `unauthenticated`, `denied` or `unavailable` with a reason. Caches nothing. */
+export async function authenticateBearer(token: string, context: BearerContext): Promise<Authenticated> {
+  const { options, accounts, trace } = context
+  const verified = await verifyToken(token, context)
+  const issuer = verified.issuer.options
+  const { grants, groups } = readPermissions(verified.payload, issuer)
+  const bounds = grants === 'unbounded' ? 'no capabilities: bounded by ACLs alone' : describe(grants)
+  trace('scopes', `${bounds}; ${groups.length} groups count`)
+  const mapped = mapToken(
+    { issuer, subject: verified.subject, payload: verified.payload, groups, hasCapabilities: grants !== 'unbounded' },
+    options.mapping,
+  )
+  for (const sentence of mapped.explanation) trace('mapping', sentence)
+  const account = await accounts.find(mapped.account)
+  const joined = await findJoined(mapped.joins, accounts)
+  const local = principalOf(account, options.domain, { groups: mapped.groups, joined })
+  trace('account', `account ${account.name}, uid ${account.ids?.uid ?? 'none'}`)
+  // Explaining others is not among the things that a capability can hand on.
+  const isAdministrator = grants === 'unbounded' && options.administrators.includes(local.user ?? '')
+  const principal: Principal = {
+    id: `${issuer.issuer}|${verified.subject ?? ''}`,
+    ...local,
+    grants,
+    expires: verified.expires,
+    credential: { kind: 'bearer', secret: new Secret(token) },
+    ...(isAdministrator && { administrator: true }),
+  }
+  return { principal, tokenId: verified.tokenId === undefined ? undefined : `${issuer.issuer}|${verified.tokenId}` }
+}
+
+/** The gids of groups joined by rule; a group that no source numbers counts by its name alone. */
+async function findJoined(
+  names: ReadonlySet<string>,
+  accounts: Accounts,
+): Promise<ReadonlyMap<string, number | undefined>> {
+  const joined = new Map<string, number | undefined>()
+  for (const name of names) {
+    const group = await accounts.findGroup(name)
+    if (group?.gid === 0)
+      throw deny('account-refused', `group ${name} is the system's own (gid 0) and may not be joined`)
+    joined.set(name, group?.gid)
+  }
+  return joined
+}
+
+function describe(grants: Exclude<Principal['grants'], 'unbounded'>): string {
+  if (grants.length === 0) return 'capabilities, none of them for storage'
+  const shown = grants.slice(0, 20).map(({ kind, path, directoryOnly }) => {
+    const slash = directoryOnly && path !== '/' ? '/' : ''
+    return `${kind} ${quoted(`${path}${slash}`)}`
+  })
+  return `may ${shown.join(', ')}${grants.length > shown.length ? ' and more' : ''}`
+}
+
+/** The rule and text of a refusal; other failures keep their public message. */
+export function explainFailure(thrown: unknown): { readonly rule: string; readonly text: string } {
+  const error = StorageError.from(thrown)
+  return StorageError.reasonOf(error) ?? { rule: error.code, text: error.message }
+}

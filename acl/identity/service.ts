@@ -1,0 +1,240 @@
+/**
+ * The identity of every call: credentials to principals, with caches, bans and a reload that is all or
+ * nothing. Everything that a reload replaces, caches included, is one `State`, so that nothing decided
+ * under an old configuration is remembered under a new one.
+ */
+
+import type { Finding } from '../../backends/backend.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+import { anonymous, type Principal } from '../principal.ts'
+import type { Secret } from '../secret.ts'
+import { type Account, type Accounts, openAccounts, principalOf } from './accounts.ts'
+import { type CheckPassword, createPasswordCheck } from './basic.ts'
+import { authenticateBearer, explainFailure } from './bearer.ts'
+import { CredentialCache, type Known } from './credential-cache.ts'
+import type { Credential, Identity } from './identity.ts'
+import type { JsonObject } from './json.ts'
+import { decodeToken, type Trace, type TrustedIssuer } from './jwt.ts'
+import { Keys } from './keys.ts'
+import { maxTokenLength } from './limits.ts'
+import { checkOptions, type IdentityOptions, type IssuerOptions } from './options.ts'
+import { deny, refuse } from './refusal.ts'
+
+export interface JudgeStep {
+  /** What was checked, or the rule that refused. */
+  readonly step: string
+  readonly passed: boolean
+  readonly text: string
+}
+
+/** What a token is worth here, step by step. For its holder. */
+export interface Judgement {
+  readonly accepted: boolean
+  readonly steps: readonly JudgeStep[]
+  /** As the token writes them, trusted or not; absent when it is no signed JWT. */
+  readonly header?: JsonObject
+  readonly payload?: JsonObject
+  readonly principal?: Principal
+}
+
+export interface IdentityService extends Identity {
+  /** Replaces everything. Throws and changes nothing when the options or an accounts file are bad. */
+  reload(options: IdentityOptions): Promise<void>
+  /** Asks all issuers for their keys and all account sources for the accounts that the configuration names. */
+  checkIssuers(): Promise<readonly Finding[]>
+  /** Judges without caches and never throws for a bad token. */
+  judge(token: Secret): Promise<Judgement>
+  /** Ends fetches under way. */
+  close(): void
+}
+
+interface State {
+  readonly options: IdentityOptions
+  readonly issuers: ReadonlyMap<string, TrustedIssuer>
+  readonly accounts: Accounts
+  readonly cache: CredentialCache
+  /** Verifications under way, by cache key: calls with one credential share one. */
+  readonly pending: Map<string, Promise<Known>>
+}
+
+/** Throws `invalid` when the options do not fit together or an accounts file is bad. No key is fetched before it is needed. */
+export async function createIdentity(options: IdentityOptions): Promise<IdentityService> {
+  return new Service(await openState(options, new Map()))
+}
+
+class Service implements IdentityService {
+  #state: State
+  readonly #checkPassword: CheckPassword
+
+  constructor(state: State) {
+    this.#state = state
+    this.#checkPassword = createPasswordCheck({ now: () => clock(this.#state.options) })
+  }
+
+  authenticate(credential: Credential): Promise<Principal> {
+    switch (credential.kind) {
+      case 'none':
+        return Promise.resolve(anonymous)
+      case 'bearer':
+        return this.#bearer(credential.token.reveal())
+      case 'basic':
+        return this.#basic(credential)
+    }
+  }
+
+  async principalOf(user: string): Promise<Principal | undefined> {
+    const { options, accounts } = this.#state
+    try {
+      const account = await accounts.find(localName(user, options.domain))
+      return passwordPrincipal(account, options, 'account')
+    } catch (error) {
+      if (StorageError.from(error).code === 'denied') return undefined
+      throw error
+    }
+  }
+
+  async reload(options: IdentityOptions): Promise<void> {
+    this.#state = await openState(options, this.#state.issuers)
+  }
+
+  async checkIssuers(): Promise<readonly Finding[]> {
+    const { issuers, options, accounts } = this.#state
+    const keys = await Promise.all([...issuers.values()].map((issuer) => issuer.keys.check()))
+    const names = new Set(options.issuers.flatMap(({ account }) => account ?? []))
+    for (const rule of options.mapping) if ('account' in rule && !('claim' in rule)) names.add(rule.account)
+    const findings = keys.flat()
+    for (const name of names) {
+      try {
+        await accounts.find(name)
+      } catch (error) {
+        findings.push({ subject: 'account', level: 'error', text: `account ${name}: ${explainFailure(error).text}` })
+      }
+    }
+    return findings
+  }
+
+  async judge(token: Secret): Promise<Judgement> {
+    const steps: JudgeStep[] = []
+    const text = token.reveal()
+    const parts = text.length <= maxTokenLength ? decodeToken(text) : undefined
+    try {
+      const known = await this.#verify(this.#state, text, (step, said) =>
+        steps.push({ step, passed: true, text: said }),
+      )
+      admit(known, this.#state)
+      return { accepted: true, steps, principal: known.principal, ...parts }
+    } catch (error) {
+      const { rule, text: said } = explainFailure(error)
+      return { accepted: false, steps: [...steps, { step: rule, passed: false, text: said }], ...parts }
+    }
+  }
+
+  close(): void {
+    for (const { keys } of this.#state.issuers.values()) keys.close()
+  }
+
+  /** The path of nearly every call: one look-up and a promise. */
+  #bearer(token: string): Promise<Principal> {
+    const state = this.#state
+    const known = state.cache.token(token, clock(state.options))
+    if (known === undefined) return this.#freshBearer(token, state)
+    if (state.options.revocations === undefined) return Promise.resolve(known.principal)
+    return admitLater(known, state)
+  }
+
+  async #freshBearer(token: string, state: State): Promise<Principal> {
+    // Before anything is hashed or kept: nobody fills the memory with what is no token.
+    if (token.length > maxTokenLength)
+      throw refuse('token-size', `the token is longer than ${maxTokenLength} characters`)
+    state.cache.checkRefused(token, clock(state.options))
+    return admit(await share(state.pending, token, () => this.#learnToken(token, state)), state)
+  }
+
+  async #learnToken(token: string, state: State): Promise<Known> {
+    try {
+      const known = await this.#verify(state, token, ignore)
+      return state.cache.keepToken(token, known, clock(state.options))
+    } catch (error) {
+      state.cache.keepRefusal(token, StorageError.from(error), clock(state.options))
+      throw error
+    }
+  }
+
+  async #verify(state: State, token: string, trace: Trace): Promise<Known> {
+    const now = clock(state.options)
+    const { principal, tokenId } = await authenticateBearer(token, { ...state, now, trace })
+    return { principal, holder: { id: principal.id, user: principal.user, tokenId }, until: 0 }
+  }
+
+  async #basic(credential: Extract<Credential, { kind: 'basic' }>): Promise<Principal> {
+    const state = this.#state
+    const user = localName(credential.user, state.options.domain)
+    const key = state.cache.passwordKey(user, credential.password)
+    const known = state.cache.password(key, clock(state.options))
+    if (known !== undefined) return admit(known, state)
+    const learn = async (): Promise<Known> => {
+      const attempt = { user, password: credential.password, from: credential.from }
+      const account = await this.#checkPassword(attempt, state.accounts)
+      const principal = passwordPrincipal(account, state.options, 'basic')
+      const holder = { id: principal.id, user: principal.user, tokenId: undefined }
+      return state.cache.keepPassword(key, { principal, holder }, clock(state.options))
+    }
+    return admit(await share(state.pending, key, learn), state)
+  }
+}
+
+async function openState(options: IdentityOptions, old: ReadonlyMap<string, TrustedIssuer>): Promise<State> {
+  checkOptions(options)
+  const accounts = await openAccounts(options, () => clock(options))
+  const issuers = new Map<string, TrustedIssuer>()
+  for (const issuer of options.issuers) {
+    const before = old.get(issuer.issuer)
+    const isSame = before !== undefined && keyLines(before.options) === keyLines(issuer)
+    // Keys that are already here stay, so that a reload does not depend on every issuer being up.
+    const keys = isSame ? before.keys : new Keys(issuer, { now: () => clock(options) })
+    issuers.set(issuer.issuer, { options: issuer, keys })
+  }
+  return { options, issuers, accounts, cache: new CredentialCache(), pending: new Map() }
+}
+
+/** The lines of an issuer's configuration on which its keys depend. */
+function keyLines({ issuer, name, keys, insecure, ca }: IssuerOptions): string {
+  return JSON.stringify([issuer, name, keys, insecure, ca])
+}
+
+function passwordPrincipal(account: Account, options: IdentityOptions, kind: 'basic' | 'account'): Principal {
+  const local = principalOf(account, options.domain, { groups: new Set(), joined: new Map() })
+  const isAdministrator = options.administrators.includes(local.user ?? '')
+  return { id: `${kind}:${local.user}`, ...local, grants: 'unbounded', ...(isAdministrator && { administrator: true }) }
+}
+
+/** Bans hold for credentials that were verified before the ban. */
+function admit(known: Known, state: State): Principal {
+  if (state.options.revocations?.isRevoked(known.holder) === true) {
+    throw deny('revoked', 'this user, subject or token was banned')
+  }
+  return known.principal
+}
+
+async function admitLater(known: Known, state: State): Promise<Principal> {
+  return admit(known, state)
+}
+
+async function share(pending: State['pending'], key: string, work: () => Promise<Known>): Promise<Known> {
+  const running = pending.get(key)
+  if (running !== undefined) return running
+  const started = work().finally(() => pending.delete(key))
+  pending.set(key, started)
+  return started
+}
+
+/** "alice@desy.de" is alice here; a name of another domain stays as it is and so is nobody's. */
+function localName(user: string, domain: string): string {
+  return user.endsWith(`@${domain}`) ? user.slice(0, -domain.length - 1) : user
+}
+
+function clock(options: IdentityOptions): number {
+  return options.now === undefined ? Date.now() : options.now()
+}
+
+function ignore(): void {}
