@@ -68,8 +68,8 @@ const walls: readonly Wall[] = [
     types: /^backends\/backend\.ts$|^gateway\/state\/state\.ts$/,
   },
   {
-    room: /^mounts\/namespace\.ts$/,
-    may: /^gateway\/core\/(path|errors|call)\.ts$/,
+    room: /^mounts\/(namespace|crossroads)\.ts$/,
+    may: /^mounts\/crossroads\.ts$|^gateway\/core\/(path|errors|call)\.ts$|^acl\/acl\.ts$/,
     types: /^backends\/backend\.ts$|^acl\//,
   },
   {
