@@ -30,7 +30,7 @@ export const actions = [
 export type Action = (typeof actions)[number]
 
 export interface Need {
-  /** Token scopes, any of which suffices (WLCG token profile 1.2, section 2.2.1). */
+  /** Token scopes, any of which suffices (WLCG token profile 1.2, section 2.2.1). None: no scope gives it. */
   readonly grants: readonly GrantKind[]
   /** Alternatives; within one, every listed right must be held on the object and on its parent. */
   readonly rights: ReadonlyArray<{ readonly target?: Rights; readonly parent?: Rights }>
@@ -38,7 +38,7 @@ export interface Need {
 
 const any: readonly GrantKind[] = ['read', 'create', 'modify', 'stage', 'poll']
 
-/** `remove` and `move-away` follow section 6.2.1.3.2 of RFC 8881 and are decided by `mayDelete`, not by a row alone. */
+/** `remove` and `move-away` follow section 6.2.1.3.2 of RFC 8881 and are decided by deletion.ts, not by a row alone. */
 export const needs: Readonly<Record<Action, Need>> = {
   stat: { grants: any, rights: [{ target: right.readAttributes }] },
   list: { grants: ['read'], rights: [{ target: right.listDirectory }] },
@@ -53,15 +53,16 @@ export const needs: Readonly<Record<Action, Need>> = {
   'move-in-directory': { grants: ['modify'], rights: [{ parent: right.addSubdirectory }] },
   'set-times-now': { grants: ['modify'], rights: [{ target: right.writeData }, { target: right.writeAttributes }] },
   'set-attributes': { grants: ['modify'], rights: [{ target: right.writeAttributes }] },
-  'set-mode': { grants: ['modify'], rights: [{ target: right.writeAcl }] },
-  'set-owner': { grants: ['modify'], rights: [{ target: right.writeOwner }] },
+  // Who may get at an object is for its owner to say and never for the bearer of a capability.
+  'set-mode': { grants: [], rights: [{ target: right.writeAcl }] },
+  'set-owner': { grants: [], rights: [{ target: right.writeOwner }] },
   'read-properties': { grants: any, rights: [{ target: right.readNamedAttributes }, { target: right.readAttributes }] },
   'write-properties': {
     grants: ['modify'],
     rights: [{ target: right.writeNamedAttributes }, { target: right.writeAttributes }],
   },
   'read-acl': { grants: any, rights: [{ target: right.readAcl }] },
-  'write-acl': { grants: ['modify'], rights: [{ target: right.writeAcl }] },
+  'write-acl': { grants: [], rights: [{ target: right.writeAcl }] },
   stage: { grants: ['stage'], rights: [{ target: right.readData }] },
   locality: { grants: any, rights: [{ target: right.readAttributes }] },
 }
