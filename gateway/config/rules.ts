@@ -22,7 +22,10 @@ export function brokenRules(config: Parsed): readonly BrokenRule[] {
   return [...listening(config), ...identity(config), ...mapping(config), ...mounting(config)]
 }
 
-function* listening({ listen, metrics, trustedProxies }: Parsed): Generator<BrokenRule> {
+function* listening({ publicUrl, listen, metrics, trustedProxies }: Parsed): Generator<BrokenRule> {
+  if (publicUrl === undefined && !isLoopback(listen[0]?.address ?? '')) {
+    yield { path: ['listen', 0, 'address'], text: 'with a first listener off loopback `publicUrl` is required' }
+  }
   const seen = new Set<string>()
   for (const [index, { address, port, tls, insecure, proxyProtocol }] of listen.entries()) {
     const path = ['listen', index]

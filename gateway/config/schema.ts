@@ -31,7 +31,7 @@ export function schemaFor(directory: string) {
   const file = text.transform((name) => resolve(directory, name))
   const secret = secretFrom(file)
   return section({
-    /** Our own address for links, redirects and signatures; the first listener's if absent. */
+    /** Our own address for links, redirects and signatures; the first listener's if absent and that is on loopback. */
     publicUrl: origin.exactOptional(),
     /** Host names that requests may carry, besides publicUrl's and the listeners' addresses. */
     hosts: list(hostName).default([]),
@@ -41,7 +41,7 @@ export function schemaFor(directory: string) {
     runAs: account().exactOptional(),
     /** Serving processes; `auto` is one for each core, 8 at most. */
     workers: z.union([z.literal('auto'), whole(1, 64)], 'expected auto or a number from 1 to 64').default('auto'),
-    listen: list(listener(secret), 64).min(1, 'expected at least one listener'),
+    listen: list(listener(file), 64).min(1, 'expected at least one listener'),
     /** Proxies whose X-Forwarded-* and PROXY headers are believed. */
     trustedProxies: list(network).default([]),
     /** Prometheus metrics; none if absent. */
@@ -94,13 +94,13 @@ function secretFrom<File extends z.ZodType<string>>(file: File) {
   )
 }
 
-function listener<Secret extends z.ZodType>(secret: Secret) {
+function listener<File extends z.ZodType>(file: File) {
   return section({
     address,
     /** 0 takes any free port. */
     port: whole(0, 65_535),
     /** PEM files; the key is not readable by others. Both are read again on SIGHUP. */
-    tls: section({ certificate: secret, key: secret }).exactOptional(),
+    tls: section({ certificate: file, key: file }).exactOptional(),
     /** Lets plain HTTP be reached from other machines. */
     insecure: yesNo.default(false),
     /** Connections begin with a PROXY header; only trusted proxies may connect. */
@@ -112,7 +112,7 @@ function stateSection<File extends z.ZodType, Secret extends z.ZodType>(file: Fi
   return section({
     /** On a local disk; holds the state store. */
     directory: file,
-    /** The key that seals secrets in the store; see `gateway/state/secrets.ts`. */
+    /** The key that seals secrets in the store, in a file or `{ env: VARIABLE }`; see `gateway/state/secrets.ts`. */
     masterKeyFile: secret.exactOptional(),
   })
 }

@@ -68,11 +68,12 @@ hosts: [GW.Example.org]
 })
 
 t.test('a secret is a file or a variable of the environment', async (t) => {
-  const tls = (key: string) => plain.replace('port: 8080', `port: 8443, tls: { certificate: c.pem, key: ${key} }`)
-  const keyOf = (text: string) => parseConfig(text, '/etc/c.yaml').listen[0]?.tls?.key
-  t.same(keyOf(tls('k.pem')), { file: '/etc/k.pem' })
-  t.same(keyOf(tls('{ file: k.pem }')), { file: '/etc/k.pem' })
-  t.same(keyOf(tls('{ env: TLS_KEY }')), { env: 'TLS_KEY' })
+  const keyOf = (key: string) =>
+    parseConfig(plain.replace('directory: state', `directory: state, masterKeyFile: ${key}`), '/etc/c.yaml').state
+      .masterKeyFile
+  t.same(keyOf('m.key'), { file: '/etc/m.key' })
+  t.same(keyOf('{ file: m.key }'), { file: '/etc/m.key' })
+  t.same(keyOf('{ env: MASTER_KEY }'), { env: 'MASTER_KEY' })
 })
 
 t.test('nested mounts are allowed', async (t) => {
