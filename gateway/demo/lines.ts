@@ -1,0 +1,55 @@
+/** What the demo prints: lines to paste, each with what it will give. */
+
+import type { UserName } from './people.ts'
+
+const beamtime = '/asap3/petra3/p09/2026/11016023/raw/run0001.txt'
+
+export interface Shown {
+  readonly url: string
+  readonly tokens: ReadonlyMap<UserName, string>
+  /** alice's token for reading below /data-dust/group/p01 only. */
+  readonly scoped: string
+  /** Lines about the grades of enforcement. */
+  readonly notes: readonly string[]
+  readonly directory: string
+}
+
+export function demoText({ url, tokens, scoped, notes, directory }: Shown): string {
+  const as = (name: UserName) => `-H 'Authorization: Bearer ${tokens.get(name)}'`
+  const steps: ReadonlyArray<readonly [string, string]> = [
+    ['alice reads a file of her own', `curl ${as('alice')} ${url}/data-dust/user/alice/hello.txt`],
+    [
+      'alice writes to the directory she shares with carol',
+      `curl ${as('alice')} -d 'from alice' -X PUT ${url}/data-dust/group/p01/note.txt`,
+    ],
+    ['carol reads it there, by the ACL it inherited', `curl ${as('carol')} ${url}/data-dust/group/p01/note.txt`],
+    ['bob reads his own space', `curl ${as('bob')} ${url}/data-dust/user/bob/hello.txt`],
+    ['carol reads the beamtime of /asap3', `curl ${as('carol')} ${url}${beamtime}`],
+    ['bob is refused there', `curl ${as('bob')} ${url}${beamtime}`],
+    ['... and asks why', `curl ${as('bob')} '${url}/.portolan/api/v1/explain?action=read&path=${beamtime}'`],
+    [
+      "a token for reading group/p01 only, alice's, lists what leads there",
+      `curl -H 'Authorization: Bearer ${scoped}' -H 'Accept: application/json' ${url}/data-dust/`,
+    ],
+    [
+      'admin asks why bob is refused',
+      `curl ${as('admin')} '${url}/.portolan/api/v1/explain?action=read&path=${beamtime}&user=bob'`,
+    ],
+    [
+      'the last megabyte of a big file',
+      `curl -s -r -1048576 -o /dev/null -w '%{http_code} %{size_download} bytes\\n' ${as('alice')} ${url}/pnfs/desy.de/exfel/raw/run0001.h5`,
+    ],
+  ]
+  return [
+    '',
+    `Portolan serves the demo on ${url}/ (Ctrl-C ends it)`,
+    ...notes.map((note) => `  ${note}`),
+    '',
+    'Paste a line into another terminal:',
+    ...steps.flatMap(([what, line]) => ['', `# ${what}`, line]),
+    '',
+    `In a browser: ${url}/data-dust/ with a name and password of ${directory}/demo.json`,
+    `The same for programs: ${directory}/demo.json    Its configuration: ${directory}/portolan.yaml    Audit log: ${directory}/log/audit.jsonl`,
+    '',
+  ].join('\n')
+}
