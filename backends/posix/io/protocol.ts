@@ -6,7 +6,7 @@
 import type { PosixIds } from '../../../acl/principal.ts'
 import type { ErrorCode, Reason } from '../../../gateway/core/errors.ts'
 import type { Path } from '../../../gateway/core/path.ts'
-import type { PosixSetup } from '../operations.ts'
+import type { PosixSetup } from '../options.ts'
 
 /**
  * Whose identity an operation runs with. `gateway` is the service account itself, for the mount's own
@@ -27,8 +27,6 @@ export type Operations = Readonly<Record<string, Operation>> & { readonly dispos
 export interface IdentitySetup {
   /** Uids and gids below it are refused; 0 always is. */
   readonly minUid: number
-  /** A directory of the service account, open to others (mode o+x), for the self-test's probe file. */
-  readonly probeDirectory: string
 }
 
 /** Handed to each thread at its start. */
@@ -40,8 +38,21 @@ export interface ThreadSetup {
   readonly operationsModule?: string
 }
 
+/** Made by the main thread for each thread; shared memory goes in here. */
+export interface ThreadData extends ThreadSetup {
+  readonly board: SharedArrayBuffer
+}
+
+/**
+ * Words of the board that main thread and I/O thread share: how many operations have begun, then one word
+ * for each slot. A request holds a slot until it is replied to or named in `revoked`. Whoever moves
+ * the word away from `waiting` first, wins: the thread begins the operation, or the main thread takes it back.
+ */
+export const board = { begun: 0, slots: 1 } as const
+export const slotState = { free: 0, waiting: 1, begun: 2, revoked: 3 } as const
+
 export interface Request {
-  readonly id: number
+  readonly slot: number
   readonly operation: string
   readonly args: unknown
   readonly ids: RunAs
@@ -54,23 +65,30 @@ export interface Failure {
   readonly path?: Path | undefined
   readonly retryAfter?: number | undefined
   readonly reason?: Reason | undefined
-  /** What was thrown, as text, when it was neither a StorageError nor an Errno. For the log. */
-  readonly cause?: string | undefined
+  /** What was thrown in the thread, as text; for the log. */
+  readonly cause: string
 }
 
-export type Reply =
-  | { readonly id: number; readonly result: unknown }
-  | { readonly id: number; readonly failure: Failure }
+export interface Reply {
+  readonly slot: number
+  readonly result?: unknown
+  readonly failure?: Failure
+}
 
-/** Main thread to I/O thread. `revoke` is best effort: those of the ids that have not begun are sent back. */
+/** Main thread to I/O thread. */
 export type ToThread =
   | { readonly type: 'run'; readonly requests: readonly Request[] }
-  | { readonly type: 'revoke' }
-  | { readonly type: 'dispose'; readonly results: readonly unknown[] }
+  | { readonly type: 'dispose'; readonly result: unknown }
   | { readonly type: 'stop' }
 
-/** I/O thread to main thread. `ready` once, after the self-test and the loading of the operations. */
+/** I/O thread to main thread. `ready` once, after the self-test and the loading of the operations; or `unfit`. */
 export type FromThread =
   | { readonly type: 'ready' }
-  | { readonly type: 'replies'; readonly replies: readonly Reply[] }
   | { readonly type: 'unfit'; readonly failure: Failure }
+  | {
+      readonly type: 'replies'
+      readonly replies: readonly Reply[]
+      readonly revoked: readonly number[]
+      /** ms of work on these. */
+      readonly spent: number
+    }

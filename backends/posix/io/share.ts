@@ -1,0 +1,249 @@
+/**
+ * One mount's share of the process's threads for data (libuv's pool): reads, writes and syncs of descriptors that
+ * I/O threads opened. When its file system hangs, its own slots stay taken and those of other mounts do not,
+ * provided that the pool (UV_THREADPOOL_SIZE) is as large as all shares together.
+ */
+
+import { close, fdatasync, fsync, read, writev } from 'node:fs'
+import type { ErrorCode } from '../../../gateway/core/errors.ts'
+import { StorageError } from '../../../gateway/core/errors.ts'
+import { fromKernel } from './errors.ts'
+
+export interface ShareOptions {
+  /** Calls in the kernel at a time (`dataThreads`). */
+  readonly slots: number
+  /** Calls that may wait for a slot; past it `busy`. */
+  readonly queue: number
+  /** ms a call may take, waiting included; past it `unavailable`. */
+  readonly deadline: number
+  /** ms for fsync, which has more to do. Default: `deadline`. */
+  readonly syncDeadline?: number
+}
+
+export interface ShareStatus {
+  readonly slots: number
+  /** Slots taken, by calls that nobody waits for any more too. */
+  readonly taken: number
+  readonly queued: number
+}
+
+type Done = (error: Error | null, result?: number) => void
+
+interface Work {
+  readonly fd: number
+  readonly signal: AbortSignal | undefined
+  /** On the clock of `performance.now()`. */
+  readonly expires: number
+  start(done: Done): void
+  resolve(result: number): void
+  reject(error: StorageError): void
+  /** Happens also when nobody waits for it any more. */
+  readonly certain: boolean
+  settled: boolean
+  begun: boolean
+}
+
+interface Order {
+  readonly fd: number
+  readonly signal?: AbortSignal | undefined
+  /** ms. */
+  readonly deadline: number
+  readonly certain?: boolean
+  readonly start: Work['start']
+  readonly resolve: Work['resolve']
+  readonly reject: Work['reject']
+}
+
+const sweepEvery = 25
+
+/** See the file's comment. */
+export class DataShare {
+  readonly #options: ShareOptions
+  /** Everything not yet settled, or still in the kernel. */
+  readonly #works = new Set<Work>()
+  #queue: Work[] = []
+  #taken = 0
+  /** Calls in the kernel for each descriptor, and the close that waits for them. */
+  readonly #busy = new Map<number, number>()
+  readonly #closing = new Map<number, Work>()
+  #sweeper: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(options: ShareOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Bytes read into `buffer` from `offset` on; fewer than `length` at the end of the file. After a failure `buffer`
+   * must not be used again: a read that was given up may still fill it.
+   */
+  read(
+    fd: number,
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
+    return this.#run(fd, signal, this.#options.deadline, (done) => read(fd, buffer, offset, length, position, done))
+  }
+
+  /** Bytes written, perhaps fewer than there are. The buffers must not change before it settles, nor after a failure. */
+  write(
+    fd: number,
+    buffers: readonly Uint8Array[],
+    position: number,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
+    return this.#run(fd, signal, this.#options.deadline, (done) => writev(fd, [...buffers], position, done))
+  }
+
+  /** `dataOnly`: without times and such (fdatasync). */
+  async sync(fd: number, options: { readonly dataOnly: boolean }, signal: AbortSignal | undefined): Promise<void> {
+    const deadline = this.#options.syncDeadline ?? this.#options.deadline
+    await this.#run(fd, signal, deadline, (done) => (options.dataOnly ? fdatasync(fd, done) : fsync(fd, done)))
+  }
+
+  /**
+   * Closes a descriptor once every call on it has left the kernel, so that none can hit another file that got the
+   * same number; calls on it that still wait for a slot are `cancelled`. Rejects with `unavailable` at the deadline,
+   * after which the close still happens when it can, and with what the file system says of lost writes.
+   */
+  close(fd: number): Promise<void> {
+    for (const work of this.#queue) {
+      if (work.fd === fd) settle(work, error('cancelled', 'the file was closed'))
+    }
+    return new Promise((resolve, reject) => {
+      const work = this.#work({
+        fd,
+        deadline: this.#options.deadline,
+        start: (done) => close(fd, done),
+        resolve: () => resolve(),
+        reject,
+        certain: true,
+      })
+      if (this.#busy.has(fd)) this.#closing.set(fd, work)
+      else this.#enqueue(work)
+    })
+  }
+
+  status(): ShareStatus {
+    return { slots: this.#options.slots, taken: this.#taken, queued: this.#queue.length }
+  }
+
+  /** Fails everything under way with `unavailable`, and all that comes but closes. Calls in the kernel stay there. */
+  stop(): void {
+    this.#closed = true
+    for (const work of this.#works) settle(work, error('unavailable', 'the mount is being closed'))
+  }
+
+  #run(fd: number, signal: AbortSignal | undefined, deadline: number, start: Work['start']): Promise<number> {
+    const refusal = this.#refusal(fd, signal)
+    if (refusal) return Promise.reject(refusal)
+    return new Promise((resolve, reject) => {
+      this.#enqueue(this.#work({ fd, signal, deadline, start, resolve, reject }))
+    })
+  }
+
+  #refusal(fd: number, signal: AbortSignal | undefined): StorageError | undefined {
+    if (this.#closed) return error('unavailable', 'the mount is closed')
+    if (signal?.aborted) return cancellation(signal)
+    if (this.#closing.has(fd)) return error('cancelled', 'the file is being closed')
+    if (this.#queue.length < this.#options.queue) return undefined
+    return error('busy', 'too many reads and writes wait for this mount', 1)
+  }
+
+  #work(order: Order): Work {
+    const { deadline, signal, certain = false, ...rest } = order
+    const work: Work = {
+      ...rest,
+      signal,
+      certain,
+      expires: performance.now() + deadline,
+      settled: false,
+      begun: false,
+    }
+    this.#works.add(work)
+    this.#sweeper ??= setInterval(() => this.#sweep(), sweepEvery)
+    return work
+  }
+
+  #enqueue(work: Work): void {
+    if (this.#taken < this.#options.slots) this.#begin(work)
+    else this.#queue.push(work)
+  }
+
+  #begin(work: Work): void {
+    this.#taken++
+    work.begun = true
+    this.#busy.set(work.fd, (this.#busy.get(work.fd) ?? 0) + 1)
+    work.start((failure, result) => {
+      this.#taken--
+      this.#works.delete(work)
+      this.#left(work.fd)
+      if (!work.settled) {
+        work.settled = true
+        if (failure) work.reject(fromKernel(failure))
+        else work.resolve(result ?? 0)
+      }
+      this.#next()
+    })
+  }
+
+  /** A call has left the kernel. */
+  #left(fd: number): void {
+    const others = (this.#busy.get(fd) ?? 1) - 1
+    if (others > 0) {
+      this.#busy.set(fd, others)
+      return
+    }
+    this.#busy.delete(fd)
+    const close = this.#closing.get(fd)
+    if (!close) return
+    this.#closing.delete(fd)
+    this.#enqueue(close)
+  }
+
+  #next(): void {
+    while (this.#taken < this.#options.slots) {
+      const work = this.#queue.shift()
+      if (!work) return
+      if (isWanted(work)) this.#begin(work)
+    }
+  }
+
+  #sweep(): void {
+    const now = performance.now()
+    for (const work of this.#works) {
+      if (work.signal?.aborted) settle(work, cancellation(work.signal))
+      else if (now >= work.expires) settle(work, tooLate())
+      if (!work.begun && !isWanted(work)) this.#works.delete(work)
+    }
+    this.#queue = this.#queue.filter(isWanted)
+    for (const work of this.#works) if (!work.settled) return
+    clearInterval(this.#sweeper)
+    this.#sweeper = undefined
+  }
+}
+
+function isWanted(work: Work): boolean {
+  return work.certain || !work.settled
+}
+
+function settle(work: Work, failure: StorageError): void {
+  if (work.settled) return
+  work.settled = true
+  work.reject(failure)
+}
+
+function tooLate(): StorageError {
+  return error('unavailable', 'the file system did not answer in time', 10)
+}
+
+function cancellation(signal: AbortSignal): StorageError {
+  return signal.reason instanceof StorageError ? signal.reason : error('cancelled', 'the caller went away')
+}
+
+function error(code: ErrorCode, message: string, retryAfter?: number): StorageError {
+  return new StorageError(code, message, retryAfter === undefined ? {} : { retryAfter })
+}

@@ -1,0 +1,251 @@
+/** Streams over descriptors, on a mount's share of the data threads and within the process's budget of memory. */
+
+import { Readable, Writable } from 'node:stream'
+import { StorageError } from '../../../gateway/core/errors.ts'
+import type { Range } from '../../backend.ts'
+import type { ByteBudget, ChunkLease } from './budget.ts'
+import { byteBudget } from './budget.ts'
+import type { DataShare } from './share.ts'
+
+export interface StreamOptions {
+  readonly share: DataShare
+  /** Belongs to the caller, who closes it (with `share.close`) when the stream has emitted `close`. */
+  readonly fd: number
+  readonly signal: AbortSignal
+  readonly budget?: ByteBudget
+}
+
+/** A stream whose chunks may be given back, to be filled again: new memory costs more than the copy into it. */
+export interface RecyclingReadable extends Readable {
+  /** For whoever has done with a chunk for good, such as the callback of `response.write`. Optional. */
+  recycle(chunk: Uint8Array): void
+}
+
+/**
+ * The bytes of `range`, which must lie in the file: one that has become shorter is `stale`. Fails with StorageError.
+ * Emits `close` when its last read has ended or has been given up.
+ */
+export function streamRange(range: Range, options: StreamOptions): RecyclingReadable {
+  return new RangeReader(range, options)
+}
+
+/** Bytes of the largest chunk: with two under way, a larger one falls out of the processor's cache. */
+const mostAtOnce = 512 * 1024
+const mostSpare = 2
+
+class RangeReader extends Readable implements RecyclingReadable {
+  readonly #options: StreamOptions
+  readonly #lease: ChunkLease
+  #position: number
+  readonly #end: number
+  #reading: Promise<void> | undefined
+  /** Chunks given back. They never leave this stream: another's bytes must not turn up by somebody's mistake. */
+  #spare: ArrayBufferLike[] = []
+
+  constructor(range: Range, options: StreamOptions) {
+    // One chunk ready while another is on its way out: what is read ahead is bounded by the chunk's size.
+    super({ highWaterMark: 1 })
+    this.#options = options
+    this.#lease = (options.budget ?? byteBudget).lease(mostAtOnce)
+    this.#position = range.start
+    this.#end = range.end
+  }
+
+  recycle(chunk: Uint8Array): void {
+    if (this.#spare.length < mostSpare && !this.destroyed) this.#spare.push(chunk.buffer)
+  }
+
+  override _read(): void {
+    if (this.#position >= this.#end) {
+      this.push(null)
+      return
+    }
+    this.#reading = this.#next().then(
+      (chunk) => {
+        this.#reading = undefined
+        this.push(chunk)
+      },
+      (error: unknown) => {
+        this.#reading = undefined
+        this.destroy(StorageError.from(error))
+      },
+    )
+  }
+
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    const finish = (): void => {
+      this.#lease.release()
+      callback(error)
+    }
+    if (this.#reading) this.#reading.then(finish)
+    else finish()
+  }
+
+  async #next(): Promise<Uint8Array> {
+    const { share, fd, signal } = this.#options
+    const size = Math.min(this.#lease.size, this.#end - this.#position)
+    const chunk = this.#chunk(size)
+    const count = await share.read(fd, chunk, 0, size, this.#position, signal)
+    if (count === 0) throw new StorageError('stale', 'the file became shorter while it was read')
+    this.#position += count
+    this.#lease.consumed()
+    return count === size ? chunk : chunk.subarray(0, count)
+  }
+
+  #chunk(size: number): Buffer {
+    for (let memory = this.#spare.pop(); memory; memory = this.#spare.pop()) {
+      if (memory.byteLength >= size && memory.byteLength <= this.#lease.size) return Buffer.from(memory, 0, size)
+    }
+    // Never from a pool: whoever takes the chunk may keep it.
+    return Buffer.allocUnsafeSlow(size)
+  }
+}
+
+/** What a draft's body tells of itself. */
+export interface DraftWriter extends Writable {
+  /** Bytes handed in so far. */
+  readonly received: number
+}
+
+export interface DraftWriterOptions extends StreamOptions {
+  /** Bytes after which more are `too-large`. */
+  readonly limit?: number
+}
+
+/**
+ * Writes what it is given from offset 0 on, gathered to large writes. Fails with StorageError (`no-space`, `quota`,
+ * `too-large`). `finish` means that all is written, not that it is on disk.
+ */
+export function draftWriter(options: DraftWriterOptions): DraftWriter {
+  return new Gatherer(options)
+}
+
+/** Chunks below this size are copied together: a small slice may keep a large buffer alive. */
+const smallChunk = 8 * 1024
+const gathering = 64 * 1024
+/** Bytes of the largest write. */
+const writeSize = 1024 * 1024
+
+class Gatherer extends Writable implements DraftWriter {
+  readonly #options: DraftWriterOptions
+  readonly #lease: ChunkLease
+  #received = 0
+  #position = 0
+  #gathered: Uint8Array[] = []
+  #size = 0
+  /** Where small chunks are copied to, and how much of it is used. */
+  #corner: Buffer | undefined
+  #used = 0
+  #writing: Promise<void> | undefined
+
+  constructor(options: DraftWriterOptions) {
+    super({ highWaterMark: gathering, decodeStrings: true })
+    this.#options = options
+    this.#lease = (options.budget ?? byteBudget).lease(writeSize)
+  }
+
+  get received(): number {
+    return this.#received
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    this.#received += chunk.length
+    if (this.#received > (this.#options.limit ?? Number.POSITIVE_INFINITY)) {
+      callback(new StorageError('too-large', 'more bytes than allowed'))
+      return
+    }
+    this.#gather(chunk)
+    if (this.#size < this.#lease.size) callback()
+    else this.#flush(callback)
+  }
+
+  override _final(callback: (error?: Error | null) => void): void {
+    this.#flush((error) => {
+      if (error) callback(error)
+      else this.#settle(callback)
+    })
+  }
+
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    this.#gathered = []
+    this.#corner = undefined
+    this.#settle(() => {
+      this.#lease.release()
+      callback(error)
+    })
+  }
+
+  #gather(chunk: Buffer): void {
+    this.#size += chunk.length
+    if (chunk.length >= smallChunk) {
+      this.#closeCorner()
+      this.#gathered.push(chunk)
+      return
+    }
+    if (this.#corner && this.#used + chunk.length > gathering) this.#closeCorner()
+    this.#corner ??= Buffer.allocUnsafeSlow(gathering)
+    this.#used += chunk.copy(this.#corner, this.#used)
+  }
+
+  #closeCorner(): void {
+    if (this.#corner) this.#gathered.push(this.#corner.subarray(0, this.#used))
+    this.#corner = undefined
+    this.#used = 0
+  }
+
+  /** Begins to write what was gathered once the write before it has ended; gathering goes on meanwhile. */
+  #flush(callback: (error?: Error | null) => void): void {
+    this.#settle((error) => {
+      if (error || this.destroyed) {
+        callback(error)
+        return
+      }
+      this.#closeCorner()
+      const batch = this.#gathered
+      this.#gathered = []
+      this.#size = 0
+      this.#lease.consumed()
+      this.#writing = this.#writeAll(batch)
+      // Its failure is met by whoever waits for it next; nobody else may be first.
+      this.#writing.catch(() => {})
+      callback()
+    })
+  }
+
+  #settle(callback: (error?: Error | null) => void): void {
+    if (!this.#writing) {
+      callback()
+      return
+    }
+    this.#writing.then(
+      () => {
+        this.#writing = undefined
+        callback()
+      },
+      (error: unknown) => callback(StorageError.from(error)),
+    )
+  }
+
+  async #writeAll(batch: readonly Uint8Array[]): Promise<void> {
+    const { share, fd, signal } = this.#options
+    let left = batch
+    while (left.length > 0) {
+      const count = await share.write(fd, left, this.#position, signal)
+      if (count === 0 && left.some((buffer) => buffer.length > 0)) throw new StorageError('no-space', 'nothing written')
+      this.#position += count
+      left = without(left, count)
+    }
+  }
+}
+
+/** The buffers without their first `count` bytes. */
+function without(buffers: readonly Uint8Array[], count: number): readonly Uint8Array[] {
+  let skip = count
+  for (const [index, buffer] of buffers.entries()) {
+    if (skip < buffer.length) {
+      return skip === 0 ? buffers.slice(index) : [buffer.subarray(skip), ...buffers.slice(index + 1)]
+    }
+    skip -= buffer.length
+  }
+  return []
+}
