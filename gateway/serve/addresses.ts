@@ -1,0 +1,35 @@
+/** Our own address, where the configuration leaves it to the first listener. */
+
+import { once } from 'node:events'
+import { type AddressInfo, createServer, isIPv6 } from 'node:net'
+import type { Config } from '../config.ts'
+
+/**
+ * Fills `publicUrl` in. When the first listener takes any port, one is chosen here, since the
+ * address must be known before anything listens.
+ */
+export async function withPublicUrl(config: Config): Promise<Config & { readonly publicUrl: string }> {
+  const { publicUrl, listen } = config
+  if (publicUrl !== undefined) return { ...config, publicUrl }
+  const [first, ...others] = listen
+  if (!first) return { ...config, publicUrl: 'http://localhost' }
+  const port = first.port === 0 ? await freePort(first.address) : first.port
+  const url = urlOf({ address: first.address, port, tls: first.tls !== undefined })
+  return { ...config, publicUrl: url, listen: [{ ...first, port }, ...others] }
+}
+
+/** "https://[::1]:8443"; the scheme's own port is left out. */
+export function urlOf(socket: { readonly address: string; readonly port: number; readonly tls: boolean }): string {
+  const host = isIPv6(socket.address) ? `[${socket.address}]` : socket.address
+  return new URL(`${socket.tls ? 'https' : 'http'}://${host}:${socket.port}`).origin
+}
+
+async function freePort(address: string): Promise<number> {
+  const server = createServer()
+  server.listen({ host: address, port: 0, exclusive: true })
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}

@@ -1,0 +1,91 @@
+/**
+ * A worker process: serves until the supervisor says otherwise. It ends by itself when the supervisor
+ * is gone, and when it meets an error that nobody caught, since then nothing in it can be trusted.
+ */
+
+import type { Config } from './config.ts'
+import { StorageError } from './core/errors.ts'
+import { type Log, openLog } from './serve/log.ts'
+import { type Gateway, startGateway } from './serve.ts'
+import type { FromWorker, ToWorker } from './supervisor/messages.ts'
+
+let gateway: Gateway | undefined
+let log: Log | undefined
+let isStopping = false
+
+function tell(message: FromWorker): void {
+  // Without a supervisor there is nobody to tell; `disconnect` ends the process.
+  if (process.connected) process.send?.(message, undefined, undefined, () => {})
+}
+
+async function start(config: Config, workers: number): Promise<void> {
+  try {
+    log = openLog(config.log, { role: 'worker' })
+    gateway = await startGateway(config, { log, workers })
+    if (isStopping) return
+    tell({ kind: 'ready', addresses: gateway.addresses })
+  } catch (error) {
+    log?.fatal({ err: error }, 'the worker cannot start')
+    fail(reasonOf(error))
+  }
+}
+
+async function reload(id: number, config: Config | undefined): Promise<void> {
+  try {
+    log?.reopen()
+    if (config) log?.setLevel(config.log.level)
+    await gateway?.reload(config)
+    tell({ kind: 'reloaded', id })
+  } catch (error) {
+    log?.error({ err: error }, 'the configuration was not taken over')
+    tell({ kind: 'reloaded', id, error: reasonOf(error) })
+  }
+}
+
+async function metrics(id: number): Promise<void> {
+  tell({ kind: 'metrics', id, metrics: (await gateway?.metrics()) ?? [] })
+}
+
+async function stop(deadline: number): Promise<void> {
+  if (isStopping) return
+  isStopping = true
+  try {
+    await gateway?.close(deadline)
+    end(0)
+  } catch (error) {
+    log?.error({ err: error }, 'the worker did not end cleanly')
+    end(1)
+  }
+}
+
+/** The message of ours, and of what it was made from: it goes to the administrator. */
+function reasonOf(error: unknown): string {
+  const { message, cause } = StorageError.from(error)
+  return cause instanceof Error ? `${message}: ${cause.message}` : message
+}
+
+function fail(message: string): void {
+  // The channel is emptied before the process ends, so that the message arrives.
+  process.send?.({ kind: 'failed', message } satisfies FromWorker, undefined, undefined, () => end(1))
+}
+
+function end(status: number): void {
+  log?.flush()
+  process.exit(status)
+}
+
+process.on('message', (message: ToWorker) => {
+  if (message.kind === 'start') void start(message.config, message.workers)
+  else if (message.kind === 'reload') void reload(message.id, message.config)
+  else if (message.kind === 'metrics') void metrics(message.id)
+  else void stop(message.deadline)
+})
+// A terminal sends these to the whole group; what they mean is for the supervisor to say.
+for (const signal of ['SIGINT', 'SIGHUP', 'SIGTERM'] as const) process.on(signal, () => {})
+process.on('disconnect', () => end(0))
+process.on('uncaughtException', (error) => {
+  log?.fatal({ err: error }, 'an error that nobody caught')
+  end(70)
+})
+
+tell({ kind: 'up' })

@@ -1,0 +1,16 @@
+/** Runs a gateway in a process of its own, as the command line does, and tells by IPC when it is ready. */
+
+import { runGateway } from '../../gateway/supervisor.ts'
+
+const [configFile = '', workerFile] = process.argv.slice(2)
+try {
+  const status = await runGateway({
+    configFile,
+    ...(workerFile !== undefined && { workerFile }),
+    onReady: (ready) => process.send?.(ready),
+  })
+  process.exit(status)
+} catch (error) {
+  process.stderr.write(`${(error as Error).message}\n`)
+  process.exit(2)
+}

@@ -1,0 +1,91 @@
+/** A gateway in a process of its own, for tests. */
+
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+import type { Ready } from '../../gateway/supervisor.ts'
+
+export interface LogLine {
+  readonly level: string
+  readonly msg: string
+  readonly role: string
+  readonly [key: string]: unknown
+}
+
+export class Running {
+  readonly directory: string
+  readonly configFile: string
+  readonly process: ChildProcess
+  readonly ended: Promise<number | null>
+  readonly #ready: Promise<Ready>
+  stderr = ''
+
+  constructor(t: Test, configOf: (directory: string) => string, workerFile?: string) {
+    this.directory = mkdtempSync(join(tmpdir(), 'portolan-serve-'))
+    this.configFile = join(this.directory, 'portolan.yaml')
+    this.configure(configOf(this.directory))
+    const file = fileURLToPath(new URL('./run.ts', import.meta.url))
+    this.process = fork(file, [this.configFile, ...(workerFile === undefined ? [] : [workerFile])], {
+      execArgv: [],
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    })
+    this.process.stderr?.on('data', (chunk) => {
+      this.stderr += String(chunk)
+    })
+    this.ended = once(this.process, 'exit').then(([code]) => code as number | null)
+    this.#ready = Promise.race([
+      once(this.process, 'message').then(([ready]) => ready as Ready),
+      this.ended.then((code) => {
+        throw new Error(`the gateway ended with ${code}: ${this.stderr}`)
+      }),
+    ])
+    this.#ready.catch(() => {})
+    t.teardown(async () => {
+      this.process.kill('SIGKILL')
+      await this.ended
+      // Workers notice that the supervisor is gone and end by themselves; they may still write a log line.
+      rmSync(this.directory, { recursive: true, force: true, maxRetries: 20 })
+    })
+  }
+
+  ready(): Promise<Ready> {
+    return this.#ready
+  }
+
+  configure(text: string): void {
+    writeFileSync(this.configFile, text)
+  }
+
+  async url(): Promise<string> {
+    return (await this.#ready).addresses[0]?.url ?? ''
+  }
+
+  /** Lines of the log file that the configuration names `log`. */
+  lines(): LogLine[] {
+    const text = readFileSync(join(this.directory, 'log'), 'utf8')
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as LogLine)
+  }
+
+  /** Resolves with the first log line after `from` of this message. There is no event for it, so it looks again. */
+  async line(message: string, from = 0): Promise<LogLine> {
+    for (;;) {
+      const found = this.lines()
+        .slice(from)
+        .find(({ msg }) => msg === message)
+      if (found) return found
+      await sleep(20)
+    }
+  }
+
+  signal(signal: 'SIGHUP' | 'SIGTERM' | 'SIGINT'): void {
+    this.process.kill(signal)
+  }
+}
