@@ -1,0 +1,116 @@
+/** Makes the demo below one directory: trees, people, tokens, configuration. What is there stays; secrets are made anew. */
+
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createDevelopmentIssuer } from '../../acl/identity/development-issuer.ts'
+import type { Secret } from '../../acl/secret.ts'
+import { StorageError } from '../core/errors.ts'
+import { configFile } from './config.ts'
+import { demoText } from './lines.ts'
+import { accountsFile, newPassword, service, type UserName, userNames } from './people.ts'
+import { makeTrees } from './trees.ts'
+
+export interface Demo {
+  readonly configFile: string
+  /** Printed once the gateway serves. Holds tokens. */
+  readonly text: string
+}
+
+export interface DemoOptions {
+  readonly directory: string
+  readonly port: number
+  /** Started as root: files get owners of their own. */
+  readonly asRoot: boolean
+  /** /asap3 in the `native` grade; otherwise why not. */
+  readonly native: true | { readonly because: string }
+}
+
+/** How the trees were made; another way needs new trees. */
+interface Made {
+  readonly asRoot: boolean
+  readonly native: boolean
+}
+
+/** Throws `invalid` when the directory holds a demo that was made as another user. */
+export async function prepareDemo(options: DemoOptions): Promise<Demo> {
+  const { directory, port, asRoot } = options
+  const native = options.native === true
+  claim(directory, { asRoot, native })
+  const trees = makeTrees(directory, { asRoot, native })
+  for (const name of ['state', 'log']) mkdirSync(join(directory, name), { recursive: true, mode: 0o700 })
+  const url = `http://127.0.0.1:${port}`
+  const issuer = await createDevelopmentIssuer(join(directory, 'issuer'), 'https://issuer.portolan.demo')
+  const claims = (name: UserName, scope: string) => ({
+    sub: name,
+    aud: url,
+    'wlcg.ver': '1.0',
+    exp: weekFromNow(),
+    scope,
+  })
+  const tokens = new Map<UserName, string>()
+  const passwords = new Map<UserName, Secret>()
+  for (const name of userNames) {
+    tokens.set(name, await issuer.sign(claims(name, 'openid')))
+    passwords.set(name, newPassword(name))
+  }
+  const scoped = await issuer.sign(claims('alice', 'storage.read:/data-dust/group/p01'))
+  const accounts = join(directory, 'accounts.yaml')
+  const config = join(directory, 'portolan.yaml')
+  write(accounts, await accountsFile(passwords), 0o600)
+  write(
+    config,
+    configFile({ ...options, native, issuer: issuer.issuer, jwksFile: issuer.jwksFile, accountsFile: accounts, trees }),
+    0o644,
+  )
+  const people = Object.fromEntries(
+    userNames.map((name) => [name, { token: tokens.get(name), password: passwords.get(name)?.reveal() }]),
+  )
+  const mounts = ['/data-dust', '/asap3', '/pnfs/desy.de']
+  write(
+    join(directory, 'demo.json'),
+    `${JSON.stringify({ doors: { http: url }, mounts, users: people }, null, 2)}\n`,
+    0o600,
+  )
+  const notes = [
+    '/data-dust      gateway grade: Portolan decides by NFSv4 ACLs',
+    asap3Note(options.native),
+    '/pnfs/desy.de   gateway grade, for now a plain tree',
+  ]
+  const text = demoText({ url, tokens, scoped, notes, directory })
+  if (asRoot) giveToService(directory)
+  return { configFile: config, text }
+}
+
+function asap3Note(native: DemoOptions['native']): string {
+  if (native === true) return '/asap3          native grade: the kernel decides, as the user'
+  return `/asap3          gateway grade, not native: ${native.because}`
+}
+
+function claim(directory: string, made: Made): void {
+  const file = join(directory, 'made.json')
+  mkdirSync(directory, { recursive: true, mode: 0o755 })
+  if (!existsSync(file)) return write(file, JSON.stringify(made), 0o644)
+  const before = JSON.parse(readFileSync(file, 'utf8')) as Made
+  if (before.asRoot === made.asRoot && before.native === made.native) return
+  throw new StorageError(
+    'invalid',
+    `${directory} holds a demo that was made ${before.asRoot ? 'as root' : 'as another user'}; remove it and start again`,
+  )
+}
+
+/** The trees have their owners already; what the gateway itself reads and writes goes to its account. */
+function giveToService(directory: string): void {
+  const own = ['state', 'log', 'issuer', 'accounts.yaml', 'portolan.yaml'].map((name) => join(directory, name))
+  execFileSync('chown', ['-R', '--', `${service.uid}:${service.gid}`, ...own])
+}
+
+function write(file: string, text: string, mode: number): void {
+  const draft = `${file}.new`
+  writeFileSync(draft, text, { mode })
+  renameSync(draft, file)
+}
+
+function weekFromNow(): number {
+  return Math.floor(Date.now() / 1000) + 6 * 86_400
+}
