@@ -3,6 +3,7 @@
  * redirected within one origin at most, without credentials, cookies or proxies.
  */
 
+import { readFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import http from 'node:http'
 import https from 'node:https'
@@ -10,7 +11,7 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import { maxKeySetBytes } from './limits.ts'
 
 export interface FetchOptions {
-  /** PEM certificates trusted instead of the system's. */
+  /** File of PEM certificates trusted instead of the system's. */
   readonly ca?: string | undefined
   readonly signal: AbortSignal
 }
@@ -25,9 +26,10 @@ const maxRedirects = 2
 
 /** The caller has checked scheme and host. Throws `unavailable`, with what was wrong in the reason. */
 export async function fetchDocument(address: string, options: FetchOptions): Promise<Fetched> {
+  const ca = options.ca === undefined ? undefined : await readAnchors(options.ca)
   let url = new URL(address)
   for (let hop = 0; hop <= maxRedirects; hop++) {
-    const answer = await get(url, options)
+    const answer = await get(url, ca, options.signal)
     if (answer.redirect === undefined) return answer
     const target = URL.parse(answer.redirect, url)
     if (target === null || target.origin !== url.origin) throw unavailable('it redirects to another origin')
@@ -48,7 +50,15 @@ export function unavailable(text: string, cause?: unknown): StorageError {
 
 type Answer = Fetched & { readonly redirect?: string }
 
-function get(url: URL, options: FetchOptions): Promise<Answer> {
+async function readAnchors(file: string): Promise<Buffer> {
+  try {
+    return await readFile(file)
+  } catch (error) {
+    throw unavailable('the file of trusted certificates cannot be read', error)
+  }
+}
+
+function get(url: URL, ca: Buffer | undefined, signal: AbortSignal): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown): void => reject(StorageError.from(translate(cause)))
     const module = url.protocol === 'https:' ? https : http
@@ -56,8 +66,8 @@ function get(url: URL, options: FetchOptions): Promise<Answer> {
       // A connection of its own: nothing is left open between fetches that lie hours apart.
       agent: false,
       headers: { accept: 'application/json' },
-      signal: options.signal,
-      ...(options.ca !== undefined && { ca: options.ca }),
+      signal,
+      ...(ca !== undefined && { ca }),
     }
     module.get(url, settings, (response) => void read(response).then(resolve, fail)).on('error', fail)
   })

@@ -39,7 +39,7 @@ export interface IssuerOptions {
   readonly keys: KeySourceOptions
   /** Allows http to loopback addresses for `keys`. For development. */
   readonly insecure?: boolean
-  /** PEM certificates trusted for fetching keys instead of the system's. */
+  /** File of PEM certificates trusted for fetching keys instead of the system's; read at every fetch. */
   readonly ca?: string
   /** A token must be meant for one of these, compared as whole strings. List the WLCG `any` here to accept it. */
   readonly audiences: readonly string[]
