@@ -5,7 +5,9 @@
  */
 
 import { compactVerify } from 'jose'
+import { StorageError } from '../../gateway/core/errors.ts'
 import { type Claims, checkClaims } from './claims.ts'
+import type { Gate } from './gate.ts'
 import { type JsonObject, member, parseObject } from './json.ts'
 import type { Keys } from './keys.ts'
 import { maxKeyIdLength, maxTokenLength } from './limits.ts'
@@ -15,6 +17,8 @@ import { quoted, refuse } from './refusal.ts'
 export interface TrustedIssuer {
   readonly options: IssuerOptions
   readonly keys: Keys
+  /** Bounds signature checks: they use threads that reading files needs too, and anyone can cause them. */
+  readonly verifying: Gate
 }
 
 export interface VerifiedToken extends Claims {
@@ -46,8 +50,9 @@ export async function verifyToken(token: string, context: VerifyContext): Promis
   const key = await issuer.keys.find(kid, algorithm)
   trace('key', `kid ${quoted(kid)} is a key of this issuer`)
   try {
-    await compactVerify(token, key, { algorithms: [algorithm] })
+    await issuer.verifying(() => compactVerify(token, key, { algorithms: [algorithm] }))
   } catch (error) {
+    if (error instanceof StorageError) throw error
     throw refuse('token-signature', 'the signature does not verify with the key of this kid', error)
   }
   trace('signature', 'the signature verifies')

@@ -12,6 +12,7 @@ import { type Account, type Accounts, openAccounts, principalOf } from './accoun
 import { type CheckPassword, createPasswordCheck } from './basic.ts'
 import { authenticateBearer, explainFailure } from './bearer.ts'
 import { CredentialCache, type Known } from './credential-cache.ts'
+import { createGate } from './gate.ts'
 import type { Credential, Identity } from './identity.ts'
 import type { JsonObject } from './json.ts'
 import { decodeToken, type Trace, type TrustedIssuer } from './jwt.ts'
@@ -192,7 +193,8 @@ async function openState(options: IdentityOptions, old: ReadonlyMap<string, Trus
     const isSame = before !== undefined && keyLines(before.options) === keyLines(issuer)
     // Keys that are already here stay, so that a reload does not depend on every issuer being up.
     const keys = isSame ? before.keys : new Keys(issuer, { now: () => clock(options) })
-    issuers.set(issuer.issuer, { options: issuer, keys })
+    const verifying = createGate({ running: 4, waiting: 4096 })
+    issuers.set(issuer.issuer, { options: issuer, keys, verifying })
   }
   return { options, issuers, accounts, cache: new CredentialCache(), pending: new Map() }
 }
