@@ -92,11 +92,13 @@ function run({ slot, operation, args, ids }: Request): Reply {
 }
 
 function assume(ids: RunAs): void {
-  if (identity) {
-    if (ids) return identity.become(ids)
-    const reason = { rule: 'posix-ids', text: 'the caller has no numeric ids' }
-    throw new StorageError('denied', 'this account may not act here', { reason })
+  if (!identity) return
+  if (ids) {
+    identity.become(ids)
+    return
   }
+  const reason = { rule: 'posix-ids', text: 'the caller has no numeric ids' }
+  throw new StorageError('denied', 'this account may not act here', { reason })
 }
 
 /** Nothing may run on this thread any more. The main thread fails what was under way and starts another one. */

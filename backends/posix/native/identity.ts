@@ -68,10 +68,10 @@ export class IdentitySwitch {
    * and IdentityFault when the kernel did not do as told.
    */
   become(identity: Identity): void {
-    if (identity === 'gateway') return this.#switch(this.#own)
-    if (same(identity, this.#current)) return
-    checkIds(identity, this.#minUid)
-    this.#switch(identity)
+    const to = identity === 'gateway' ? this.#own : identity
+    if (same(to, this.#current)) return
+    if (identity !== 'gateway') checkIds(identity, this.#minUid)
+    this.#switch(to)
   }
 
   /**
