@@ -11,9 +11,25 @@ import type { Acl, Rights } from '../../acl/acl.ts'
 import type { Action } from '../../acl/needs.ts'
 import type { Principal } from '../../acl/principal.ts'
 import type { Changes, Digest, Digests, EditableFile, Entry, Range, Usage } from '../../backends/backend.ts'
+import type { Namespace } from '../../mounts/namespace.ts'
+import * as attributes from './attributes.ts'
+import type { AuditLog } from './audit.ts'
 import type { Call } from './call.ts'
+import { type Copied, type CopyOptions, copy } from './copying.ts'
+import { Gate } from './deciding.ts'
+import { edit } from './editing.ts'
 import type { Reason } from './errors.ts'
+import { explain } from './explaining.ts'
+import { type LimitOptions, Limits } from './limits.ts'
+import { type Listed, list } from './listing.ts'
+import { mkdir } from './making.ts'
+import type { Metrics } from './metrics.ts'
+import { rename } from './moving.ts'
 import type { Path } from './path.ts'
+import * as properties from './properties.ts'
+import { read, stat } from './reading.ts'
+import { type Removed, type RemoveOptions, remove } from './removing.ts'
+import { write } from './writing.ts'
 
 /** Content versions and times the caller already knows (RFC 9110, section 13). Front ends parse, Storage decides. */
 export interface Conditions {
@@ -171,4 +187,126 @@ export interface StorageOperations {
   usage(call: Call, path: Path): Promise<Usage>
   /** What would be answered to `subject` (default: the caller) and why. Asking about another takes an administrator. */
   explain(call: Call, action: Action, path: Path, subject?: Principal): Promise<Explanation>
+}
+
+export interface StorageOptions {
+  readonly namespace: Namespace
+  readonly audit: AuditLog
+  /** An existing directory, writable for this process alone, for listings that must be sorted and do not fit into memory. */
+  readonly spillDirectory: string
+  /** What is not named has the value of `defaultLimits`. */
+  readonly limits?: Partial<LimitOptions>
+  readonly metrics?: Metrics
+}
+
+/** The operations, by way of a Gate that every one of them passes. Closing back ends and audit log is its maker's. */
+export class Storage implements StorageOperations {
+  readonly #gate: Gate
+
+  constructor({ namespace, audit, spillDirectory, limits, metrics }: StorageOptions) {
+    this.#gate = new Gate({ namespace, audit, spillDirectory, limits: new Limits(limits), metrics })
+    metrics?.watch({
+      mounts: () => this.#lanes(),
+      audit: () => audit,
+    })
+  }
+
+  /** Counts connections, for doors: `limits.connect(principal)`. */
+  get limits(): Limits {
+    return this.#gate.limits
+  }
+
+  get namespace(): Namespace {
+    return this.#gate.namespace
+  }
+
+  /** For a new configuration: calls that begin from now on use it, running ones end where they began. */
+  useNamespace(namespace: Namespace): void {
+    this.#gate.namespace = namespace
+  }
+
+  stat(call: Call, path: Path): Promise<Entry> {
+    return stat(this.#gate, call, path)
+  }
+
+  read(call: Call, path: Path, options: ReadOptions = {}): Promise<Reading> {
+    return read(this.#gate, call, path, options)
+  }
+
+  write(call: Call, path: Path, options: WriteOptions = {}): Promise<Writing> {
+    return write(this.#gate, call, path, options)
+  }
+
+  edit(call: Call, path: Path, options: { readonly truncate?: boolean } = {}): Promise<EditableFile> {
+    return edit(this.#gate, call, path, options)
+  }
+
+  list(call: Call, path: Path, options: ListingOptions = {}): Promise<Listed> {
+    return list(this.#gate, call, path, options)
+  }
+
+  mkdir(call: Call, path: Path): Promise<Entry> {
+    return mkdir(this.#gate, call, path)
+  }
+
+  remove(call: Call, path: Path, options: RemoveOptions = {}): Promise<Removed> {
+    return remove(this.#gate, call, path, options)
+  }
+
+  rename(call: Call, from: Path, to: Path, options: MoveOptions = {}): Promise<Copied> {
+    return rename(this.#gate, call, from, to, options)
+  }
+
+  copy(call: Call, from: Path, to: Path, options: CopyOptions = {}): Promise<Copied> {
+    return copy(this.#gate, call, from, to, options)
+  }
+
+  setAttributes(call: Call, path: Path, changes: Changes): Promise<Entry> {
+    return attributes.setAttributes(this.#gate, call, path, changes)
+  }
+
+  getAcl(call: Call, path: Path): Promise<AclView> {
+    return attributes.getAcl(this.#gate, call, path)
+  }
+
+  setAcl(call: Call, path: Path, acl: Acl, options: { readonly ifChanged?: bigint } = {}): Promise<AclView> {
+    return attributes.setAcl(this.#gate, call, path, acl, options)
+  }
+
+  rights(call: Call, path: Path): Promise<attributes.HeldRights> {
+    return attributes.rights(this.#gate, call, path)
+  }
+
+  checksum(
+    call: Call,
+    path: Path,
+    kinds: readonly Digest[],
+    options: { readonly keptOnly?: boolean } = {},
+  ): Promise<Digests> {
+    return properties.checksum(this.#gate, call, path, kinds, options)
+  }
+
+  getProperties(call: Call, path: Path): Promise<ReadonlyMap<string, string>> {
+    return properties.getProperties(this.#gate, call, path)
+  }
+
+  setProperties(call: Call, path: Path, changes: ReadonlyMap<string, string | undefined>): Promise<void> {
+    return properties.setProperties(this.#gate, call, path, changes)
+  }
+
+  usage(call: Call, path: Path): Promise<Usage> {
+    return properties.usage(this.#gate, call, path)
+  }
+
+  explain(call: Call, action: Action, path: Path, subject?: Principal): Promise<Explanation> {
+    return explain(this.#gate, call, action, path, subject)
+  }
+
+  #lanes() {
+    const { namespace, limits } = this.#gate
+    return namespace.mounts.map((mount) => {
+      const { inFlight, expired, refused } = limits.laneOf(mount)
+      return { mount: mount.at, inFlight, expired, refused }
+    })
+  }
 }

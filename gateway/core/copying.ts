@@ -1,0 +1,257 @@
+/** copy: within a back end where it can, else the bytes pass through the gateway; files and whole trees. */
+
+import { pipeline } from 'node:stream/promises'
+import type { Entry, OpenFile, Trail } from '../../backends/backend.ts'
+import type { Place } from '../../mounts/namespace.ts'
+import type { Call } from './call.ts'
+import { type Gate, missing, requirePlain } from './deciding.ts'
+import { sameDigest, startDigest } from './digests.ts'
+import { StorageError } from './errors.ts'
+import { openListing } from './listing.ts'
+import { makeDirectory, makeParents } from './making.ts'
+import { isWithin, join, type Path } from './path.ts'
+import { getPropertiesOf, setPropertiesOf } from './properties.ts'
+import { look, openFile, requireOnline, streamOf } from './reading.ts'
+import type { MoveOptions, Written } from './storage.ts'
+import type { Task } from './task.ts'
+import { startUpload, Target } from './writing.ts'
+
+export interface Copied {
+  readonly entry: Entry
+  readonly created: boolean
+}
+
+export interface CopyOptions extends MoveOptions {
+  readonly recursive?: boolean
+}
+
+/** For moves over mounts: the copy keeps the modification time, and is read again and compared. */
+export interface TransferOptions extends MoveOptions {
+  readonly exact?: boolean
+}
+
+/** Bytes that a copy inside a back end adds a millisecond to the deadline for. */
+const copyBytesPerMs = 32 * 1024
+/** Directories of one parent remembered at a time. */
+const mostPending = 10_000
+
+/** StorageOperations.copy */
+export function copy(gate: Gate, call: Call, from: Path, to: Path, options: CopyOptions): Promise<Copied> {
+  return gate.perform(
+    call,
+    'copy',
+    from,
+    async (task) => {
+      requireApart(from, to)
+      const source = await lookAtSource(gate, task, from)
+      if (source.type !== 'directory') return copyFile(gate, task, from, source, to, options)
+      if (!options.recursive) throw new StorageError('is-directory', 'this is a directory', { path: from })
+      return copyTree(gate, task, from, to, options)
+    },
+    to,
+  )
+}
+
+/** Throws `invalid` for a target that is the source or lies in it. */
+export function requireApart(from: Path, to: Path): void {
+  if (isWithin(to, from)) throw new StorageError('invalid', 'the target is the source or lies in it', { path: to })
+}
+
+/** `source` is what a look found at `from`; the decision to read it is made again when it is opened. */
+export async function copyFile(
+  gate: Gate,
+  task: Task,
+  from: Path,
+  source: Entry,
+  to: Path,
+  options: TransferOptions,
+): Promise<Copied> {
+  const place = gate.place(task, 'read', from)
+  const target = new Target(gate, task, to)
+  const within = !options.exact && place.mount.backend === target.place.mount.backend
+  const copied =
+    within && place.mount.backend.copying
+      ? await copyWithin(gate, task, place, source, target, options)
+      : await transfer(gate, task, place, to, options)
+  await copyProperties(gate, task, from, to)
+  task.items = (task.items ?? 0) + 1
+  return copied
+}
+
+/** Merges into a directory that is there, unless `overwrite` is false. Stops at the first failure. */
+export async function copyTree(
+  gate: Gate,
+  task: Task,
+  from: Path,
+  to: Path,
+  options: TransferOptions,
+): Promise<Copied> {
+  const { pages } = await openListing(gate, task, from, { names: true }, 'continues')
+  const created = await makeTarget(gate, task, to, options)
+  const directories: string[] = []
+  for await (const page of pages()) {
+    for (const { name, type } of page) {
+      const child = join(from, name)
+      if (type === 'directory' && directories.length < mostPending) directories.push(name)
+      else if (type === 'directory') await copyTree(gate, task, child, join(to, name), options)
+      else await copyFile(gate, task, child, await lookAtSource(gate, task, child), join(to, name), options)
+    }
+  }
+  // One listing open at a time, however deep the tree is.
+  for (const name of directories) await copyTree(gate, task, join(from, name), join(to, name), options)
+  return { entry: created ?? (await look(gate, task, 'stat', to)), created: created !== undefined }
+}
+
+/** What is to be copied; throws `unsupported` for links and special files, which no operation can make. */
+async function lookAtSource(gate: Gate, task: Task, path: Path): Promise<Entry> {
+  const entry = await look(gate, task, 'read', path)
+  if (entry.type === 'file' || entry.type === 'directory') return entry
+  throw new StorageError('unsupported', 'links and special files cannot be copied', { path })
+}
+
+/** The new directory; undefined where one was there. */
+async function makeTarget(gate: Gate, task: Task, to: Path, options: TransferOptions): Promise<Entry | undefined> {
+  try {
+    return await makeDirectory(gate, task, to, 'continues')
+  } catch (error) {
+    if (!(error instanceof StorageError) || error.code !== 'exists' || options.overwrite === false) throw error
+    return undefined
+  }
+}
+
+async function copyWithin(
+  gate: Gate,
+  task: Task,
+  place: Place,
+  source: Entry,
+  target: Target,
+  options: TransferOptions,
+): Promise<Copied> {
+  try {
+    return await copyInside(gate, task, place, source, target, options)
+  } catch (error) {
+    const { mount, path } = target.place
+    if (!mount.createParents || !(error instanceof StorageError) || error.code !== 'no-parent') throw error
+    await makeParents(gate, task, path)
+    return await copyInside(gate, task, place, source, target, options)
+  }
+}
+
+async function copyInside(
+  gate: Gate,
+  task: Task,
+  place: Place,
+  source: Entry,
+  target: Target,
+  options: TransferOptions,
+): Promise<Copied> {
+  const { backend, deadline } = place.mount
+  const { copying } = backend
+  if (!copying) throw new StorageError('unsupported', 'this mount cannot copy', { path: place.path })
+  const onlyNew = options.overwrite === false
+  const condition = target.bound(onlyNew ? 'absent' : 'any')
+  let goal: Trail | undefined
+  const decide = (trail: Trail) => {
+    target.decide(gate, task, trail)
+    if (onlyNew && trail.entry) throw new StorageError('exists', 'the target exists', { path: target.place.path })
+    goal = trail
+  }
+  try {
+    const entry = await gate.act(
+      task,
+      place,
+      async () => {
+        const pending = await copying.copy(place.inner, target.place.inner, { condition, decide }, task)
+        goal = pending.target
+        return pending
+      },
+      ({ trail }) => {
+        gate.allow(task, 'read', place, trail)
+        if (!trail.entry && !backend.enforces) throw missing(place.path)
+        if (trail.entry) requirePlain(trail.entry, place.path)
+        if (trail.entry) requireOnline(place, trail.entry)
+        if (goal) decide(goal)
+      },
+      { admission: 'continues', deadline: deadline + source.size / copyBytesPerMs },
+    )
+    return { entry, created: goal?.entry === undefined }
+  } catch (error) {
+    throw target.translate(error, onlyNew)
+  }
+}
+
+/** Through the gateway. The size is announced, so a source that shrinks or grows meanwhile commits nothing. */
+async function transfer(gate: Gate, task: Task, place: Place, to: Path, options: TransferOptions): Promise<Written> {
+  const file = await openFile(gate, task, place)
+  try {
+    const { size, modified } = file.entry
+    const upload = await startUpload(
+      gate,
+      task,
+      to,
+      {
+        size,
+        onlyNew: options.overwrite === false,
+        ...(options.exact ? { modified, digests: ['sha-256'] as const } : {}),
+      },
+      'continues',
+    )
+    try {
+      if (file.content) upload.body.end(file.content)
+      else
+        await pipeline(streamOf(gate, place.mount, file, { start: 0, end: size }), upload.body, { signal: task.signal })
+    } catch (error) {
+      await upload.discard()
+      throw error
+    }
+    const written = await upload.commit()
+    task.bytes = (task.bytes ?? 0) + upload.bytes
+    if (options.exact) await verify(gate, task, to, written)
+    return written
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * Reads the copy again. It is the gateway that looks, not the caller, who may have no right to read there;
+ * where the back end refuses that, the size alone has been compared.
+ */
+async function verify(gate: Gate, task: Task, to: Path, { entry, digests }: Written): Promise<void> {
+  const place = gate.admit(task, to)
+  let copy: OpenFile
+  try {
+    copy = await gate.act(
+      task,
+      place,
+      () => place.mount.backend.open(place.inner, {}, task),
+      () => {},
+      { admission: 'continues', late: (file) => file.close() },
+    )
+  } catch (error) {
+    if (error instanceof StorageError && error.code === 'denied') return
+    throw error
+  }
+  try {
+    const digest = startDigest('sha-256')
+    for await (const chunk of streamOf(gate, place.mount, copy, { start: 0, end: entry.size })) digest.update(chunk)
+    const expected = digests['sha-256']
+    if (expected && sameDigest(digest.finish(), expected)) return
+    throw new StorageError('bad-checksum', 'the copy differs from the original', { path: to })
+  } finally {
+    await copy.close()
+  }
+}
+
+/** What goes with the file goes along, as far as the caller may read it there and write it here. */
+async function copyProperties(gate: Gate, task: Task, from: Path, to: Path): Promise<void> {
+  const source = gate.namespace.resolve(from).mount.backend
+  const target = gate.namespace.resolve(to).mount.backend
+  if (!source.properties || !target.properties) return
+  try {
+    const properties = await getPropertiesOf(gate, task, from, 'continues')
+    if (properties.size > 0) await setPropertiesOf(gate, task, to, properties, 'continues')
+  } catch (error) {
+    if (!(error instanceof StorageError) || error.code !== 'denied') throw error
+  }
+}

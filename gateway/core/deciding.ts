@@ -1,0 +1,305 @@
+/** What every operation has in common: the two halves of a decision, the limits, the audit line. */
+
+import { type Decision, permitsPath, permitsTrail, permitsType } from '../../acl/authorizer.ts'
+import { isOwner } from '../../acl/evaluate.ts'
+import type { Action } from '../../acl/needs.ts'
+import type { Principal } from '../../acl/principal.ts'
+import type { Entry, Pending, Trail } from '../../backends/backend.ts'
+import type { Mount, Namespace, Place } from '../../mounts/namespace.ts'
+import type { AuditLog } from './audit.ts'
+import type { Call } from './call.ts'
+import { type ErrorCode, type Reason, StorageError } from './errors.ts'
+import type { Admission, Limits } from './limits.ts'
+import type { Metrics } from './metrics.ts'
+import { isWithin, nameOf, namesOf, type Path, rebase } from './path.ts'
+import { type Operation, Task } from './task.ts'
+
+/** How often an operation looks again when the object changed between its look and its act. */
+const looks = 4
+
+/** How a call ended: codes that mean "you may not" or "not now", the rest is a failure. */
+const refusals: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'unauthenticated',
+  'denied',
+  'not-owner',
+  'read-only',
+  'busy',
+  'locked',
+  'quota',
+])
+
+const harmless: ReadonlySet<Action> = new Set<Action>([
+  'stat',
+  'list',
+  'read',
+  'read-properties',
+  'read-acl',
+  'stage',
+  'locality',
+])
+
+/**
+ * Order of the checks, for every operation: audit log healthy, credential's half on the path, anonymous
+ * callers, mount, limits, one look by the back end, storage's half on what it saw, existence and type,
+ * preconditions, act. A refusal by the credential costs the back end nothing.
+ */
+export class Gate {
+  /** Swapped as a whole when the configuration is loaded again; a running call keeps its own place. */
+  namespace: Namespace
+  readonly limits: Limits
+  readonly audit: AuditLog
+  readonly metrics: Metrics | undefined
+  /** An existing directory in which a listing that must be sorted may spill. */
+  readonly spillDirectory: string
+
+  constructor(parts: {
+    readonly namespace: Namespace
+    readonly limits: Limits
+    readonly audit: AuditLog
+    readonly metrics: Metrics | undefined
+    readonly spillDirectory: string
+  }) {
+    this.namespace = parts.namespace
+    this.limits = parts.limits
+    this.audit = parts.audit
+    this.metrics = parts.metrics
+    this.spillDirectory = parts.spillDirectory
+  }
+
+  /** Throws `unavailable` while the audit log cannot be written. Every task begun is ended by `succeed` or `fail`. */
+  begin(call: Call, operation: Operation, path: Path, to?: Path): Task {
+    if (!this.audit.healthy) {
+      throw new StorageError('unavailable', 'the audit log cannot be written', { retryAfter: 5 })
+    }
+    return new Task(call, operation, path, to)
+  }
+
+  /** Runs an operation that is over when its promise settles, and writes its audit line. */
+  async perform<T>(
+    call: Call,
+    operation: Operation,
+    path: Path,
+    work: (task: Task) => Promise<T>,
+    to?: Path,
+  ): Promise<T> {
+    const task = this.begin(call, operation, path, to)
+    try {
+      const result = await work(task)
+      this.succeed(task)
+      return result
+    } catch (thrown) {
+      throw this.fail(task, thrown)
+    }
+  }
+
+  /** Writes the audit line of a call that did what it was asked. Once; later calls change nothing. */
+  succeed(task: Task): void {
+    this.#end(task, undefined)
+  }
+
+  /** Writes the audit line of a call that did not, and gives the error to throw. */
+  fail(task: Task, thrown: unknown): StorageError {
+    const error = StorageError.from(thrown)
+    this.#end(task, error)
+    return error
+  }
+
+  /** The credential's half, then where the path lives, then whether that mount admits callers without a credential. */
+  place(task: Task, action: Action, path: Path): Place {
+    const decision = permitsPath(task.principal, action, path)
+    if (!decision.allowed) throw denied(path, decision.reason)
+    return this.admit(task, path)
+  }
+
+  /** `place` without the credential's half, for whoever has decided that otherwise. */
+  admit(task: Task, path: Path): Place {
+    const place = this.namespace.resolve(path)
+    if (task.principal.user === undefined && !this.admitsAnonymous(place)) {
+      throw new StorageError('unauthenticated', 'a credential is needed', { path })
+    }
+    return place
+  }
+
+  /** A directory between mounts is shown to callers without a credential where one of its mounts admits them. */
+  admitsAnonymous({ mount, path }: Place): boolean {
+    if (!mount.anonymous) return false
+    if (mount !== this.namespace.between) return true
+    return this.namespace.mounts.some(({ anonymous, at }) => anonymous && isWithin(at, path))
+  }
+
+  /** For everything that changes something: the mount must be writable. Comes before the look, which could already leave traces. */
+  requireWritable({ mount, path }: Place): void {
+    if (mount.readOnly) throw new StorageError('read-only', 'this part of the namespace is read-only', { path })
+  }
+
+  /** Neither a mount point nor a directory that holds one can be moved, removed or replaced. */
+  requireMovable(path: Path): void {
+    if (!this.namespace.isMountPoint(path) && !this.namespace.leadsToMount(path)) return
+    throw denied(path, { rule: 'mount-point', text: 'a mount point is there or below', path })
+  }
+
+  /**
+   * The storage's half, over what a look saw. Where links were followed the credential's half is decided
+   * again on where they led. A back end that enforces decides itself, as the caller.
+   */
+  allow(task: Task, action: Action, place: Place, trail: Trail): void {
+    if (trail.resolved !== undefined) this.#allowResolved(task, action, place, trail.resolved)
+    const decision = place.mount.backend.enforces
+      ? permitsObject(task.principal, action, place.path, trail.entry)
+      : permitsTrail(task.principal, action, clip(place.mount, trail), place.path)
+    if (!decision.allowed) throw denied(place.path, decision.reason)
+  }
+
+  /** `allow` with another rule in the place of permitsTrail. */
+  allowAs(task: Task, action: Action, place: Place, trail: Trail, rule: (seen: Trail) => Decision): void {
+    if (trail.resolved !== undefined) this.#allowResolved(task, action, place, trail.resolved)
+    if (place.mount.backend.enforces) return
+    const decision = rule(clip(place.mount, trail))
+    if (!decision.allowed) throw denied(place.path, decision.reason)
+  }
+
+  /** `allow`, and the entry; `not-found` only to who may look. Directories that lead to mounts are always there. */
+  existing(task: Task, action: Action, place: Place, trail: Trail): Entry {
+    this.allow(task, action, place, trail)
+    if (trail.entry === undefined) throw missing(place.path)
+    return named(place, trail.entry)
+  }
+
+  /** One back-end call, or several that belong together, within the mount's limit and deadline. */
+  run<T>(
+    task: Task,
+    place: Place,
+    work: () => Promise<T>,
+    options?: { readonly admission?: Admission; readonly deadline?: number; readonly late?: (value: T) => unknown },
+  ): Promise<T> {
+    return this.limits.run(task, place.mount, work, options)
+  }
+
+  /**
+   * Looks, decides, acts, lets go. When the object changed between look and act everything is done again, the
+   * decision too, a few times. `late` lets go of a result that comes after the deadline.
+   */
+  act<T>(
+    task: Task,
+    place: Place,
+    look: () => Promise<Pending<T>>,
+    decide: (pending: Pending<T>) => void,
+    options?: { readonly admission?: Admission; readonly deadline?: number; readonly late?: (value: T) => unknown },
+  ): Promise<T> {
+    return this.limits.run(task, place.mount, () => attempt(task, look, decide), options)
+  }
+
+  #allowResolved(task: Task, action: Action, place: Place, resolved: Path): void {
+    const { mount, path } = place
+    if (!isWithin(resolved, mount.base)) {
+      throw denied(path, { rule: 'symlink', text: 'a link leads out of the mount', path })
+    }
+    const decision = permitsPath(task.principal, action, rebase(resolved, mount.base, mount.at))
+    if (!decision.allowed) throw denied(path, decision.reason)
+  }
+
+  #end(task: Task, error: StorageError | undefined): void {
+    if (task.ended) return
+    task.ended = true
+    task.detach()
+    const ms = performance.now() - task.started
+    this.metrics?.count(task.protocol, task.operation, error?.code ?? 'ok', ms)
+    this.audit.record({
+      call: task.id,
+      principal: task.principal.id,
+      user: task.principal.user,
+      door: task.protocol,
+      from: task.from,
+      action: task.operation,
+      path: task.path,
+      to: task.to,
+      outcome: error === undefined ? 'ok' : refusals.has(error.code) ? 'refused' : 'failed',
+      code: error?.code,
+      reason: error && StorageError.reasonOf(error),
+      bytes: task.bytes,
+      items: task.items,
+      ms,
+    })
+  }
+}
+
+/** Whether the action changes something, and so is for nobody where a mount is read-only. */
+export function isChange(action: Action): boolean {
+  return !harmless.has(action)
+}
+
+/** The one answer to everybody who may not: it does not tell what is there. The reason is for the audit log. */
+export function denied(path: Path, reason: Reason): StorageError {
+  return new StorageError('denied', 'not allowed', { path, reason })
+}
+
+export function missing(path: Path): StorageError {
+  return new StorageError('not-found', 'no such file or directory', { path })
+}
+
+/** Links are shown, never followed here, and devices and pipes are nobody's data. To be called after the ACLs allowed it. */
+export function requirePlain(entry: Entry, path: Path): void {
+  if (entry.type === 'symlink') throw denied(path, { rule: 'symlink', text: 'links are not followed here', path })
+  if (entry.type === 'other') throw denied(path, { rule: 'special-file', text: 'not a file or directory', path })
+}
+
+/** For what makes a new name: the directory it goes into must be there. To be called after the ACLs allowed it. */
+export function requireParent(trail: Trail, path: Path): void {
+  if (trail.parentExists) return
+  const last = trail.ancestors.at(-1)
+  if (last && last.type !== 'directory') throw new StorageError('not-directory', 'the parent is no directory', { path })
+  throw new StorageError('no-parent', 'the parent directory does not exist', { path })
+}
+
+/**
+ * What lies above the directory that is mounted is no business of the caller's: whoever configured the mount
+ * has decided that. Throws `unavailable` if the mounted directory itself is not there.
+ */
+export function clip(mount: Mount, trail: Trail): Trail {
+  if (mount.base === '/') return trail
+  const above = namesOf(mount.base).length
+  if (trail.ancestors.length < above) {
+    throw new StorageError('unavailable', 'the mounted directory is not there', { path: mount.at, retryAfter: 30 })
+  }
+  return { ...trail, ancestors: trail.ancestors.slice(above) }
+}
+
+/** The root of a mount goes by the name of its mount point. */
+export function named(place: Place, entry: Entry): Entry {
+  if (place.path !== place.mount.at) return entry
+  const name = nameOf(place.path)
+  return entry.name === name ? entry : { ...entry, name }
+}
+
+/** What is left of the credential's half once the object is known, where the storage's half is decided elsewhere. */
+function permitsObject(principal: Principal, action: Action, path: Path, entry: Entry | undefined): Decision {
+  if (principal.grants === 'unbounded' || entry === undefined) return { allowed: true }
+  if (action === 'read-acl' && !(entry.acl && isOwner(entry.acl, principal))) {
+    return {
+      allowed: false,
+      reason: { rule: 'scope', text: 'no scope of a token allows reading the ACL of others', path },
+    }
+  }
+  return permitsType(principal, action, path, entry.type)
+}
+
+async function attempt<T>(
+  task: Task,
+  look: () => Promise<Pending<T>>,
+  decide: (pending: Pending<T>) => void,
+): Promise<T> {
+  for (let left = looks - 1; ; left--) {
+    try {
+      const pending = await look()
+      try {
+        task.requireAlive()
+        decide(pending)
+        return await pending.proceed()
+      } finally {
+        await pending.release()
+      }
+    } catch (error) {
+      if (!(error instanceof StorageError) || error.code !== 'stale' || left === 0 || task.expired) throw error
+    }
+  }
+}

@@ -1,0 +1,106 @@
+/** edit: writing in place, where others see every byte at once (NFS, FUSE). */
+
+import type { Readable } from 'node:stream'
+import type { EditableFile, Entry, Range } from '../../backends/backend.ts'
+import type { Place } from '../../mounts/namespace.ts'
+import type { Call } from './call.ts'
+import { type Gate, missing, requirePlain } from './deciding.ts'
+import { StorageError } from './errors.ts'
+import type { Path } from './path.ts'
+import { requireOnline, streamOf } from './reading.ts'
+import type { Task } from './task.ts'
+
+/** StorageOperations.edit. The audit line is written when the file is closed. */
+export async function edit(
+  gate: Gate,
+  call: Call,
+  path: Path,
+  options: { readonly truncate?: boolean },
+): Promise<EditableFile> {
+  const task = gate.begin(call, 'edit', path)
+  try {
+    const place = gate.place(task, 'edit', path)
+    gate.requireWritable(place)
+    const { backend } = place.mount
+    const { editing } = backend
+    if (!editing) throw new StorageError('unsupported', 'files of this mount cannot be changed in place', { path })
+    const file = await gate.act(
+      task,
+      place,
+      () => editing.edit(place.inner, options, task),
+      ({ trail }) => {
+        gate.allow(task, 'edit', place, trail)
+        const { entry } = trail
+        if (!entry && !backend.enforces) throw missing(path)
+        if (entry?.type === 'directory') throw new StorageError('is-directory', 'this is a directory', { path })
+        if (entry) requirePlain(entry, path)
+        if (entry && !options.truncate) requireOnline(place, entry)
+      },
+      { late: (late) => late.close() },
+    )
+    return new Edited(gate, task, place, file)
+  } catch (thrown) {
+    throw gate.fail(task, thrown)
+  }
+}
+
+/** Each access within the mount's deadline; counted, and never refused for a limit. */
+class Edited implements EditableFile {
+  readonly #gate: Gate
+  readonly #task: Task
+  readonly #place: Place
+  readonly #file: EditableFile
+  #closed = false
+
+  constructor(gate: Gate, task: Task, place: Place, file: EditableFile) {
+    this.#gate = gate
+    this.#task = task
+    this.#place = place
+    this.#file = file
+    task.bytes = 0
+  }
+
+  get entry(): Entry {
+    return this.#file.entry
+  }
+
+  stream(range: Range): Readable {
+    return streamOf(this.#gate, this.#place.mount, this.#file, range)
+  }
+
+  read(into: Uint8Array, offset: number): Promise<number> {
+    return this.#run(() => this.#file.read(into, offset))
+  }
+
+  async write(from: Uint8Array, offset: number): Promise<number> {
+    const { maxUpload } = this.#gate.limits.options
+    if (offset + from.length > maxUpload) throw new StorageError('too-large', 'the file would be larger than allowed')
+    const written = await this.#run(() => this.#file.write(from, offset))
+    this.#task.bytes = (this.#task.bytes ?? 0) + written
+    this.#gate.metrics?.moved(this.#task.protocol, 'in', written)
+    return written
+  }
+
+  truncate(size: number): Promise<void> {
+    return this.#run(() => this.#file.truncate(size))
+  }
+
+  sync(): Promise<void> {
+    return this.#run(() => this.#file.sync())
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    try {
+      await this.#run(() => this.#file.close())
+      this.#gate.succeed(this.#task)
+    } catch (thrown) {
+      throw this.#gate.fail(this.#task, thrown)
+    }
+  }
+
+  #run<T>(work: () => Promise<T>): Promise<T> {
+    return this.#gate.run(this.#task, this.#place, work, { admission: 'continues' })
+  }
+}

@@ -1,0 +1,220 @@
+/** list: the back end's pages with the mount points merged in, seen as far as the caller's rights go. */
+
+import { type Acl, right } from '../../acl/acl.ts'
+import { decideEntry, permitsType, visibleNames } from '../../acl/authorizer.ts'
+import type { Entry, Listing } from '../../backends/backend.ts'
+import type { Place } from '../../mounts/namespace.ts'
+import type { Call } from './call.ts'
+import { type Gate, missing, named } from './deciding.ts'
+import { StorageError } from './errors.ts'
+import type { Admission } from './limits.ts'
+import { isWithin, join, type Path } from './path.ts'
+import { syntheticEntry } from './reading.ts'
+import { sortedPages } from './sort.ts'
+import type { ListingOptions } from './storage.ts'
+import { Task } from './task.ts'
+
+/** A directory's entry and its pages. Pages may be asked for once. */
+export interface Listed {
+  readonly entry: Entry
+  pages(): AsyncIterable<readonly Entry[]>
+}
+
+/** Milliseconds that a listing waits for the attributes of the mounts in it. */
+const patience = 250
+/** ACLs whose answer is remembered while one directory is listed; many objects share one. */
+const remembered = 1024
+
+/** StorageOperations.list */
+export async function list(gate: Gate, call: Call, path: Path, options: ListingOptions): Promise<Listed> {
+  const task = gate.begin(call, 'list', path)
+  try {
+    const listed = await openListing(gate, task, path, options, 'new')
+    // The decision is what the line tells; whoever got it may never ask for the pages.
+    gate.succeed(task)
+    return listed
+  } catch (thrown) {
+    throw gate.fail(task, thrown)
+  }
+}
+
+/** Decides and opens, without an audit line. */
+export async function openListing(
+  gate: Gate,
+  task: Task,
+  path: Path,
+  options: ListingOptions,
+  admission: Admission,
+): Promise<Listed> {
+  const place = gate.place(task, 'list', path)
+  try {
+    return await openPlace(gate, task, place, options, admission)
+  } catch (error) {
+    // A directory that leads to mounts is there even if the back end above them does not have it.
+    if (!(error instanceof StorageError) || error.code !== 'not-found' || !gate.namespace.leadsToMount(path))
+      throw error
+    return openPlace(gate, task, { mount: gate.namespace.between, path, inner: path }, options, 'continues')
+  }
+}
+
+async function openPlace(
+  gate: Gate,
+  task: Task,
+  place: Place,
+  options: ListingOptions,
+  admission: Admission,
+): Promise<Listed> {
+  const { backend } = place.mount
+  let entry: Entry | undefined
+  const listing = await gate.act(
+    task,
+    place,
+    () => backend.list(place.inner, { acls: options.names !== true && !backend.enforces }, task),
+    ({ trail }) => {
+      gate.allow(task, 'list', place, trail)
+      entry = trail.entry
+      if (entry === undefined && !backend.enforces) throw missing(place.path)
+      if (entry && entry.type !== 'directory') {
+        throw new StorageError('not-directory', 'not a directory', { path: place.path })
+      }
+    },
+    { admission },
+  )
+  entry ??= (await gate.run(task, place, () => backend.walk(place.inner, task), { admission: 'continues' })).entry
+  if (entry === undefined) throw missing(place.path)
+  const view = new View(task, place)
+  const pages = merged(gate, task, place, listing, view)
+  const own = named(place, entry)
+  return {
+    entry: view.open(own) ? own : nameAndType(own),
+    pages: () => (options.order === 'name' ? sortedPages(pages, { directory: gate.spillDirectory }) : pages),
+  }
+}
+
+/** Mount points first, by name, then what the back end has under other names. */
+async function* merged(
+  gate: Gate,
+  task: Task,
+  place: Place,
+  listing: Listing,
+  view: View,
+): AsyncGenerator<readonly Entry[]> {
+  const mounted = gate.namespace.mountsIn(place.path)
+  if (mounted.length > 0) {
+    const first = await mountEntries(
+      gate,
+      task,
+      place.path,
+      mounted.filter((name) => view.shows(name)),
+    )
+    if (first.length > 0) yield first
+  }
+  const covered = new Set(mounted)
+  const iterator = listing.pages()[Symbol.asyncIterator]()
+  try {
+    for (;;) {
+      const step = await gate.run(task, place, () => iterator.next(), { admission: 'continues' })
+      if (step.done) return
+      const page: Entry[] = []
+      for (const entry of step.value) {
+        if (!covered.has(entry.name) && view.shows(entry.name)) page.push(view.shown(entry))
+      }
+      if (page.length > 0) yield page
+    }
+  } catch (error) {
+    throw StorageError.from(error)
+  } finally {
+    // After the deadline the iterator may never come back, so nobody waits for it then.
+    const ended = iterator.return?.()
+    if (task.expired) ended?.catch(() => {})
+    else await ended
+  }
+}
+
+/** What the caller sees of a directory: names within the credential's bounds, attributes as far as READ_ATTRIBUTES goes. */
+class View {
+  readonly #task: Task
+  readonly #path: Path
+  readonly #names: ReadonlySet<string> | 'all'
+  readonly #enforced: boolean
+  readonly #answers = new Map<Acl, boolean>()
+
+  constructor(task: Task, place: Place) {
+    this.#task = task
+    this.#path = place.path
+    this.#names = visibleNames(task.principal, place.path)
+    this.#enforced = place.mount.backend.enforces
+  }
+
+  shows(name: string): boolean {
+    return this.#names === 'all' || this.#names.has(name)
+  }
+
+  /** An entry of the directory. */
+  shown(entry: Entry): Entry {
+    const { principal } = this.#task
+    if (this.#names !== 'all') {
+      // A scope that names a directory gives nothing on a file of that name.
+      const decision = permitsType(principal, 'stat', join(this.#path, entry.name), entry.type)
+      if (!decision.allowed) return nameAndType(entry)
+    }
+    return this.open(entry) ? entry : nameAndType(entry)
+  }
+
+  /** Whether the ACL shows the attributes to the caller. */
+  open(entry: Entry): boolean {
+    if (this.#enforced) return true
+    const { acl } = entry
+    if (acl === undefined) return false
+    // There the mode bits have a say too, and they differ from object to object.
+    if (acl.dialect === 'dcache') return this.#decide(entry)
+    let may = this.#answers.get(acl)
+    if (may === undefined) {
+      may = this.#decide(entry)
+      if (this.#answers.size >= remembered) this.#answers.clear()
+      this.#answers.set(acl, may)
+    }
+    return may
+  }
+
+  #decide(entry: Entry): boolean {
+    return decideEntry(entry, this.#task.principal, right.readAttributes).outcome === 'allowed'
+  }
+}
+
+/** All that whoever may list a directory learns of an entry whose attributes are closed. An empty version is no version. */
+function nameAndType({ name, type }: Entry): Entry {
+  return { name, type, size: 0, modified: 0n, changed: 0n, version: '', id: '' }
+}
+
+/** A mount that answers in time shows the attributes of its root; one that hangs does not delay the others. */
+async function mountEntries(gate: Gate, task: Task, path: Path, names: readonly string[]): Promise<Entry[]> {
+  const entries = await Promise.all(names.map((name) => mountEntry(gate, task, join(path, name))))
+  return entries.filter((entry) => entry !== undefined)
+}
+
+/** Undefined: nothing there admits the caller. */
+async function mountEntry(gate: Gate, task: Task, path: Path): Promise<Entry | undefined> {
+  const place = gate.namespace.resolve(path)
+  if (task.principal.user === undefined && !leadsAnonymous(gate, path)) return undefined
+  if (!gate.namespace.isMountPoint(path) || gate.limits.isSick(place.mount)) return syntheticEntry(gate, task, path)
+  // A task of its own: when its short deadline passes, the listing goes on.
+  const probe = new Task(task, 'stat', path)
+  try {
+    const trail = await gate.run(probe, place, () => place.mount.backend.walk(place.inner, probe), {
+      deadline: Math.min(patience, place.mount.deadline),
+    })
+    const entry = gate.existing(probe, 'stat', place, trail)
+    return entry.type === 'directory' ? entry : await syntheticEntry(gate, task, path)
+  } catch {
+    // Whatever is wrong with the mount shows when it is entered; its name belongs to the listing all the same.
+    return syntheticEntry(gate, task, path)
+  } finally {
+    probe.detach()
+  }
+}
+
+/** The names that callers without a credential see lead to a mount that admits them. */
+function leadsAnonymous(gate: Gate, path: Path): boolean {
+  return gate.namespace.mounts.some(({ anonymous, at }) => anonymous && isWithin(at, path))
+}

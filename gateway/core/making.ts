@@ -1,0 +1,54 @@
+/** mkdir, and the parents of what is about to be made. */
+
+import type { Entry } from '../../backends/backend.ts'
+import type { Call } from './call.ts'
+import { type Gate, requireParent } from './deciding.ts'
+import { StorageError } from './errors.ts'
+import type { Admission } from './limits.ts'
+import { type Path, parentOf } from './path.ts'
+import type { Task } from './task.ts'
+
+/** StorageOperations.mkdir */
+export function mkdir(gate: Gate, call: Call, path: Path): Promise<Entry> {
+  return gate.perform(call, 'mkdir', path, (task) => makeDirectory(gate, task, path, 'new'))
+}
+
+/** Throws `exists` whatever it is that exists, and `no-parent`. */
+export function makeDirectory(gate: Gate, task: Task, path: Path, admission: Admission): Promise<Entry> {
+  const place = gate.place(task, 'mkdir', path)
+  gate.requireWritable(place)
+  const { backend } = place.mount
+  return gate.act(
+    task,
+    place,
+    () => backend.mkdir(place.inner, task),
+    ({ trail }) => {
+      gate.allow(task, 'mkdir', place, trail)
+      if (trail.entry) throw new StorageError('exists', 'something of that name exists', { path })
+      if (!backend.enforces) requireParent(trail, path)
+    },
+    { admission },
+  )
+}
+
+/**
+ * Makes the directories above `path` that are missing, each under the caller's rights, never above the
+ * mount point. They stay, also if what they were made for fails.
+ */
+export async function makeParents(gate: Gate, task: Task, path: Path): Promise<void> {
+  const parent = parentOf(path)
+  if (gate.namespace.isMountPoint(parent) || parent === path) {
+    throw new StorageError('no-parent', 'the parent directory does not exist', { path })
+  }
+  for (let left = 1; ; left--) {
+    try {
+      await makeDirectory(gate, task, parent, 'continues')
+      return
+    } catch (error) {
+      // Somebody else was faster.
+      if (error instanceof StorageError && error.code === 'exists') return
+      if (!(error instanceof StorageError) || error.code !== 'no-parent' || left === 0) throw error
+    }
+    await makeParents(gate, task, parent)
+  }
+}

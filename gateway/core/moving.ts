@@ -1,0 +1,176 @@
+/** rename: atomic within a back end; over back ends copy, verify, remove, each with its own rights. */
+
+import { type Decision, permitsPath } from '../../acl/authorizer.ts'
+import type { Entry, Trail } from '../../backends/backend.ts'
+import type { Place } from '../../mounts/namespace.ts'
+import type { Call } from './call.ts'
+import { type Copied, copyFile, copyTree } from './copying.ts'
+import { denied, type Gate, missing, requireParent } from './deciding.ts'
+import { StorageError } from './errors.ts'
+import { isWithin, type Path, rebase } from './path.ts'
+import { removeOne, removeTree } from './removing.ts'
+import type { Conditions, MoveOptions } from './storage.ts'
+import type { Task } from './task.ts'
+
+/** StorageOperations.rename. A rename of something to itself changes nothing and succeeds. */
+export function rename(gate: Gate, call: Call, from: Path, to: Path, options: MoveOptions): Promise<Copied> {
+  return gate.perform(
+    call,
+    'rename',
+    from,
+    async (task) => {
+      const move = new Move(gate, task, from, to, options)
+      return move.source.mount.backend === move.target.mount.backend ? move.within() : move.across()
+    },
+    to,
+  )
+}
+
+class Move {
+  readonly source: Place
+  readonly target: Place
+  readonly #gate: Gate
+  readonly #task: Task
+  readonly #options: MoveOptions
+  readonly #intoFile: Decision
+  readonly #intoDirectory: Decision
+  /** Whether what is there may give way. */
+  readonly #replace: Decision
+
+  constructor(gate: Gate, task: Task, from: Path, to: Path, options: MoveOptions) {
+    const { principal } = task
+    this.#gate = gate
+    this.#task = task
+    this.#options = options
+    this.source = gate.place(task, 'move-away', from)
+    this.#intoFile = permitsPath(principal, 'move-in-file', to)
+    this.#intoDirectory = permitsPath(principal, 'move-in-directory', to)
+    if (!this.#intoFile.allowed && !this.#intoDirectory.allowed) throw denied(to, this.#intoFile.reason)
+    this.#replace = permitsPath(principal, 'remove', to)
+    this.target = gate.admit(task, to)
+    gate.requireWritable(this.source)
+    gate.requireWritable(this.target)
+    gate.requireMovable(from)
+    gate.requireMovable(to)
+    if (from !== to && isWithin(to, from)) {
+      throw new StorageError('invalid', 'a directory cannot move into itself', { path: to })
+    }
+  }
+
+  async within(): Promise<Copied> {
+    const { source, target } = this
+    const { backend } = source.mount
+    const condition = this.#options.overwrite === false || !this.#replace.allowed ? 'absent' : 'any'
+    // What was there and is to stay would otherwise be refused as existing.
+    const same = source.inner === target.inner
+    let goal: Trail | undefined
+    if (backend.enforces && this.#intoFile.allowed !== this.#intoDirectory.allowed) await this.#requireKind()
+    try {
+      const entry = await this.#gate.act(
+        this.#task,
+        source,
+        async () => {
+          const options = { condition: same ? 'any' : condition } as const
+          const pending = await backend.rename(source.inner, target.inner, options, this.#task)
+          goal = pending.target
+          return pending
+        },
+        ({ trail }) => {
+          if (goal) this.#decide(trail, goal)
+        },
+      )
+      return { entry, created: goal?.entry === undefined }
+    } catch (error) {
+      // A credential that may not remove does not learn more than that, also when the file came up meanwhile.
+      const bound = error instanceof StorageError && error.code === 'exists' && this.#options.overwrite !== false
+      if (bound && !this.#replace.allowed) throw denied(target.path, this.#replace.reason)
+      throw error
+    }
+  }
+
+  /** The source stays until every byte is at the target and has been read there again. */
+  async across(): Promise<Copied> {
+    const { source, target } = this
+    const entry = await this.#lookAcross()
+    const options = { ...this.#options, exact: true }
+    if (entry.type === 'file') {
+      const copied = await copyFile(this.#gate, this.#task, source.path, entry, target.path, options)
+      const conditions = { ifMatch: [entry.version] }
+      await removeOne(this.#gate, this.#task, source.path, conditions, 'continues', 'move-away')
+      return copied
+    }
+    const copied = await copyTree(this.#gate, this.#task, source.path, target.path, options)
+    const items = this.#task.items
+    const [failure] = await removeTree(this.#gate, this.#task, source.path, (path) => this.#requireCopied(path))
+    this.#task.items = items
+    if (failure) throw failure.error
+    return copied
+  }
+
+  /** A back end that enforces need not show what it is about to move, but the credential's bounds depend on it. */
+  async #requireKind(): Promise<void> {
+    const { source, target } = this
+    const { entry } = await this.#gate.run(this.#task, source, () =>
+      source.mount.backend.walk(source.inner, this.#task),
+    )
+    if (!entry) throw missing(source.path)
+    this.#gate.allow(this.#task, 'move-away', source, { ancestors: [], parentExists: true, entry })
+    const half = entry.type === 'directory' ? this.#intoDirectory : this.#intoFile
+    if (!half.allowed) throw denied(target.path, half.reason)
+  }
+
+  /** Both sides, before a byte is copied. */
+  async #lookAcross(): Promise<Entry> {
+    const { source, target } = this
+    const look = (place: Place) =>
+      this.#gate.run(this.#task, place, () => place.mount.backend.walk(place.inner, this.#task))
+    const trail = await look(source)
+    const goal = await look(target)
+    this.#decide(trail, goal)
+    const { entry } = trail
+    if (!entry) throw missing(source.path)
+    if (entry.type === 'file' || entry.type === 'directory') {
+      if (!goal.entry || (goal.entry.type === 'file' && entry.type === 'file')) return entry
+      if (entry.type === 'file')
+        throw new StorageError('is-directory', 'the target is a directory', { path: target.path })
+      // A directory is never merged into another one by a move.
+      throw new StorageError('exists', 'the target exists', { path: target.path })
+    }
+    throw new StorageError('cross-mount', 'only files and directories move to another mount', { path: source.path })
+  }
+
+  #decide(trail: Trail, goal: Trail): void {
+    const { source, target } = this
+    const { entry } = trail
+    this.#gate.allow(this.#task, 'move-away', source, trail)
+    if (entry === undefined && !source.mount.backend.enforces) throw missing(source.path)
+    const directory = entry?.type === 'directory'
+    const half = directory ? this.#intoDirectory : this.#intoFile
+    if (entry && !half.allowed) throw denied(target.path, half.reason)
+    this.#gate.allow(this.#task, directory ? 'move-in-directory' : 'move-in-file', target, goal)
+    if (!goal.entry) {
+      if (!target.mount.backend.enforces) requireParent(goal, target.path)
+      return
+    }
+    if (source.inner === target.inner && source.mount.backend === target.mount.backend) return
+    if (this.#options.overwrite === false) throw new StorageError('exists', 'the target exists', { path: target.path })
+    if (!this.#replace.allowed) throw denied(target.path, this.#replace.reason)
+    this.#gate.allow(this.#task, 'remove', target, goal)
+  }
+
+  /** A file of the source goes only if the target holds just this state of it. */
+  async #requireCopied(path: Path): Promise<Conditions> {
+    const { source, target } = this
+    const there = this.#gate.namespace.resolve(rebase(path, source.path, target.path))
+    const here = this.#gate.namespace.resolve(path)
+    const look = (place: Place) =>
+      this.#gate.run(this.#task, place, () => place.mount.backend.walk(place.inner, this.#task), {
+        admission: 'continues',
+      })
+    const [original, copy] = [(await look(here)).entry, (await look(there)).entry]
+    if (original && copy && original.size === copy.size && original.modified === copy.modified) {
+      return { ifMatch: [original.version] }
+    }
+    throw new StorageError('stale', 'the file has changed since it was copied', { path })
+  }
+}

@@ -1,0 +1,254 @@
+/** stat and read: one back-end call each; a small file needs no stream. */
+
+import type { Readable } from 'node:stream'
+import { permitsPath } from '../../acl/authorizer.ts'
+import type { Action } from '../../acl/needs.ts'
+import type { Entry, OpenFile, Pending, Range } from '../../backends/backend.ts'
+import type { Mount, Place } from '../../mounts/namespace.ts'
+import type { Call } from './call.ts'
+import { isUnmodified } from './conditions.ts'
+import { denied, type Gate, missing, named, requirePlain } from './deciding.ts'
+import { StorageError } from './errors.ts'
+import type { Path } from './path.ts'
+import { watchReadable } from './stalls.ts'
+import type { Reading, ReadOptions } from './storage.ts'
+import type { Task } from './task.ts'
+
+/** Files up to this size come along with the open. */
+const inline = { inlineUpTo: 65_536 } as const
+const noInline = {} as const
+
+/** StorageOperations.stat */
+export async function stat(gate: Gate, call: Call, path: Path): Promise<Entry> {
+  const task = gate.begin(call, 'stat', path)
+  try {
+    const entry = await look(gate, task, 'stat', path)
+    gate.succeed(task)
+    return entry
+  } catch (thrown) {
+    throw gate.fail(task, thrown)
+  }
+}
+
+/** Both halves for `action`, and the entry. A directory that leads to a mount is there even if no back end has it. */
+export async function look(gate: Gate, task: Task, action: Action, path: Path): Promise<Entry> {
+  const place = gate.place(task, action, path)
+  const trail = await gate.run(task, place, () => place.mount.backend.walk(place.inner, task))
+  gate.allow(task, action, place, trail)
+  if (trail.entry) return named(place, trail.entry)
+  if (!gate.namespace.leadsToMount(path)) throw missing(path)
+  return syntheticEntry(gate, task, path)
+}
+
+/** A directory between mounts, as the mount table knows it. */
+export async function syntheticEntry(gate: Gate, task: Task, path: Path): Promise<Entry> {
+  const { entry } = await gate.namespace.between.backend.walk(path, task)
+  if (!entry) throw missing(path)
+  return entry
+}
+
+/** StorageOperations.read */
+export async function read(gate: Gate, call: Call, path: Path, options: ReadOptions): Promise<Reading> {
+  const task = gate.begin(call, 'read', path)
+  try {
+    const decision = permitsPath(task.principal, 'read', path)
+    if (!decision.allowed) return await readAncestor(gate, task, path, denied(path, decision.reason))
+    const place = gate.admit(task, path)
+    if (options.mayRedirect && place.mount.backend.redirects && !options.ranges) {
+      return await redirect(gate, task, place, options)
+    }
+    const found = await gate.limits.run(task, place.mount, () => open(gate, task, place, options), { late: closeLate })
+    if (found.kind === 'file') return bytesOf(gate, task, place, found.file, options)
+    if (found.kind === 'attributes') return new BytesReading(gate, task, place.mount, found.entry, undefined, undefined)
+    return settled(gate, task, found)
+  } catch (thrown) {
+    // A directory that leads to mounts is held by no back end, or by one that does not have it.
+    if (thrown instanceof StorageError && thrown.code === 'not-found' && gate.namespace.leadsToMount(path)) {
+      return settled(gate, task, { kind: 'directory', entry: await syntheticEntry(gate, task, path) })
+    }
+    throw gate.fail(task, thrown)
+  }
+}
+
+/** Opens a file for an operation made of several. Directories are `is-directory`. Close what it gives. */
+export async function openFile(gate: Gate, task: Task, place: Place): Promise<OpenFile> {
+  const found = await gate.run(task, place, () => open(gate, task, place, {}), {
+    admission: 'continues',
+    late: closeLate,
+  })
+  if (found.kind === 'file') return found.file
+  throw new StorageError('is-directory', 'this is a directory', { path: place.path })
+}
+
+/** Bytes of an open file of this mount; a back end that stops delivering for longer than the mount's deadline ends it. */
+export function streamOf(gate: Gate, mount: Mount, file: OpenFile, range: Range): Readable {
+  return watchReadable(gate.limits, mount, file.stream(range))
+}
+
+type Settled = Exclude<Reading, { kind: 'bytes' }>
+type Found =
+  | { readonly kind: 'file'; readonly file: OpenFile }
+  | { readonly kind: 'attributes'; readonly entry: Entry }
+  | Settled
+
+/** Looks, decides, opens. By hand, since this is the path that most calls take. */
+async function open(gate: Gate, task: Task, place: Place, options: ReadOptions): Promise<Found> {
+  const { backend } = place.mount
+  for (let left = 3; ; left--) {
+    try {
+      const pending = await backend.open(place.inner, options.headOnly ? noInline : inline, task)
+      try {
+        task.requireAlive()
+        const early = decideOpen(gate, task, place, pending, options)
+        if (early) return early
+        return { kind: 'file', file: await pending.proceed() }
+      } finally {
+        await pending.release()
+      }
+    } catch (error) {
+      if (!(error instanceof StorageError) || task.expired) throw error
+      if (error.code === 'is-directory') return { kind: 'directory', entry: await directoryEntry(gate, task, place) }
+      if (error.code !== 'stale' || left === 0) throw error
+    }
+  }
+}
+
+/** Whatever is answered without opening. `undefined`: go on. */
+function decideOpen(
+  gate: Gate,
+  task: Task,
+  place: Place,
+  pending: Pending<OpenFile>,
+  options: ReadOptions,
+): Exclude<Found, { kind: 'file' }> | undefined {
+  const { trail } = pending
+  gate.allow(task, 'read', place, trail)
+  const { entry } = trail
+  if (entry === undefined) {
+    // A back end that enforces may have looked at nothing so far.
+    if (place.mount.backend.enforces) return undefined
+    throw missing(place.path)
+  }
+  if (entry.type === 'directory') return { kind: 'directory', entry: named(place, entry) }
+  requirePlain(entry, place.path)
+  if (options.conditions && isUnmodified(options.conditions, entry)) return { kind: 'unmodified', entry }
+  if (options.headOnly) return { kind: 'attributes', entry }
+  requireOnline(place, entry)
+  return undefined
+}
+
+/** Reading from tape takes hours: the caller stages first, unless the mount recalls by itself. */
+export function requireOnline({ mount, path }: Place, entry: Entry): void {
+  if (entry.locality === 'lost') throw new StorageError('unavailable', 'the bytes of the file are lost', { path })
+  if (entry.locality === 'tape' && mount.recall === 'explicit') {
+    throw new StorageError('nearline', 'the file is on tape', { path })
+  }
+}
+
+async function directoryEntry(gate: Gate, task: Task, place: Place): Promise<Entry> {
+  const trail = await place.mount.backend.walk(place.inner, task)
+  return gate.existing(task, 'list', place, trail)
+}
+
+function bytesOf(gate: Gate, task: Task, place: Place, file: OpenFile, options: ReadOptions): Reading {
+  const { entry } = file
+  try {
+    if (place.mount.backend.enforces && options.conditions && isUnmodified(options.conditions, entry)) {
+      closeLate({ kind: 'file', file })
+      return settled(gate, task, { kind: 'unmodified', entry })
+    }
+    if (place.mount.backend.enforces) requirePlain(entry, place.path)
+    return new BytesReading(
+      gate,
+      task,
+      place.mount,
+      entry,
+      file,
+      options.headOnly ? undefined : options.ranges?.(entry),
+    )
+  } catch (error) {
+    closeLate({ kind: 'file', file })
+    throw error
+  }
+}
+
+function settled(gate: Gate, task: Task, reading: Settled): Settled {
+  gate.succeed(task)
+  return reading
+}
+
+/** Nobody waits for this file any more; a close that fails loses nothing, since nothing was written. */
+function closeLate(found: Found): void {
+  if (found.kind === 'file') found.file.close().catch(() => {})
+}
+
+/** The front end cannot know that a path is a directory: a credential that may only list it is told so. */
+async function readAncestor(gate: Gate, task: Task, path: Path, refusal: StorageError): Promise<Reading> {
+  if (!permitsPath(task.principal, 'list', path).allowed) throw refusal
+  const entry = await look(gate, task, 'list', path)
+  if (entry.type !== 'directory') throw refusal
+  return settled(gate, task, { kind: 'directory', entry })
+}
+
+async function redirect(gate: Gate, task: Task, place: Place, options: ReadOptions): Promise<Reading> {
+  const { backend } = place.mount
+  const reading = await gate.run(task, place, async (): Promise<Settled> => {
+    const trail = await backend.walk(place.inner, task)
+    const entry = gate.existing(task, 'read', place, trail)
+    if (entry.type === 'directory') return { kind: 'directory', entry }
+    requirePlain(entry, place.path)
+    if (options.conditions && isUnmodified(options.conditions, entry)) return { kind: 'unmodified', entry }
+    requireOnline(place, entry)
+    task.requireAlive()
+    const { redirects } = backend
+    if (!redirects) throw new StorageError('unsupported', 'no redirects here', { path: place.path })
+    return { kind: 'elsewhere', entry, url: await redirects.readUrl(place.inner, task) }
+  })
+  return settled(gate, task, reading)
+}
+
+class BytesReading {
+  readonly kind = 'bytes'
+  readonly entry: Entry
+  readonly ranges: readonly Range[] | undefined
+  readonly content: Uint8Array | undefined
+  readonly #gate: Gate
+  readonly #task: Task
+  readonly #mount: Mount
+  /** None for attributes alone. */
+  readonly #file: OpenFile | undefined
+  #closed = false
+
+  constructor(
+    gate: Gate,
+    task: Task,
+    mount: Mount,
+    entry: Entry,
+    file: OpenFile | undefined,
+    ranges: readonly Range[] | undefined,
+  ) {
+    this.entry = entry
+    this.ranges = ranges
+    this.content = file?.content
+    this.#gate = gate
+    this.#task = task
+    this.#mount = mount
+    this.#file = file
+  }
+
+  stream(range: Range): Readable {
+    if (!this.#file) throw new StorageError('invalid', 'only the attributes were asked for')
+    return streamOf(this.#gate, this.#mount, this.#file, range)
+  }
+
+  async close(outcome?: { readonly bytes: number; readonly error?: unknown }): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    const bytes = outcome?.bytes ?? 0
+    this.#task.bytes = bytes
+    this.#gate.metrics?.moved(this.#task.protocol, 'out', bytes)
+    if (outcome?.error === undefined) this.#gate.succeed(this.#task)
+    else this.#gate.fail(this.#task, outcome.error)
+    if (this.#file) await this.#file.close()
+  }
+}

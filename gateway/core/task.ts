@@ -1,0 +1,85 @@
+/** One call while it runs: what the back end sees of it, and what the audit line will say. */
+
+import { type Action, actions } from '../../acl/needs.ts'
+import type { Principal } from '../../acl/principal.ts'
+import type { Call, Protocol } from './call.ts'
+import type { StorageError } from './errors.ts'
+import type { Path } from './path.ts'
+
+/** What a caller asked for, as named in audit lines and metrics: an action, or an operation made of several. */
+export type Operation = Action | 'rename' | 'copy' | 'rights' | 'checksum' | 'usage' | 'explain'
+
+export const operations: readonly Operation[] = [...actions, 'rename', 'copy', 'rights', 'checksum', 'usage', 'explain']
+
+/**
+ * The Call that back ends get. Its signal aborts when the caller's does and when the mount's deadline
+ * has passed; it is made when first looked at. Do not spread it: the signal is a getter.
+ */
+export class Task implements Call {
+  readonly id: string
+  readonly principal: Principal
+  readonly protocol: Protocol
+  readonly from: string
+  readonly path: Path
+  /** The other path of a rename or copy. */
+  readonly to: Path | undefined
+  /** May become more precise while the call runs: `create` turns into `replace`. */
+  operation: Operation
+  /** Milliseconds on the clock of `performance`. */
+  readonly started: number
+  /** Bytes moved, for the audit line. */
+  bytes: number | undefined
+  /** Objects touched by an operation on a tree, for the audit line. */
+  items: number | undefined
+  /** The audit line is written. */
+  ended = false
+  /** Why the deadline ended it; a back-end call that has only looked must not act any more. */
+  expired: StorageError | undefined
+
+  readonly #outer: AbortSignal
+  #inner: AbortController | undefined
+  #follow: (() => void) | undefined
+
+  constructor(call: Call, operation: Operation, path: Path, to?: Path) {
+    this.id = call.id
+    this.principal = call.principal
+    this.protocol = call.protocol
+    this.from = call.from
+    this.operation = operation
+    this.path = path
+    this.to = to
+    this.started = performance.now()
+    this.#outer = call.signal
+  }
+
+  get signal(): AbortSignal {
+    if (this.#inner) return this.#inner.signal
+    if (this.#outer.aborted) return this.#outer
+    const inner = new AbortController()
+    this.#inner = inner
+    if (this.expired) {
+      inner.abort(this.expired)
+    } else if (!this.ended) {
+      this.#follow = () => inner.abort(this.#outer.reason)
+      this.#outer.addEventListener('abort', this.#follow)
+    }
+    return inner.signal
+  }
+
+  /** Ends what still runs for this call: nobody waits for it any more. */
+  expire(error: StorageError): void {
+    this.expired ??= error
+    this.#inner?.abort(this.expired)
+  }
+
+  /** Called after a look that may have come back too late. Throws what the deadline said. */
+  requireAlive(): void {
+    if (this.expired) throw this.expired
+  }
+
+  /** Lets go of the caller's signal, which may live longer than this call. */
+  detach(): void {
+    if (this.#follow) this.#outer.removeEventListener('abort', this.#follow)
+    this.#follow = undefined
+  }
+}
