@@ -90,7 +90,10 @@ function asap3Note(native: DemoOptions['native']): string {
 function claim(directory: string, made: Made): void {
   const file = join(directory, 'made.json')
   mkdirSync(directory, { recursive: true, mode: 0o755 })
-  if (!existsSync(file)) return write(file, JSON.stringify(made), 0o644)
+  if (!existsSync(file)) {
+    write(file, JSON.stringify(made), 0o644)
+    return
+  }
   const before = JSON.parse(readFileSync(file, 'utf8')) as Made
   if (before.asRoot === made.asRoot && before.native === made.native) return
   throw new StorageError(
