@@ -9,6 +9,7 @@ import type { Mount, Namespace, Place } from '../../mounts/namespace.ts'
 import type { AuditLog } from './audit.ts'
 import type { Call } from './call.ts'
 import { type ErrorCode, type Reason, StorageError } from './errors.ts'
+import { Generation } from './generation.ts'
 import type { Admission, Limits } from './limits.ts'
 import type { Metrics } from './metrics.ts'
 import { isWithin, nameOf, namesOf, type Path, rebase } from './path.ts'
@@ -44,8 +45,10 @@ const harmless: ReadonlySet<Action> = new Set<Action>([
  * preconditions, act. A refusal by the credential costs the back end nothing.
  */
 export class Gate {
-  /** Swapped as a whole when the configuration is loaded again; a running call keeps its own place. */
-  namespace: Namespace
+  #namespace: Namespace
+  #generation = new Generation()
+  /** Calls of earlier generations. */
+  #earlier: Promise<unknown> = Promise.resolve()
   readonly limits: Limits
   readonly audit: AuditLog
   readonly metrics: Metrics | undefined
@@ -59,11 +62,26 @@ export class Gate {
     readonly metrics: Metrics | undefined
     readonly spillDirectory: string
   }) {
-    this.namespace = parts.namespace
+    this.#namespace = parts.namespace
     this.limits = parts.limits
     this.audit = parts.audit
     this.metrics = parts.metrics
     this.spillDirectory = parts.spillDirectory
+  }
+
+  get namespace(): Namespace {
+    return this.#namespace
+  }
+
+  /**
+   * Swaps the mount table as a whole; a running call keeps its own place. Resolves when all calls that
+   * began before have ended, so that back ends which only they used can be closed.
+   */
+  async useNamespace(namespace: Namespace): Promise<void> {
+    this.#earlier = Promise.all([this.#earlier, this.#generation.close()])
+    this.#namespace = namespace
+    this.#generation = new Generation()
+    await this.#earlier
   }
 
   /** Throws `unavailable` while the audit log cannot be written. Every task begun is ended by `succeed` or `fail`. */
@@ -71,7 +89,10 @@ export class Gate {
     if (!this.audit.healthy) {
       throw new StorageError('unavailable', 'the audit log cannot be written', { retryAfter: 5 })
     }
-    return new Task(call, operation, path, to)
+    const task = new Task(call, operation, path, to)
+    task.generation = this.#generation
+    task.generation.enter()
+    return task
   }
 
   /** Runs an operation that is over when its promise settles, and writes its audit line. */
@@ -201,6 +222,7 @@ export class Gate {
   #end(task: Task, error: StorageError | undefined): void {
     if (task.ended) return
     task.ended = true
+    task.generation?.leave()
     task.detach()
     const ms = performance.now() - task.started
     this.metrics?.count(task.protocol, task.operation, error?.code ?? 'ok', ms)

@@ -220,9 +220,12 @@ export class Storage implements StorageOperations {
     return this.#gate.namespace
   }
 
-  /** For a new configuration: calls that begin from now on use it, running ones end where they began. */
-  useNamespace(namespace: Namespace): void {
-    this.#gate.namespace = namespace
+  /**
+   * For a new configuration: calls that begin from now on use it, running ones end where they began. Resolves
+   * when those have ended; what only they used can be closed then.
+   */
+  useNamespace(namespace: Namespace): Promise<void> {
+    return this.#gate.useNamespace(namespace)
   }
 
   stat(call: Call, path: Path): Promise<Entry> {

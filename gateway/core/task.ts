@@ -4,6 +4,7 @@ import { type Action, actions } from '../../acl/needs.ts'
 import type { Principal } from '../../acl/principal.ts'
 import type { Call, Protocol } from './call.ts'
 import type { StorageError } from './errors.ts'
+import type { Generation } from './generation.ts'
 import type { Path } from './path.ts'
 
 /** What a caller asked for, as named in audit lines and metrics: an action, or an operation made of several. */
@@ -33,6 +34,8 @@ export class Task implements Call {
   items: number | undefined
   /** The audit line is written. */
   ended = false
+  /** Who waits for its end, where it is a call of its own. */
+  generation: Generation | undefined
   /** Why the deadline ended it; a back-end call that has only looked must not act any more. */
   expired: StorageError | undefined
 
