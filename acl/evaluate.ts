@@ -1,8 +1,8 @@
 /**
  * What an ACL says to a caller: allowed, denied, or not mentioned (RFC 8881, section 6.2.1).
  *
- * Lists and principals are prepared once per object and remembered as long as the object lives, so
- * both must not be changed after their first use here. What cannot be resolved errs to less access:
+ * Principals, and lists that are asked more than once, are prepared and remembered as long as they
+ * live, so neither may be changed after its first use here. What cannot be resolved errs to less access:
  * an ALLOW for it is dropped, a DENY for it holds for everybody.
  */
 
@@ -29,32 +29,33 @@ export interface AclDecision {
 export function decide(acl: Acl, principal: Principal, mask: Rights): AclDecision {
   const list = prepared(acl)
   const caller = identityOf(principal)
-  let open = mask
-  if (list.ownerRights !== 0 && matches(list.owner, caller)) open &= ~list.ownerRights
+  let open = mask & ~ownerRights(acl, caller)
   if (open === 0) return { outcome: 'allowed', rights: mask }
-  for (const entry of list.entries) {
-    if ((entry.mask & open) === 0 || !matches(entry, caller)) continue
-    if (!entry.allows) return { outcome: 'denied', ace: entry.index, rights: (entry.mask & open) >>> 0 }
+  const { aces } = acl
+  for (let i = 0; i < aces.length; i++) {
+    if (((aces[i] as Ace).mask & open) === 0) continue
+    const entry = list === undefined ? prepare(acl, i) : (list[i] as Prepared)
+    const spoken = entry.mask & open
+    if (spoken === 0 || !matches(entry, caller)) continue
+    if (!entry.allows) return { outcome: 'denied', ace: i, rights: spoken >>> 0 }
     // The first entry that speaks about a bit decides it, so decided bits drop out.
-    open &= ~entry.mask
-    if (open === 0) return { outcome: 'allowed', ace: entry.index, rights: mask }
+    open &= ~spoken
+    if (open === 0) return { outcome: 'allowed', ace: i, rights: mask }
   }
   return { outcome: 'undefined', rights: open >>> 0 }
 }
 
-/** Which of the bits of `mask` the caller holds. Equals `mask` exactly where `decide` says `allowed`. Allocates nothing. */
+/** Which of the bits of `mask` the caller holds. Equals `mask` exactly where `decide` says `allowed`. */
 export function allowed(acl: Acl, principal: Principal, mask: Rights): Rights {
   const list = prepared(acl)
   const caller = identityOf(principal)
   let open = mask & knownRights
-  let granted = 0
-  if (list.ownerRights !== 0 && matches(list.owner, caller)) {
-    granted = open & list.ownerRights
-    open &= ~granted
-  }
-  const { entries } = list
-  for (let i = 0; i < entries.length && open !== 0; i++) {
-    const entry = entries[i] as Prepared
+  let granted = open & ownerRights(acl, caller)
+  open &= ~granted
+  const { aces } = acl
+  for (let i = 0; i < aces.length && open !== 0; i++) {
+    if (((aces[i] as Ace).mask & open) === 0) continue
+    const entry = list === undefined ? prepare(acl, i) : (list[i] as Prepared)
     const spoken = entry.mask & open
     if (spoken === 0 || !matches(entry, caller)) continue
     open &= ~spoken
@@ -65,33 +66,27 @@ export function allowed(acl: Acl, principal: Principal, mask: Rights): Rights {
 
 /** Whether the caller is the object's owner; never for an owner that cannot be told. */
 export function isOwner(acl: Acl, principal: Principal): boolean {
-  return matches(prepared(acl).owner, identityOf(principal))
+  return acl.owner !== undefined && goesBy(principal, 'user', acl.owner)
 }
 
-/** Whether the caller is the user or in the group of this name, compared as in entries. */
+/** Whether the caller is the user or in the group of this name, compared as in entries that allow. */
 export function goesBy(principal: Principal, kind: 'user' | 'group', name: string): boolean {
-  return matches(named(0, true, 0, kind, name), identityOf(principal))
+  return matches(prepareNamed(true, 1, kind, name), identityOf(principal))
 }
 
 /** `user` and `group` compare names, `uid` and `gid` numbers; `none` matches nobody. */
 type Kind = 'none' | 'everyone' | 'anonymous' | 'authenticated' | 'user' | 'group' | 'uid' | 'gid'
 
-/** One effective ALLOW or DENY. OWNER@ and GROUP@ are prepared as the names they stand for. */
+/** One entry as it is matched. OWNER@ and GROUP@ have become the names they stand for. */
 interface Prepared {
-  readonly index: number
   readonly allows: boolean
+  /** 0 for an entry that has no part in decisions. */
   readonly mask: number
   readonly kind: Kind
   readonly name: string
   readonly id: number
   /** A DENY of a name without domain holds for that name in every domain. */
   readonly anyDomain: boolean
-}
-
-interface PreparedList {
-  readonly entries: readonly Prepared[]
-  readonly owner: Prepared
-  readonly ownerRights: Rights
 }
 
 interface CallerIdentity {
@@ -104,65 +99,90 @@ interface CallerIdentity {
   readonly gids: ReadonlySet<number>
 }
 
-const lists = new WeakMap<Acl, PreparedList>()
-const identities = new WeakMap<Principal, CallerIdentity>()
+interface Name {
+  readonly folded: string
+  readonly id: number | undefined
+  readonly isNobody: boolean
+  readonly isBare: boolean
+}
 
-function prepared(acl: Acl): PreparedList {
+const lists = new WeakMap<Acl, readonly Prepared[]>()
+const identities = new WeakMap<Principal, CallerIdentity>()
+/** Lists asked once. Most lists of a listing are never asked again, and remembering one costs more than a walk. */
+const askedOnce = new Set<Acl>()
+const names = new Map<string, Name>()
+/** Entries, over all lists asked once. */
+const maxAskedEntries = 65536
+let askedEntries = 0
+const maxNames = 4096
+
+function prepared(acl: Acl): readonly Prepared[] | undefined {
   const known = lists.get(acl)
   if (known !== undefined) return known
-  const entries: Prepared[] = []
-  for (const [index, ace] of acl.aces.entries()) {
-    const entry = prepare(acl, ace, index)
-    if (entry.kind !== 'none' && entry.mask !== 0) entries.push(entry)
+  if (!askedOnce.delete(acl)) {
+    if (askedEntries >= maxAskedEntries) {
+      askedOnce.clear()
+      askedEntries = 0
+    }
+    askedOnce.add(acl)
+    askedEntries += acl.aces.length + 1
+    return undefined
   }
-  const owner = acl.owner === undefined ? make(0, true, 0, 'none', '', 0, false) : named(0, true, 0, 'user', acl.owner)
-  const list: PreparedList = { entries, owner, ownerRights: standingRights[acl.dialect] }
+  askedEntries -= acl.aces.length + 1
+  const list = acl.aces.map((_, index) => prepare(acl, index))
   lists.set(acl, list)
   return list
 }
 
-function prepare(acl: Acl, ace: Ace, index: number): Prepared {
-  const allows = ace.type === 'allow'
-  const speaks = (allows || ace.type === 'deny') && (ace.flags & aceFlag.inheritOnly) === 0
-  const mask = allows ? ace.mask & knownRights : ace.mask | 0
-  if (!speaks) return make(index, allows, mask, 'none', '', 0, false)
-  const { who } = ace
-  if (who === 'EVERYONE@') return make(index, allows, mask, 'everyone', '', 0, false)
-  if (who === 'ANONYMOUS@') return make(index, allows, mask, 'anonymous', '', 0, false)
-  if (who === 'AUTHENTICATED@') return make(index, allows, mask, 'authenticated', '', 0, false)
-  if (who === 'OWNER@') return named(index, allows, mask, 'user', acl.owner)
-  if (who === 'GROUP@') return named(index, allows, mask, 'group', acl.group)
-  if ('user' in who) return named(index, allows, mask, 'user', who.user)
-  return named(index, allows, mask, 'group', 'group' in who ? who.group : undefined)
+function ownerRights(acl: Acl, caller: CallerIdentity): Rights {
+  const rights = standingRights[acl.dialect]
+  if (rights === 0 || acl.owner === undefined) return 0
+  const { folded, id, isNobody } = nameOf(acl.owner)
+  if (isNobody) return 0
+  return (id === undefined ? caller.user === folded : caller.uid === id) ? rights : 0
 }
 
-/** Unresolvable: nobody is let in by it, and a DENY, which may be meant for the caller, holds for everybody. */
-function named(
-  index: number,
-  allows: boolean,
-  mask: number,
-  kind: 'user' | 'group',
-  name: string | undefined,
-): Prepared {
-  if (name === undefined || isNobody(name)) {
-    return make(index, allows, mask, allows ? 'none' : 'everyone', '', 0, false)
-  }
-  const id = numericId(name)
-  if (id !== undefined) return make(index, allows, mask, kind === 'user' ? 'uid' : 'gid', '', id, false)
-  return make(index, allows, mask, kind, foldDomain(name), 0, !allows && !name.includes('@'))
+function prepare(acl: Acl, index: number): Prepared {
+  const ace = acl.aces[index] as Ace
+  const allows = ace.type === 'allow'
+  const speaks = (allows || ace.type === 'deny') && (ace.flags & aceFlag.inheritOnly) === 0
+  if (!speaks) return make(allows, 0, 'none', '', 0, false)
+  const mask = allows ? ace.mask & knownRights : ace.mask | 0
+  const { who } = ace
+  if (who === 'EVERYONE@') return make(allows, mask, 'everyone', '', 0, false)
+  if (who === 'ANONYMOUS@') return make(allows, mask, 'anonymous', '', 0, false)
+  if (who === 'AUTHENTICATED@') return make(allows, mask, 'authenticated', '', 0, false)
+  if (who === 'OWNER@') return prepareNamed(allows, mask, 'user', acl.owner)
+  if (who === 'GROUP@') return prepareNamed(allows, mask, 'group', acl.group)
+  if ('user' in who) return prepareNamed(allows, mask, 'user', who.user)
+  return prepareNamed(allows, mask, 'group', 'group' in who ? who.group : undefined)
+}
+
+function prepareNamed(allows: boolean, mask: number, kind: 'user' | 'group', text: string | undefined): Prepared {
+  const name = text === undefined ? undefined : nameOf(text)
+  // Nobody is let in by what cannot be resolved; a DENY may be meant for the caller, so it holds for everybody.
+  if (name === undefined || name.isNobody) return make(allows, mask, allows ? 'none' : 'everyone', '', 0, false)
+  if (name.id !== undefined) return make(allows, mask, kind === 'user' ? 'uid' : 'gid', '', name.id, false)
+  return make(allows, mask, kind, name.folded, 0, !allows && name.isBare)
 }
 
 /** One shape for all, so that the walk stays monomorphic. */
-function make(
-  index: number,
-  allows: boolean,
-  mask: number,
-  kind: Kind,
-  name: string,
-  id: number,
-  anyDomain: boolean,
-): Prepared {
-  return { index, allows, mask, kind, name, id, anyDomain }
+function make(allows: boolean, mask: number, kind: Kind, name: string, id: number, anyDomain: boolean): Prepared {
+  return { allows, mask, kind, name, id, anyDomain }
+}
+
+function nameOf(text: string): Name {
+  const known = names.get(text)
+  if (known !== undefined) return known
+  if (names.size >= maxNames) names.clear()
+  const name: Name = {
+    folded: foldDomain(text),
+    id: numericId(text),
+    isNobody: isNobody(text),
+    isBare: !text.includes('@'),
+  }
+  names.set(text, name)
+  return name
 }
 
 function identityOf(principal: Principal): CallerIdentity {
