@@ -47,7 +47,7 @@ export function aclToJson(acl: Acl): JsonAcl {
 
 /**
  * Reads an ACL from parsed JSON. What is left out is taken from `base` (owner, group, dialect), or is
- * unknown and `rfc8881`. Throws `invalid` with the place, such as `aces[2].rights`, for everything
+ * unknown and `rfc8881`. The dialect is the storage's: where `base` tells it, another is refused. Throws `invalid` with the place, such as `aces[2].rights`, for everything
  * unknown, missing or of a wrong type.
  */
 export function aclFromJson(
@@ -57,6 +57,7 @@ export function aclFromJson(
   const json = record(value, 'the ACL', ['owner', 'group', 'dialect', 'flags', 'aces'])
   const dialect = json.dialect ?? base.dialect ?? 'rfc8881'
   if (!dialects.has(dialect)) throw fault('dialect', 'is not one of rfc8881, gpfs, posix, dcache')
+  if (base.dialect !== undefined && dialect !== base.dialect) throw fault('dialect', `is ${base.dialect} here`)
   if (!Array.isArray(json.aces)) throw fault('aces', 'is not a list')
   if (json.aces.length > maxAces) throw fault('aces', `has more than ${maxAces} entries`)
   const flags = json.flags === undefined ? undefined : listFlagsOf(json.flags)
