@@ -1,0 +1,121 @@
+/** The gateway under measurement: the same tree three times, with a token, public, and without fsync. */
+
+import { type ChildProcess, execFileSync, fork } from 'node:child_process'
+import { closeSync, mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { stringify } from 'yaml'
+import { parseNfs4Text } from '../../acl/codec/nfs4-text.ts'
+import { encodeStoredAcl } from '../../acl/codec/stored.ts'
+import { createDevelopmentIssuer } from '../../acl/identity/development-issuer.ts'
+import { fsetxattr } from '../../backends/posix/native/sys.ts'
+import { end, freePort } from '../peers.ts'
+import type { Data } from './data.ts'
+
+export interface Portolan {
+  readonly url: string
+  /** Header line with alice's token. */
+  readonly authorization: string
+  /** Of the supervisor; workers are its children. */
+  readonly pid: number
+  stop(): Promise<void>
+}
+
+const service = { uid: 64_990, gid: 64_990 }
+const issuer = 'https://issuer.bench'
+
+/** An ACL as people have them: a denial, named users and groups before everyone. */
+const entries = [
+  'D:fd:mallory@bench:rwaDdxtTnNcCoy',
+  'A:fd:OWNER@:rwaDdxtTnNcCoy',
+  'A:fdg:staff@bench:rxtncy',
+  'A:fdg:p01@bench:rxtncy',
+  'A:fd:bob@bench:rxtncy',
+  'A:fd:alice@bench:rwaDdxtTnNcCoy',
+  'A:fd:EVERYONE@:rxtncy',
+].join('\n')
+
+export async function startPortolan(work: string, data: Data): Promise<Portolan> {
+  guard(data.tree)
+  const directory = `${work}/portolan`
+  mkdirSync(directory, { recursive: true })
+  const port = await freePort()
+  const signer = await createDevelopmentIssuer(`${directory}/issuer`, issuer)
+  writeFileSync(`${directory}/accounts.yaml`, stringify({ users: { alice: { uid: 64_801, gid: 64_801 } } }))
+  const mount = (path: string, more: object, backend: object = {}) => ({
+    path,
+    backend: { type: 'posix', root: data.tree, dataThreads: 8, ...backend },
+    ...more,
+  })
+  writeFileSync(
+    `${directory}/portolan.yaml`,
+    stringify({
+      domain: 'bench',
+      ...(process.getuid?.() === 0 && { runAs: service }),
+      listen: [{ address: '127.0.0.1', port }],
+      state: { directory: `${directory}/state` },
+      log: { level: 'warn', file: `${directory}/portolan.log` },
+      audit: { file: `${directory}/audit.jsonl` },
+      limits: {
+        connectionsPerPrincipal: 100_000,
+        inFlightPerPrincipal: 100_000,
+        inFlight: 100_000,
+        stallTimeout: '5m',
+      },
+      issuers: [
+        {
+          issuer,
+          name: 'bench-issuer',
+          keys: { jwksFile: signer.jwksFile },
+          audiences: ['https://bench'],
+          profile: 'wlcg',
+          basePath: '/',
+          account: 'alice',
+        },
+      ],
+      mapping: [{ issuer: 'bench-issuer', subject: 'alice', account: 'alice' }],
+      accounts: [{ file: `${directory}/accounts.yaml` }],
+      mounts: [
+        mount('/bench', { maxInFlight: 10_000 }),
+        mount('/public', { anonymous: true, maxInFlight: 10_000 }),
+        mount('/unsynced', {}, { sync: 'never' }),
+      ],
+    }),
+  )
+  if (process.getuid?.() === 0) execFileSync('chown', ['-R', `${service.uid}:${service.gid}`, directory])
+  const child = fork(resolve(import.meta.dirname, 'program.ts'), [`${directory}/portolan.yaml`])
+  await ready(child)
+  const token = await signer.sign({ sub: 'alice', aud: 'https://bench', 'wlcg.ver': '1.0' })
+  return {
+    url: `http://127.0.0.1:${port}`,
+    authorization: `Authorization: Bearer ${token}`,
+    pid: child.pid ?? 0,
+    stop: () => end(child),
+  }
+}
+
+function ready(child: ChildProcess): Promise<void> {
+  return new Promise((done, reject) => {
+    child.once('message', () => done())
+    child.once('exit', (code, signal) => reject(new Error(`the gateway ended with ${signal ?? code}`)))
+  })
+}
+
+/** Gives every object of the tree its ACL, and the tree to the gateway's account. */
+function guard(tree: string): void {
+  const put = (path: string, kind: 'file' | 'directory') => {
+    const fd = openSync(path, 'r')
+    const aces = parseNfs4Text(entries.replaceAll(kind === 'file' ? ':fd' : ' ', kind === 'file' ? ':' : ' '), kind)
+    fsetxattr(
+      fd,
+      'user.portolan.acl',
+      encodeStoredAcl({ owner: 'alice@bench', group: 'staff@bench', aces, dialect: 'rfc8881' }),
+      0,
+    )
+    closeSync(fd)
+  }
+  put(tree, 'directory')
+  for (const entry of readdirSync(tree, { recursive: true, withFileTypes: true })) {
+    put(`${entry.parentPath}/${entry.name}`, entry.isDirectory() ? 'directory' : 'file')
+  }
+  if (process.getuid?.() === 0) execFileSync('chown', ['-R', `${service.uid}:${service.gid}`, tree])
+}
