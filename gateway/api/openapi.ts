@@ -1,0 +1,239 @@
+/** The REST interface in OpenAPI 3.1. Written by hand; a test compares it with the routes. */
+
+import { actions } from '../../acl/needs.ts'
+import { errorCodes } from '../core/errors.ts'
+import { apiPrefix } from '../http/problem.ts'
+
+type Schema = Readonly<Record<string, unknown>>
+
+interface Operation {
+  readonly operationId: string
+  readonly summary: string
+  readonly security?: readonly Schema[]
+  readonly parameters?: readonly Schema[]
+  readonly requestBody?: Schema
+  readonly responses: Readonly<Record<string, Schema>>
+}
+
+export interface OpenApiDocument {
+  readonly openapi: string
+  readonly info: Schema
+  readonly servers: readonly Schema[]
+  readonly security: readonly Schema[]
+  readonly paths: Readonly<Record<string, Readonly<Partial<Record<'get' | 'put', Operation>>>>>
+  readonly components: Schema
+}
+
+const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` })
+const orNull = (type: string): Schema => ({ type: [type, 'null'] })
+const listOf = (items: Schema): Schema => ({ type: 'array', items })
+const text: Schema = { type: 'string' }
+
+function object(properties: Readonly<Record<string, Schema>>, required = Object.keys(properties)): Schema {
+  return { type: 'object', properties, required }
+}
+
+function json(schema: Schema, summary: string): Schema {
+  return { description: summary, content: { 'application/json': { schema } } }
+}
+
+const problem: Schema = {
+  description: 'A problem document (RFC 9457). The reason of a refusal is told by explain alone.',
+  content: { 'application/problem+json': { schema: ref('Problem') } },
+}
+
+const path: Schema = {
+  name: 'path',
+  in: 'query',
+  required: true,
+  schema: text,
+  description: 'An absolute path of the namespace, percent-encoded once.',
+}
+
+const action: Schema = {
+  name: 'action',
+  in: 'query',
+  schema: { enum: actions, default: 'read' },
+  description: 'What is being tried.',
+}
+
+const user: Schema = {
+  name: 'user',
+  in: 'query',
+  schema: text,
+  description: 'An account to ask about instead of the caller. For administrators.',
+}
+
+const aclContent: Schema = {
+  'application/json': { schema: ref('Acl') },
+  'text/plain': { schema: { type: 'string', description: 'The text form of nfs4_getfacl.' } },
+}
+
+const etag: Schema = { schema: text, description: 'Changes with every change of the object, its ACL included.' }
+const aclAnswer: Schema = { description: 'The ACL as it is now.', headers: { ETag: etag }, content: aclContent }
+
+/** An operation that may fail like any other. */
+function operation(parts: Omit<Operation, 'responses'> & { readonly ok: Schema }): Operation {
+  const { ok, ...others } = parts
+  return { ...others, responses: { 200: ok, default: problem } }
+}
+
+const nobody: readonly Schema[] = [{}]
+
+const schemas = {
+  Problem: object(
+    {
+      type: { type: 'string', format: 'uri' },
+      title: text,
+      status: { type: 'integer' },
+      code: { enum: errorCodes },
+      call: { type: 'string', description: 'The name of this call in the logs.' },
+      detail: text,
+      explain: { type: 'string', format: 'uri', description: 'Where the reason can be asked for.' },
+    },
+    ['type', 'title', 'status', 'code', 'call'],
+  ),
+  Principal: object({
+    id: text,
+    user: orNull('string'),
+    groups: listOf(text),
+    grants: {
+      oneOf: [{ const: 'unbounded' }, listOf(object({ kind: text, path: text, directoryOnly: { type: 'boolean' } }))],
+    },
+    posix: {
+      oneOf: [
+        { type: 'null' },
+        object({ uid: { type: 'integer' }, gid: { type: 'integer' }, gids: listOf({ type: 'integer' }) }),
+      ],
+    },
+    administrator: { type: 'boolean' },
+    expires: { type: ['string', 'null'], format: 'date-time' },
+  }),
+  Explanation: object({
+    principal: object({ id: text, user: orNull('string'), groups: listOf(text) }, ['id', 'groups']),
+    action: { enum: actions },
+    path: text,
+    allowed: { enum: [true, false, 'unknown'] },
+    steps: listOf(
+      object({
+        check: { enum: ['credential', 'scope', 'mount', 'traverse', 'acl', 'back end'] },
+        allowed: { enum: [true, false, 'not reached', 'decided elsewhere'] },
+        reason: object({ rule: text, text, path: text, ace: { type: 'integer' } }, ['rule', 'text']),
+      }),
+    ),
+  }),
+  Acl: object(
+    {
+      owner: orNull('string'),
+      group: orNull('string'),
+      dialect: { enum: ['rfc8881', 'gpfs', 'posix', 'dcache'] },
+      flags: listOf({ enum: ['auto-inherit', 'protected', 'defaulted'] }),
+      aces: listOf(
+        object({ type: { enum: ['allow', 'deny', 'audit', 'alarm'] }, who: text, rights: text, flags: text }, [
+          'type',
+          'who',
+          'rights',
+        ]),
+      ),
+    },
+    ['aces'],
+  ),
+  Rights: object({
+    path: text,
+    type: { enum: ['file', 'directory', 'symlink', 'other'] },
+    rights: { oneOf: [{ type: 'integer', description: 'Bits of an ACE mask (RFC 8881).' }, { const: 'unknown' }] },
+    names: { type: ['array', 'null'], items: text },
+    actions: listOf({ enum: actions }),
+  }),
+  Usage: object({
+    path: text,
+    used: { type: 'integer', description: 'Bytes.' },
+    available: orNull('integer'),
+    limit: orNull('integer'),
+    files: { oneOf: [{ type: 'null' }, object({ used: { type: 'integer' }, limit: orNull('integer') })] },
+  }),
+  Status: object({ status: text }),
+}
+
+const paths: OpenApiDocument['paths'] = {
+  '/whoami': {
+    get: operation({
+      operationId: 'whoami',
+      summary: 'What the gateway takes the caller for',
+      ok: json(ref('Principal'), 'The caller.'),
+    }),
+  },
+  '/explain': {
+    get: operation({
+      operationId: 'explain',
+      summary: 'What would be answered, and why; also to a caller whose credential is refused',
+      parameters: [path, action, user],
+      ok: json(ref('Explanation'), 'The checks in their order.'),
+    }),
+  },
+  '/acl': {
+    get: operation({ operationId: 'getAcl', summary: 'The ACL of an object', parameters: [path], ok: aclAnswer }),
+    put: operation({
+      operationId: 'putAcl',
+      summary: 'Replace the ACL of an object; owner and group stay',
+      parameters: [path, { name: 'If-Match', in: 'header', schema: text, description: 'The ETag that GET gave.' }],
+      requestBody: { required: true, content: aclContent },
+      ok: aclAnswer,
+    }),
+  },
+  '/rights': {
+    get: operation({
+      operationId: 'rights',
+      summary: 'What the caller may do with an object',
+      parameters: [path],
+      ok: json(ref('Rights'), 'Credential and ACL together.'),
+    }),
+  },
+  '/usage': {
+    get: operation({
+      operationId: 'usage',
+      summary: 'Space used, available and allowed',
+      parameters: [path],
+      ok: json(ref('Usage'), 'Null where the storage does not tell.'),
+    }),
+  },
+  '/health': {
+    get: operation({
+      operationId: 'health',
+      summary: 'Whether the process is alive',
+      security: nobody,
+      ok: json(ref('Status'), 'Alive.'),
+    }),
+  },
+  '/ready': {
+    get: operation({
+      operationId: 'ready',
+      summary: 'Whether requests can be served now',
+      security: nobody,
+      ok: json(ref('Status'), 'Ready.'),
+    }),
+  },
+  '/openapi.json': {
+    get: operation({
+      operationId: 'openapi',
+      summary: 'This document',
+      security: nobody,
+      ok: json({ type: 'object' }, 'OpenAPI 3.1.'),
+    }),
+  },
+}
+
+/** The document, for a gateway at `publicUrl`. */
+export function openApi(publicUrl: string): OpenApiDocument {
+  return {
+    openapi: '3.1.0',
+    info: { title: 'Portolan', version: '1', description: 'Who am I, what may I do, and why not.' },
+    servers: [{ url: `${publicUrl}${apiPrefix}` }],
+    security: [{ bearer: [] }, { basic: [] }, {}],
+    paths,
+    components: {
+      schemas,
+      securitySchemes: { bearer: { type: 'http', scheme: 'bearer' }, basic: { type: 'http', scheme: 'basic' } },
+    },
+  }
+}

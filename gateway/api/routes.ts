@@ -1,0 +1,74 @@
+/** Everything below /.portolan/: the REST interface, its description, and two pages for people. */
+
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Identity } from '../../acl/identity/identity.ts'
+import { StorageError } from '../core/errors.ts'
+import type { StorageOperations } from '../core/storage.ts'
+import { apiPrefix, ownPrefix, problemsPage } from '../http/problem.ts'
+import type { RouteDoor } from '../http/routes.ts'
+import { getAcl, putAcl } from './acl.ts'
+import { explain } from './explain.ts'
+import { openApi } from './openapi.ts'
+import { indexPage, problemList } from './pages.ts'
+import { rights } from './rights.ts'
+import { usage } from './usage.ts'
+import { whoami } from './whoami.ts'
+
+export interface ApiOptions {
+  readonly storage: StorageOperations
+  readonly identity: Identity
+  /** Our own address, as in the door's options. */
+  readonly publicUrl: string
+  /** Whether requests can be served now; false makes load balancers look elsewhere. */
+  readonly ready: () => boolean | Promise<boolean>
+}
+
+/** What a handler works with. */
+export interface ApiContext extends ApiOptions {
+  readonly door: RouteDoor
+}
+
+/** Sends the answer itself, or throws a StorageError. */
+export type ApiHandler = (context: ApiContext, request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
+
+export interface ApiRoute {
+  readonly method: 'GET' | 'PUT'
+  /** Below /.portolan/api/v1. */
+  readonly path: string
+  readonly handler: ApiHandler
+}
+
+const health: ApiHandler = async () => ({ status: 'ok' })
+
+const ready: ApiHandler = async (context) => {
+  if (await context.ready()) return { status: 'ready' }
+  throw new StorageError('unavailable', 'not ready', { retryAfter: 5 })
+}
+
+const description: ApiHandler = async (context) => openApi(context.publicUrl)
+
+/** The routes of the interface, each described in openapi.ts. */
+export const apiRoutes: readonly ApiRoute[] = [
+  { method: 'GET', path: '/whoami', handler: whoami },
+  { method: 'GET', path: '/explain', handler: explain },
+  { method: 'GET', path: '/acl', handler: getAcl },
+  { method: 'PUT', path: '/acl', handler: putAcl },
+  { method: 'GET', path: '/rights', handler: rights },
+  { method: 'GET', path: '/usage', handler: usage },
+  { method: 'GET', path: '/health', handler: health },
+  { method: 'GET', path: '/ready', handler: ready },
+  { method: 'GET', path: '/openapi.json', handler: description },
+]
+
+/** For the door's option `routes`. */
+export function createApi(options: ApiOptions): (app: FastifyInstance, door: RouteDoor) => void {
+  return (app, door) => {
+    const context: ApiContext = { ...options, publicUrl: options.publicUrl.replace(/\/+$/, ''), door }
+    for (const { method, path, handler } of apiRoutes) {
+      app.route({ method, url: `${apiPrefix}${path}`, handler: (request, reply) => handler(context, request, reply) })
+    }
+    app.get(ownPrefix, (_request, reply) => reply.redirect(`${context.publicUrl}${ownPrefix}/`, 308))
+    app.get(`${ownPrefix}/`, (_request, reply) => indexPage(reply))
+    app.get(problemsPage, (_request, reply) => problemList(reply))
+  }
+}

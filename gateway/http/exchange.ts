@@ -1,0 +1,86 @@
+/** One request and its response, with everything a handler needs to answer. */
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Action } from '../../acl/needs.ts'
+import { anonymous, type Principal } from '../../acl/principal.ts'
+import type { Call, Protocol } from '../core/call.ts'
+import type { ErrorCode, StorageError } from '../core/errors.ts'
+import { type Path, root } from '../core/path.ts'
+import type { StorageOperations } from '../core/storage.ts'
+import { newCallId } from './call-id.ts'
+import type { Connection } from './connection.ts'
+import { httpStatus } from './errors.ts'
+import type { DoorLog } from './options.ts'
+
+/** What all exchanges of a door share. */
+export interface Door {
+  readonly storage: StorageOperations
+  /** Without a final slash. */
+  readonly publicUrl: string
+  readonly maxUpload: number
+  readonly basic: boolean
+  readonly log: DoorLog
+}
+
+export class Exchange {
+  readonly door: Door
+  readonly connection: Connection
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly id = newCallId()
+  /** The caller's address as far as trusted proxies tell it. */
+  readonly from: string
+  readonly started = performance.now()
+  /** The caller holds its body back until it sees 100 Continue. */
+  awaitsContinue: boolean
+  path: Path = root
+  /** The path of the request ended in a slash. */
+  slash = false
+  query = ''
+  /** What is being tried, for the link to `explain`. */
+  action: Action | undefined
+  /** Who is calling; `anonymous` until authenticated. */
+  principal: Principal = anonymous
+  /** What was answered with a problem, for the log. */
+  failed: StorageError | undefined
+  statusOf: (code: ErrorCode) => number = (code) => httpStatus[code]
+  #call: Call | undefined
+
+  constructor(
+    door: Door,
+    connection: Connection,
+    parts: {
+      readonly request: IncomingMessage
+      readonly response: ServerResponse
+      readonly awaitsContinue: boolean
+      readonly from: string
+    },
+  ) {
+    this.door = door
+    this.connection = connection
+    this.request = parts.request
+    this.response = parts.response
+    this.awaitsContinue = parts.awaitsContinue
+    this.from = parts.from
+  }
+
+  /** Names the caller for everything that follows. */
+  begin(principal: Principal, protocol: Protocol): Call {
+    this.principal = principal
+    const { signal } = this.connection
+    this.#call = { id: this.id, principal, protocol, from: this.from, signal }
+    return this.#call
+  }
+
+  /** The call that `begin` made; before it an anonymous one. */
+  get call(): Call {
+    return this.#call ?? this.begin(this.principal, 'http')
+  }
+
+  /** The request has content, according to its headers (RFC 9112, section 6.3). */
+  get hasBody(): boolean {
+    const { headers } = this.request
+    const length = headers['content-length']
+    return headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0')
+  }
+}

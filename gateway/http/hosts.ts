@@ -1,0 +1,40 @@
+/** Which names this gateway answers to. */
+
+import { StorageError } from '../core/errors.ts'
+import { HttpError } from './errors.ts'
+
+const loopbackNames = ['localhost', '127.0.0.1', '[::1]']
+const maxRemembered = 128
+
+/** Decides on Host headers; an answer once found is remembered, up to a bound. */
+export class Hosts {
+  readonly #names: ReadonlySet<string>
+  readonly #accepted = new Set<string>()
+  readonly #acceptedOnLoopback = new Set<string>()
+
+  constructor(publicUrl: string, hosts: readonly string[]) {
+    this.#names = new Set([new URL(publicUrl).hostname, ...hosts.map((host) => hostnameOf(host) ?? host)])
+  }
+
+  /**
+   * Any port will do: it is the name that a page of somebody else's can be made to show (DNS
+   * rebinding). Throws `invalid`: 400 for a missing or malformed one, 421 for one that is not ours.
+   */
+  check(host: string | undefined, options: { readonly loopback: boolean }): void {
+    const accepted = options.loopback ? this.#acceptedOnLoopback : this.#accepted
+    if (host !== undefined && accepted.has(host)) return
+    const name = host === undefined ? undefined : hostnameOf(host)
+    if (host === undefined || name === undefined)
+      throw new StorageError('invalid', 'the Host header is missing or malformed')
+    if (!this.#names.has(name) && !(options.loopback && loopbackNames.includes(name))) {
+      throw new HttpError(421, 'invalid', 'this gateway does not answer for this host')
+    }
+    if (accepted.size < maxRemembered) accepted.add(host)
+  }
+}
+
+/** Lower case, without port and final dot; IPv6 in brackets. Undefined for what is no host (RFC 9110, section 7.2). */
+function hostnameOf(host: string): string | undefined {
+  const match = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{0,5})?$/.exec(host)
+  return match?.[1]?.toLowerCase().replace(/\.$/, '')
+}

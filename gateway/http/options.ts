@@ -1,0 +1,97 @@
+/** What the HTTP door is made of. Durations are milliseconds, sizes bytes. */
+
+import type { FastifyInstance } from 'fastify'
+import type { Identity } from '../../acl/identity/identity.ts'
+import type { Action } from '../../acl/needs.ts'
+import type { ErrorCode } from '../core/errors.ts'
+import type { StorageOperations } from '../core/storage.ts'
+import type { Exchange } from './exchange.ts'
+import type { RouteDoor } from './routes.ts'
+
+export interface ListenerOptions {
+  readonly address: string
+  /** 0: any free one. */
+  readonly port: number
+  /** PEM files, read at start and by `reloadTls`. */
+  readonly tls?: { readonly certificate: string; readonly key: string }
+  /** Plain HTTP off loopback, and credentials over it, are wanted in spite of all. */
+  readonly insecure?: boolean
+  /** Every connection starts with a PROXY header (version 1 or 2) of a trusted proxy. */
+  readonly proxyProtocol?: boolean
+}
+
+export interface DoorLimits {
+  /** Connections of one process; more are not accepted. */
+  readonly connections: number
+  /** Connections that carry requests of one principal (anonymous callers: of one address). */
+  readonly connectionsPerPrincipal: number
+  readonly maxUpload: number
+  /** From the first byte of a request (or the connection) to the end of its headers. */
+  readonly headersTimeout: number
+  /** Between two requests of a connection. */
+  readonly idleTimeout: number
+  /** Without a byte of progress while the caller is to send or to take some. */
+  readonly stallTimeout: number
+}
+
+export const defaultLimits: DoorLimits = {
+  connections: 16_384,
+  connectionsPerPrincipal: 256,
+  maxUpload: 5 * 1024 ** 4,
+  headersTimeout: 15_000,
+  idleTimeout: 60_000,
+  stallTimeout: 60_000,
+}
+
+/** The part of a pino logger that the door uses. Never given a credential. */
+export interface DoorLog {
+  readonly level: string
+  debug(fields: object, text: string): void
+  info(fields: object, text: string): void
+  warn(fields: object, text: string): void
+  error(fields: object, text: string): void
+}
+
+/** One HTTP method on the namespace. */
+export interface Method {
+  /** Answers without asking who is calling. */
+  readonly open?: true
+  /** What is tried, as far as the method alone tells. */
+  readonly action?: Action
+  /** Sends the whole response, or throws a StorageError before the first byte of it. */
+  run(exchange: Exchange): Promise<void>
+}
+
+/** The front end that answers for the namespace itself. */
+export interface DataDoor {
+  readonly methods: Readonly<Record<string, Method>>
+  statusOf(method: string, code: ErrorCode): number
+}
+
+/** One finished request, for metrics. */
+export interface Observation {
+  readonly method: string
+  readonly status: number
+  readonly seconds: number
+}
+
+export interface DoorOptions {
+  readonly listen: readonly ListenerOptions[]
+  /** Our own address for every link and redirect, such as https://gw.desy.de. */
+  readonly publicUrl: string
+  /** Accepted Host names; publicUrl's is implied, and on loopback listeners so are the names of loopback. */
+  readonly hosts?: readonly string[]
+  /** Addresses and networks whose X-Forwarded-* and PROXY headers are believed. */
+  readonly trustedProxies?: readonly string[]
+  readonly limits?: Partial<DoorLimits>
+  readonly storage: StorageOperations
+  readonly identity: Identity
+  readonly log: DoorLog
+  /** Methods on the namespace. */
+  readonly data: DataDoor
+  /** Registers everything below /.portolan/. */
+  readonly routes: (app: FastifyInstance, door: RouteDoor) => void
+  /** Offer Basic beside Bearer in challenges. */
+  readonly basic?: boolean
+  readonly observe?: (observation: Observation) => void
+}

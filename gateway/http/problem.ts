@@ -1,0 +1,103 @@
+/** Problem documents (RFC 9457): code, call and where to ask why. The reason itself is never in them. */
+
+import { type ErrorCode, StorageError } from '../core/errors.ts'
+import { errorPage } from '../web/error-page.ts'
+import { pageHeaders } from '../web/page.ts'
+import { wantsHtml } from './accept.ts'
+import { HttpError, titles } from './errors.ts'
+import type { Exchange } from './exchange.ts'
+import { respond } from './respond.ts'
+
+/** Everything of ours is below this name, which no storage can take. */
+export const ownPrefix = '/.portolan'
+export const apiPrefix = `${ownPrefix}/api/v1`
+export const problemsPage = `${ownPrefix}/problems`
+
+/** Of these the message speaks of the request, not of what is stored: it may be told to anybody. */
+const detailed: ReadonlySet<ErrorCode> = new Set([
+  'invalid',
+  'bad-checksum',
+  'name-too-long',
+  'too-large',
+  'range',
+  'unsupported',
+])
+/** Of these the caller may want to know the reason, and `explain` knows it. */
+const explained: ReadonlySet<ErrorCode> = new Set(['unauthenticated', 'denied', 'not-owner', 'read-only'])
+
+export interface Problem {
+  readonly type: string
+  readonly title: string
+  readonly status: number
+  readonly code: ErrorCode
+  /** The call's name in the logs. */
+  readonly call: string
+  readonly detail?: string
+  readonly explain?: string
+}
+
+/**
+ * Answers with the error. Once the response has begun there is nothing honest left to say, and the
+ * connection is cut. A caller that is gone gets nothing.
+ */
+export async function sendProblem(exchange: Exchange, thrown: unknown): Promise<StorageError> {
+  const error = StorageError.from(thrown)
+  const { response, request } = exchange
+  if (response.headersSent || response.destroyed || request.socket.destroyed) {
+    if (!response.writableEnded) request.socket.destroy()
+    return error
+  }
+  const status = error instanceof HttpError ? error.status : exchange.statusOf(error.code)
+  const headers = [...challenges(exchange, error, status), ...(error instanceof HttpError ? error.headers : [])]
+  if (error.retryAfter !== undefined) headers.push('Retry-After', String(Math.max(1, Math.ceil(error.retryAfter))))
+  headers.push('Cache-Control', 'no-store')
+  const problem = problemOf(exchange, error, status)
+  if (wantsHtml(request.headers.accept)) {
+    await respond(exchange, status, [...pageHeaders, ...headers], errorPage(problem))
+  } else {
+    const body = `${JSON.stringify(problem)}\n`
+    await respond(exchange, status, ['Content-Type', 'application/problem+json', ...headers], body)
+  }
+  return error
+}
+
+function problemOf(exchange: Exchange, error: StorageError, status: number): Problem {
+  const { publicUrl } = exchange.door
+  const detail = detailed.has(error.code) ? error.message : undefined
+  const explain = explained.has(error.code) ? explainLink(exchange) : undefined
+  return {
+    type: `${publicUrl}${problemsPage}#${error.code}`,
+    title: titles[error.code],
+    status,
+    code: error.code,
+    call: exchange.id,
+    ...(detail !== undefined && { detail }),
+    ...(explain !== undefined && { explain }),
+    ...(error instanceof HttpError && error.members),
+  }
+}
+
+/** Without an action there was no decision that could be explained. */
+function explainLink({ door, action, path }: Exchange): string | undefined {
+  if (action === undefined) return undefined
+  return `${door.publicUrl}${apiPrefix}/explain?path=${encodeURIComponent(path)}&action=${action}`
+}
+
+/**
+ * RFC 6750, section 3: no error code for a request without a credential, `invalid_token` for one
+ * that failed, `insufficient_scope` where the token's scope was too narrow.
+ */
+function challenges(exchange: Exchange, error: StorageError, status: number): string[] {
+  const bearer = /^bearer(?: |$)/i.test(exchange.request.headers.authorization ?? '')
+  if (status === 403) {
+    const narrow = bearer && StorageError.reasonOf(error)?.rule === 'scope'
+    return narrow ? ['WWW-Authenticate', 'Bearer realm="portolan", error="insufficient_scope"'] : []
+  }
+  if (status !== 401) return []
+  const headers = ['WWW-Authenticate', `Bearer realm="portolan"${bearer ? ', error="invalid_token"' : ''}`]
+  // A browser would ask for a password on behalf of a script that had better tell the user itself.
+  if (exchange.door.basic && exchange.request.headers['x-requested-with'] === undefined) {
+    headers.push('WWW-Authenticate', 'Basic realm="portolan", charset="UTF-8"')
+  }
+  return headers
+}

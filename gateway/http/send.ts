@@ -1,0 +1,169 @@
+/** Bytes of a Reading to the caller: whole, one range, or several as multipart/byteranges. */
+
+import { once } from 'node:events'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { Range } from '../../backends/backend.ts'
+import { StorageError } from '../core/errors.ts'
+import type { Reading } from '../core/storage.ts'
+import type { Exchange } from './exchange.ts'
+
+export type BytesReading = Extract<Reading, { kind: 'bytes' }>
+
+/** What is told of the file whatever part of it is sent; name, value, name, value. */
+export interface FileHeaders {
+  readonly type: string
+  readonly others: readonly string[]
+}
+
+/** Sends the response and closes the reading, in every case. */
+export async function sendReading(exchange: Exchange, reading: BytesReading, headers: FileHeaders): Promise<void> {
+  const sent = { bytes: 0 }
+  try {
+    if (reading.ranges === undefined) await sendWhole(exchange, reading, headers, sent)
+    else if (reading.ranges.length === 1) await sendRange(exchange, reading, headers, sent)
+    else await sendParts(exchange, reading, reading.ranges, headers, sent)
+  } catch (thrown) {
+    const gone = exchange.call.signal.aborted && !(thrown instanceof StorageError)
+    const error = gone ? new StorageError('cancelled', 'the caller went away', { cause: thrown }) : thrown
+    await reading.close({ bytes: sent.bytes, error })
+    throw error
+  }
+  await reading.close(sent)
+}
+
+interface Sent {
+  bytes: number
+}
+
+async function sendWhole(x: Exchange, reading: BytesReading, { type, others }: FileHeaders, sent: Sent): Promise<void> {
+  const { size } = reading.entry
+  const head = ['Content-Type', type, 'Content-Length', String(size), ...others]
+  if (x.request.method === 'HEAD' || size === 0) {
+    x.response.writeHead(200, head)
+    x.response.end()
+    return
+  }
+  if (reading.content) {
+    x.response.writeHead(200, head)
+    x.response.end(reading.content)
+    sent.bytes = size
+    return
+  }
+  await sendSpan(x, reading, { start: 0, end: size }, { status: 200, head }, sent)
+  x.response.end()
+}
+
+async function sendRange(x: Exchange, reading: BytesReading, { type, others }: FileHeaders, sent: Sent): Promise<void> {
+  const range = reading.ranges?.[0] ?? { start: 0, end: reading.entry.size }
+  const length = String(range.end - range.start)
+  const where = contentRange(range, reading.entry.size)
+  const head = ['Content-Type', type, 'Content-Length', length, 'Content-Range', where, ...others]
+  await sendSpan(x, reading, range, { status: 206, head }, sent)
+  x.response.end()
+}
+
+/** RFC 9110, section 14.6, with an exact Content-Length. */
+async function sendParts(
+  x: Exchange,
+  reading: BytesReading,
+  ranges: readonly Range[],
+  { type, others }: FileHeaders,
+  sent: Sent,
+): Promise<void> {
+  const boundary = `portolan-${x.id}`
+  const intros = ranges.map((range, index) => {
+    const where = contentRange(range, reading.entry.size)
+    return `${index === 0 ? '' : '\r\n'}--${boundary}\r\nContent-Type: ${type}\r\nContent-Range: ${where}\r\n\r\n`
+  })
+  const end = `\r\n--${boundary}--\r\n`
+  let length = end.length
+  for (const [index, range] of ranges.entries()) length += range.end - range.start + (intros[index]?.length ?? 0)
+  const head = [
+    'Content-Type',
+    `multipart/byteranges; boundary=${boundary}`,
+    'Content-Length',
+    String(length),
+    ...others,
+  ]
+  for (const [index, range] of ranges.entries()) {
+    await sendSpan(x, reading, range, { status: 206, head, intro: intros[index] ?? '' }, sent)
+  }
+  x.response.end(end)
+}
+
+interface SpanHead {
+  readonly status: number
+  readonly head: readonly string[]
+  /** Written between the head and the bytes. */
+  readonly intro?: string
+}
+
+/** The head goes out with the first bytes, so that a file that cannot be read still gets an honest status. */
+async function sendSpan(x: Exchange, reading: BytesReading, range: Range, span: SpanHead, sent: Sent): Promise<void> {
+  const { response } = x
+  const expected = range.end - range.start
+  if (reading.content) {
+    begin(x, span)
+    const whole = expected === reading.content.length
+    response.write(whole ? reading.content : reading.content.subarray(range.start, range.end))
+    sent.bytes += expected
+    return
+  }
+  const stream = reading.stream(range)
+  await firstBytes(stream)
+  begin(x, span)
+  let bytes = 0
+  stream.on('data', (chunk: Uint8Array) => {
+    bytes += chunk.length
+  })
+  try {
+    await pipeline(stream, response, { end: false })
+  } finally {
+    sent.bytes += bytes
+  }
+  // Fewer bytes than announced would make the next response a part of this one.
+  if (bytes !== expected) throw new StorageError('stale', 'the file changed while it was read')
+}
+
+async function firstBytes(stream: Readable): Promise<void> {
+  if (stream.readableLength > 0 || stream.readableEnded) return
+  const ended = new AbortController()
+  const end = () => ended.abort()
+  stream.once('end', end).once('close', end)
+  try {
+    await once(stream, 'readable', { signal: ended.signal })
+  } catch (error) {
+    if (!ended.signal.aborted) throw error
+  } finally {
+    stream.off('end', end).off('close', end)
+  }
+}
+
+function begin(x: Exchange, span: SpanHead): void {
+  if (!x.response.headersSent) x.response.writeHead(span.status, [...span.head])
+  if (span.intro) x.response.write(span.intro)
+}
+
+function contentRange(range: Range, size: number): string {
+  return `bytes ${range.start}-${range.end - 1}/${size}`
+}
+
+/**
+ * Text of unknown length, piece by piece and no faster than the caller takes it. The head goes out
+ * with the first piece. A source that fails later cuts the connection, so that nobody takes the part for the whole.
+ */
+export async function sendText(
+  x: Exchange,
+  head: { readonly status: number; readonly headers: readonly string[] },
+  pieces: AsyncIterable<string>,
+): Promise<void> {
+  const { response } = x
+  for await (const piece of pieces) {
+    if (!response.headersSent) response.writeHead(head.status, [...head.headers])
+    if (x.request.method === 'HEAD') break
+    if (!response.write(piece)) await once(response, 'drain', { signal: x.call.signal })
+  }
+  if (!response.headersSent) response.writeHead(head.status, [...head.headers])
+  response.end()
+}

@@ -1,0 +1,43 @@
+/** DELETE (RFC 4918, section 9.6): files, and directories with everything in them. */
+
+import { StorageError } from '../core/errors.ts'
+import type { StorageOperations } from '../core/storage.ts'
+import { parseConditions } from '../http/conditions.ts'
+import { HttpError } from '../http/errors.ts'
+import type { Exchange } from '../http/exchange.ts'
+import type { Method } from '../http/options.ts'
+import { respond } from '../http/respond.ts'
+
+/** Named in the answer; what more there was is counted. */
+const maxNamed = 100
+
+export const remove: Method = {
+  action: 'remove',
+  async run(x) {
+    const depth = x.request.headers.depth
+    if (depth !== undefined && depth !== 'infinity') throw new StorageError('invalid', 'Depth must be infinity')
+    if (x.slash) await requireDirectory(x)
+    const conditions = parseConditions(x.request.headers, 'DELETE')
+    const { storage } = x.door
+    const { failed } = await storage.remove(x.call, x.path, { recursive: true, ...(conditions && { conditions }) })
+    if (failed.length > 0) throw incomplete(failed)
+    await respond(x, 204, [])
+  },
+}
+
+/** "file/" is not "file". */
+async function requireDirectory(x: Exchange): Promise<void> {
+  const { type } = await x.door.storage.stat(x.call, x.path)
+  if (type !== 'directory') throw new StorageError('not-directory', 'this is not a directory')
+}
+
+type Failed = Awaited<ReturnType<StorageOperations['remove']>>['failed']
+
+/** The directory is still there, with what may not go. 403 if that was all a matter of rights, otherwise 409. */
+function incomplete(failed: Failed): HttpError {
+  const named = failed.slice(0, maxNamed).map(({ path, error }) => ({ path, code: StorageError.from(error).code }))
+  const denied = failed.every(({ error }) => StorageError.from(error).code === 'denied')
+  return new HttpError(denied ? 403 : 409, denied ? 'denied' : 'not-empty', 'not everything could be removed', {
+    members: { failed: named, failedCount: failed.length },
+  })
+}
