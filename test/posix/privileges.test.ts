@@ -6,7 +6,7 @@ import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmS
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
-import t from 'tap'
+import t, { type Test } from 'tap'
 
 const home = resolve(import.meta.dirname, '../..')
 const account = { uid: 61234, gid: 61235 }
@@ -22,7 +22,7 @@ interface Running {
 }
 
 /** Starts the program and reads its first line. It is ended with the test. */
-async function start(t: Tap, options: object, place: Place = {}): Promise<Running> {
+async function start(t: Test, options: object, place: Place = {}): Promise<Running> {
   const program = join(place.top ?? home, 'test/posix/privileges-program.ts')
   const env = { PATH: process.env.PATH }
   const [command = '', ...args] = [...(place.through ?? []), process.execPath, program, JSON.stringify(options)]
@@ -37,8 +37,6 @@ async function start(t: Tap, options: object, place: Place = {}): Promise<Runnin
   return { child, said: JSON.parse((await next()) || '{}'), next }
 }
 
-type Tap = typeof t
-
 interface Place {
   /** Top of the checkout to run from. */
   readonly top?: string
@@ -47,7 +45,7 @@ interface Place {
   readonly through?: readonly string[]
 }
 
-function place(t: Tap): string {
+function place(t: Test): string {
   const top = mkdtempSync(join(tmpdir(), 'portolan-privileges-'))
   t.teardown(() => rmSync(top, { recursive: true, force: true }))
   chmodSync(top, 0o755)

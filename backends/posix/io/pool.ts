@@ -26,6 +26,7 @@ export interface PoolStatus {
   readonly threads: number
   /** Threads in a call that has made no progress for `stuckAfter`. */
   readonly stuck: number
+  /** Handed to a thread, of which it has begun one. */
   readonly running: number
   readonly queued: number
 }
@@ -111,7 +112,7 @@ export class IoPool {
     let running = 0
     let stuck = 0
     for (const thread of this.#threads) {
-      running += thread.load
+      running += thread.tasks().length
       if (thread.stuck) stuck++
     }
     return { threads: this.#threads.size, stuck, running, queued: this.#queue.length }
@@ -138,9 +139,14 @@ export class IoPool {
   #refusal(signal: AbortSignal): StorageError | undefined {
     if (this.#closed) return error('unavailable', 'the mount is closed')
     if (signal.aborted) return cancellation(signal)
-    if (this.#unfit) return this.#unfit
+    if (this.#unfit && !this.#works()) return this.#unfit
     if (this.#queue.length < this.#options.queue) return undefined
     return error('busy', 'too many calls wait for this mount', 1)
+  }
+
+  #works(): boolean {
+    for (const thread of this.#threads) if (thread.ready) return true
+    return false
   }
 
   #spawn(): void {

@@ -77,6 +77,11 @@ export class Thread {
     return this.#stuck
   }
 
+  /** It has passed its self-test. */
+  get ready(): boolean {
+    return this.#ready && !this.#ended
+  }
+
   get accepts(): boolean {
     return this.#ready && !this.#stuck && !this.#ended && this.#free.length > 0
   }
