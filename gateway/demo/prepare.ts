@@ -1,7 +1,7 @@
 /** Makes the demo below one directory: trees, people, tokens, configuration. What is there stays; secrets are made anew. */
 
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createDevelopmentIssuer } from '../../acl/identity/development-issuer.ts'
 import type { Secret } from '../../acl/secret.ts'
@@ -13,8 +13,13 @@ import { makeTrees } from './trees.ts'
 
 export interface Demo {
   readonly configFile: string
-  /** Printed once the gateway serves. Holds tokens. */
-  readonly text: string
+  /** Holds what is printed once the gateway serves, tokens too. */
+  readonly textFile: string
+}
+
+/** Where a demo in this directory keeps what its gateway needs. */
+export function demoIn(directory: string): Demo {
+  return { configFile: join(directory, 'portolan.yaml'), textFile: join(directory, 'lines.txt') }
 }
 
 export interface DemoOptions {
@@ -56,10 +61,10 @@ export async function prepareDemo(options: DemoOptions): Promise<Demo> {
   }
   const scoped = await issuer.sign(claims('alice', 'storage.read:/data-dust/group/p01'))
   const accounts = join(directory, 'accounts.yaml')
-  const config = join(directory, 'portolan.yaml')
+  const demo = demoIn(directory)
   write(accounts, await accountsFile(passwords), 0o600)
   write(
-    config,
+    demo.configFile,
     configFile({ ...options, native, issuer: issuer.issuer, jwksFile: issuer.jwksFile, accountsFile: accounts, trees }),
     0o644,
   )
@@ -77,9 +82,9 @@ export async function prepareDemo(options: DemoOptions): Promise<Demo> {
     asap3Note(options.native),
     '/pnfs/desy.de   gateway grade, for now a plain tree',
   ]
-  const text = demoText({ url, tokens, scoped, notes, directory })
+  write(demo.textFile, demoText({ url, tokens, scoped, notes, directory }), 0o600)
   if (asRoot) giveToService(directory)
-  return { configFile: config, text }
+  return demo
 }
 
 function asap3Note(native: DemoOptions['native']): string {
@@ -95,7 +100,12 @@ function claim(directory: string, made: Made): void {
     return
   }
   const before = JSON.parse(readFileSync(file, 'utf8')) as Made
-  if (before.asRoot === made.asRoot && before.native === made.native) return
+  if (before.asRoot === made.asRoot) {
+    // What the kernel guards and what Portolan guards are kept in different ways.
+    if (before.native !== made.native) rmSync(join(directory, 'asap3'), { recursive: true, force: true })
+    write(file, JSON.stringify(made), 0o644)
+    return
+  }
   throw new StorageError(
     'invalid',
     `${directory} holds a demo that was made ${before.asRoot ? 'as root' : 'as another user'}; remove it and start again`,
@@ -104,7 +114,9 @@ function claim(directory: string, made: Made): void {
 
 /** The trees have their owners already; what the gateway itself reads and writes goes to its account. */
 function giveToService(directory: string): void {
-  const own = ['state', 'log', 'issuer', 'accounts.yaml', 'portolan.yaml'].map((name) => join(directory, name))
+  const own = ['state', 'log', 'issuer', 'accounts.yaml', 'portolan.yaml', 'lines.txt'].map((name) =>
+    join(directory, name),
+  )
   execFileSync('chown', ['-R', '--', `${service.uid}:${service.gid}`, ...own])
 }
 
