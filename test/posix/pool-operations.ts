@@ -1,5 +1,6 @@
 /** Operations that tests run on I/O threads. */
 
+import { getCapabilities } from '../../backends/posix/native/capabilities.ts'
 import { IdentityFault } from '../../backends/posix/native/identity.ts'
 import * as sys from '../../backends/posix/native/sys.ts'
 
@@ -34,6 +35,7 @@ export function createOperations(): Record<string, (args: never) => unknown> {
       sys.close(fd)
       return { uid, gid }
     },
+    capabilities: () => getCapabilities(),
     remove: ({ path }: { path: string }) => sys.unlinkat(sys.AT_FDCWD, path, 0),
     die: () => process.exit(7),
     lose: () => {
