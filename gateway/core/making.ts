@@ -45,10 +45,19 @@ export async function makeParents(gate: Gate, task: Task, path: Path): Promise<v
       await makeDirectory(gate, task, parent, 'continues')
       return
     } catch (error) {
-      // Somebody else was faster.
-      if (error instanceof StorageError && error.code === 'exists') return
+      // Somebody else was faster, or a file is in the way.
+      if (error instanceof StorageError && error.code === 'exists') return requireDirectory(gate, task, parent)
       if (!(error instanceof StorageError) || error.code !== 'no-parent' || left === 0) throw error
     }
     await makeParents(gate, task, parent)
   }
+}
+
+/** To be called after a decision that let `exists` be said. */
+async function requireDirectory(gate: Gate, task: Task, path: Path): Promise<void> {
+  const place = gate.place(task, 'mkdir', path)
+  const { entry } = await gate.run(task, place, () => place.mount.backend.walk(place.inner, task), {
+    admission: 'continues',
+  })
+  if (entry && entry.type !== 'directory') throw new StorageError('not-directory', 'not a directory', { path })
 }

@@ -160,40 +160,46 @@ export class Metrics {
   }
 }
 
+const durationName = 'portolan_call_duration_seconds'
+const durationOptions = {
+  name: durationName,
+  help: 'Time from the start of a call to its end; a transfer ends with its last byte',
+  labelNames: ['door', 'action'],
+  buckets: bounds,
+  registers: [],
+}
+
+type Values = MetricValueWithName<string>
+
 /** A histogram whose numbers live in our array. */
 class Durations extends Histogram {
   readonly #numbers: Float64Array
+  /** Has no numbers, and gives the form around them. */
+  readonly #form = new Histogram(durationOptions)
 
   constructor(numbers: Float64Array) {
-    super({
-      name: 'portolan_call_duration_seconds',
-      help: 'Time from the start of a call to its end; a transfer ends with its last byte',
-      labelNames: ['door', 'action'],
-      buckets: bounds,
-      registers: [],
-    })
+    super(durationOptions)
     this.#numbers = numbers
   }
 
-  override async get(): Promise<MetricObjectWithValues<MetricValueWithName<string>>> {
-    const shape = await super.get()
-    return { ...shape, values: this.#values() }
+  override async get(): Promise<MetricObjectWithValues<Values>> {
+    return { ...(await this.#form.get()), values: this.#values() }
   }
 
-  /** prom-client's own text form reads its own numbers, so it is replaced as well. */
-  getForPromString(): Promise<MetricObjectWithValues<MetricValueWithName<string>>> {
+  /** prom-client's own text form would read its own numbers. */
+  getForPromString(): Promise<MetricObjectWithValues<Values>> {
     return this.get()
   }
 
-  #values(): MetricValueWithName<string>[] {
-    const name = 'portolan_call_duration_seconds'
+  #values(): Values[] {
+    const name = durationName
     const width = bounds.length + 2
-    const values: MetricValueWithName<string>[] = []
+    const values: Values[] = []
     for (let row = 0; row * width < this.#numbers.length; row++) {
       const numbers = this.#numbers.subarray(row * width, row * width + width)
       const labels = labelsOf(row)
       let count = 0
-      const buckets: MetricValueWithName<string>[] = []
+      const buckets: Values[] = []
       for (let bucket = 0; bucket <= bounds.length; bucket++) {
         count += numbers[bucket] ?? 0
         buckets.push({

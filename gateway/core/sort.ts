@@ -18,7 +18,7 @@ export interface SortOptions {
   readonly memory?: number
   /** Entries in a page that comes out; 1,000 by default. */
   readonly pageLength?: number
-  /** Runs merged at once; 32 by default. */
+  /** Runs merged at once; 64 by default. */
   readonly fanIn?: number
 }
 
@@ -71,7 +71,7 @@ class Spill {
   #runs: Run[] = []
   #end = 0
 
-  static async open({ directory, fanIn = 32 }: SortOptions): Promise<Spill> {
+  static async open({ directory, fanIn = 64 }: SortOptions): Promise<Spill> {
     const file = join(directory, `listing-${randomUUID()}`)
     try {
       const handle = await open(file, 'wx+', 0o600)
@@ -139,7 +139,7 @@ class RunWriter {
 
   /** True: it is time to flush. */
   add(entry: Entry): boolean {
-    const line = `${JSON.stringify(entry, outward)}\n`
+    const line = lineOf(entry)
     this.#lines.push(line)
     this.#length += line.length
     return this.#length > 8 * piece
@@ -180,7 +180,7 @@ class RunReader {
   step(): boolean {
     const end = this.#bytes.indexOf(10)
     if (end < 0 && this.#at < this.#run.end) return false
-    this.entry = end < 0 ? undefined : (JSON.parse(this.#bytes.toString('utf8', 0, end), inward) as Entry)
+    this.entry = end < 0 ? undefined : entryOf(this.#bytes.toString('utf8', 0, end))
     this.#bytes = this.#bytes.subarray(end + 1)
     return true
   }
@@ -239,12 +239,12 @@ function sizeOf(entry: Entry): number {
   return 300 + 2 * entry.name.length
 }
 
-const bigMembers = new Set(['modified', 'changed'])
-
-function outward(_key: string, value: unknown): unknown {
-  return typeof value === 'bigint' ? value.toString() : value
+/** JSON knows no bigint: times go as text. Without replacer and reviver this is several times faster. */
+function lineOf(entry: Entry): string {
+  return `${JSON.stringify({ ...entry, modified: `${entry.modified}`, changed: `${entry.changed}` })}\n`
 }
 
-function inward(key: string, value: unknown): unknown {
-  return bigMembers.has(key) && typeof value === 'string' ? BigInt(value) : value
+function entryOf(line: string): Entry {
+  const entry = JSON.parse(line) as Entry
+  return Object.assign(entry, { modified: BigInt(entry.modified), changed: BigInt(entry.changed) })
 }

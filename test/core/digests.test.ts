@@ -1,0 +1,49 @@
+import t from 'tap'
+import { DigestSet, digestKinds, startDigest } from '../../gateway/core/digests.ts'
+
+const hex = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString('hex')
+
+t.test('known values', async (t) => {
+  const digits = Buffer.from('123456789')
+  const cases = [
+    ['adler32', Buffer.from('Wikipedia'), '11e60398'],
+    ['adler32', Buffer.alloc(0), '00000001'],
+    // RFC 3720, section B.4
+    ['crc32c', digits, 'e3069283'],
+    ['crc32c', Buffer.alloc(32), '8a9136aa'],
+    ['crc32c', Buffer.alloc(32, 0xff), '62a8ab43'],
+    ['crc32c', Buffer.from(Array.from({ length: 32 }, (_, index) => index)), '46dd794e'],
+    ['crc32c', Buffer.alloc(0), '00000000'],
+    ['md5', digits, '25f9e794323b453885f5181f1b624d0b'],
+    ['sha-256', Buffer.from('abc'), 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'],
+  ] as const
+  for (const [kind, bytes, expected] of cases) {
+    const digest = startDigest(kind)
+    digest.update(bytes)
+    t.equal(hex(digest.finish()), expected, `${kind} ${bytes.length}`)
+  }
+})
+
+t.test('the pieces do not matter', async (t) => {
+  const bytes = Buffer.from(Array.from({ length: 20_000 }, (_, index) => (index * 31) % 256))
+  const whole = new DigestSet(digestKinds)
+  whole.update(bytes)
+  const expected = whole.finish()
+  for (const piece of [1, 7, 8, 13, 5552, 5553]) {
+    const parts = new DigestSet(digestKinds)
+    for (let at = 0; at < bytes.length; at += piece) parts.update(bytes.subarray(at, at + piece))
+    const got = parts.finish()
+    for (const kind of digestKinds) t.equal(hex(got[kind]), hex(expected[kind]), `${kind} in pieces of ${piece}`)
+  }
+})
+
+t.test('adler32 does not overflow on the largest sums', async (t) => {
+  const digest = startDigest('adler32')
+  digest.update(Buffer.alloc(100_000, 0xff))
+  let [low, high] = [1, 0]
+  for (let count = 0; count < 100_000; count++) {
+    low = (low + 255) % 65_521
+    high = (high + low) % 65_521
+  }
+  t.equal(Buffer.from(digest.finish()).readUInt32BE(), high * 65_536 + low)
+})
