@@ -7,6 +7,7 @@
 import { close, fdatasync, fsync, read, writev } from 'node:fs'
 import type { ErrorCode } from '../../../gateway/core/errors.ts'
 import { StorageError } from '../../../gateway/core/errors.ts'
+import { startWriting } from '../native/write-behind.ts'
 import { fromKernel } from './errors.ts'
 
 export interface ShareOptions {
@@ -96,6 +97,12 @@ export class DataShare {
     signal: AbortSignal | undefined,
   ): Promise<number> {
     return this.#run(fd, signal, this.#options.deadline, (done) => writev(fd, [...buffers], position, done))
+  }
+
+  /** Starts to write a range to disk, so that a later `sync` has less to do. Resolves to whether this file system can. */
+  async writeBehind(fd: number, position: number, length: number, signal: AbortSignal | undefined): Promise<boolean> {
+    const start: Work['start'] = (done) => startWriting(fd, position, length, (started) => done(null, started ? 1 : 0))
+    return (await this.#run(fd, signal, this.#options.deadline, start)) === 1
   }
 
   /** `dataOnly`: without times and such (fdatasync). */
