@@ -1,0 +1,113 @@
+/** The demo as a newcomer meets it: started by its command, its printed lines pasted into a shell, ended by signals. */
+
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { resolve } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+
+const home = resolve(import.meta.dirname, '../..')
+const shell = promisify(execFile)
+
+/** A port such that the demo's further ones are very likely free too. */
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  const address = server.address()
+  await new Promise((done) => server.close(done))
+  return typeof address === 'object' && address ? Math.min(address.port, 65_000) : 8080
+}
+
+interface Running {
+  readonly child: ChildProcess
+  /** All it printed until it served. */
+  readonly printed: string
+  end(signal: NodeJS.Signals): Promise<number | null>
+}
+
+async function startDemo(port: number): Promise<Running> {
+  const child = spawn(process.execPath, ['gateway/demo.ts', '--port', String(port)], {
+    cwd: home,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const ended = new Promise<number | null>((done) => child.once('exit', (code) => done(code)))
+  let printed = ''
+  let errors = ''
+  child.stderr?.on('data', (chunk: Buffer) => (errors += chunk))
+  await new Promise<void>((done, reject) => {
+    child.stdout?.on('data', (chunk: Buffer) => {
+      printed += chunk
+      if (printed.includes('worker processes serve')) done()
+    })
+    child.once('exit', (code) => reject(new Error(`the demo ended with ${code}: ${errors}`)))
+  })
+  return {
+    child,
+    printed,
+    end: (signal) => {
+      child.kill(signal)
+      return ended
+    },
+  }
+}
+
+/** What each printed line must give, by the words before it. */
+const promises: ReadonlyArray<readonly [string, RegExp]> = [
+  ['alice reads a file of her own', /This is alice's own space/],
+  ['alice writes to the directory she shares', /^$/],
+  ['carol reads it there', /from alice/],
+  ['bob reads his own space', /This is bob's own space/],
+  ['carol reads the beamtime', /Measured by alice/],
+  ['bob is refused there', /"status":\s*403.*explain/s],
+  ['... and asks why', /"allowed":\s*false/],
+  ['a token for reading group/p01 only', /"group"/],
+  ['admin asks why bob is refused', /"allowed":\s*false/],
+  ['the last megabyte', /206 1048576 bytes/],
+]
+
+t.test('the printed lines give what they promise', async (t) => {
+  const port = await freePort()
+  const demo = await startDemo(port)
+  t.teardown(() => demo.child.kill('SIGKILL'))
+  const lines = demo.printed.split('\n')
+  for (const [words, expected] of promises) {
+    const at = lines.findIndex((line) => line.startsWith(`# ${words}`))
+    const line = lines[at + 1] ?? ''
+    t.match(line, /^curl /, `a line for: ${words}`)
+    const { stdout } = await shell('sh', ['-c', `${line} -sS`])
+    t.match(stdout, expected, words)
+  }
+  const restricted = lines[lines.findIndex((line) => line.includes('group/p01 only')) + 1] ?? ''
+  const { stdout } = await shell('sh', ['-c', `${restricted} -sS`])
+  t.notMatch(stdout, /"user"/, 'a path-bound token sees only the names that lead to its path')
+  t.equal(await demo.end('SIGINT'), 0, 'it ends cleanly on SIGINT')
+})
+
+t.test('demo.json holds the same for programs, for its owner alone', async (t) => {
+  const demo = await startDemo(await freePort())
+  t.teardown(() => demo.child.kill('SIGKILL'))
+  const file = `${home}/demo/demo.json`
+  t.equal(statSync(file).mode & 0o777, 0o600)
+  const { doors, mounts, users } = JSON.parse(readFileSync(file, 'utf8'))
+  t.same(mounts, ['/data-dust', '/asap3', '/pnfs/desy.de'])
+  for (const name of ['alice', 'bob', 'carol', 'admin']) {
+    const whoami = `${doors.http}/.portolan/api/v1/whoami`
+    const byToken = await fetch(whoami, { headers: { authorization: `Bearer ${users[name].token}` } })
+    t.match(await byToken.json(), { user: `${name}@portolan.demo` }, `${name} by token`)
+    const basic = Buffer.from(`${name}:${users[name].password}`).toString('base64')
+    const byPassword = await fetch(whoami, { headers: { authorization: `Basic ${basic}` } })
+    t.match(await byPassword.json(), { user: `${name}@portolan.demo` }, `${name} by password`)
+  }
+  t.ok(existsSync(`${home}/demo/portolan.yaml`))
+  t.equal(await demo.end('SIGTERM'), 0, 'it ends cleanly on SIGTERM')
+})
+
+t.test('a taken port is a sentence, not a stack', async (t) => {
+  const server = createServer()
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  t.teardown(() => server.close())
+  const address = server.address()
+  const port = typeof address === 'object' && address ? address.port : 0
+  await t.rejects(startDemo(port), /port \d+ cannot be used; take another/)
+})
