@@ -59,6 +59,9 @@ function bringPackages() {
     fail('npm ci failed: see above. Check that the npm registry can be reached, then run the command again.')
   if (!existsSync(`${bin}/node`))
     fail('npm brought no Node 26 for this platform: Portolan runs on Linux, x64 or arm64.')
+  // The platform's package has the binary and no command of its own.
+  rmSync(`${bin}/biome`, { force: true })
+  symlinkSync(`../@biomejs/cli-linux-${process.arch}/biome`, `${bin}/biome`)
   writeFileSync(stamp, lock)
 }
 
