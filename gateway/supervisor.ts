@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { forRunning } from './config/restart.ts'
 import { type Config, ConfigError, loadConfig } from './config.ts'
 import { StorageError } from './core/errors.ts'
+import { takePrivileges } from './serve/account.ts'
 import { withPublicUrl } from './serve/addresses.ts'
 import { checkFiles } from './serve/files.ts'
 import { type Log, openLog } from './serve/log.ts'
@@ -53,6 +54,8 @@ const maxThreads = 1024
  */
 export async function runGateway(options: RunOptions): Promise<number> {
   const written = await configOf(options)
+  // Started as root this does not return: the program starts again as the account of the gateway.
+  takePrivileges(written, options.configFile)
   await checkFiles(written)
   const log = openLog(written.log, { role: 'supervisor' })
   const supervisor = new Supervisor({ written, running: await withPublicUrl(written) }, options, log)
@@ -165,6 +168,10 @@ class Supervisor {
     await notifyService('RELOADING=1')
     try {
       this.#log.reopen()
+    } catch (error) {
+      this.#log.error({ err: error }, 'the log goes on in the old file')
+    }
+    try {
       await this.#takeOver(await this.#nextConfig())
     } catch (error) {
       this.#log.error({ err: error }, 'the configuration was not taken over; the old one stays')

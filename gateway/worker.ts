@@ -3,6 +3,7 @@
  * is gone, and when it meets an error that nobody caught, since then nothing in it can be trusted.
  */
 
+import { exitNow } from '../backends/posix/native/process.ts'
 import type { Config } from './config.ts'
 import { StorageError } from './core/errors.ts'
 import { type Log, openLog } from './serve/log.ts'
@@ -69,9 +70,10 @@ function fail(message: string): void {
   process.send?.({ kind: 'failed', message } satisfies FromWorker, undefined, undefined, () => end(1))
 }
 
+/** Without waiting for threads: a hung file system may hold one for ever. */
 function end(status: number): void {
   log?.flush()
-  process.exit(status)
+  exitNow(status)
 }
 
 process.on('message', (message: ToWorker) => {

@@ -23,7 +23,8 @@ const maxFailures = 5
 const grace = 1000
 
 const reloadTimeout = 60_000
-const metricsTimeout = 2000
+/** Below the ten seconds that Prometheus waits by default. */
+const metricsTimeout = 8000
 
 export class Crew {
   readonly #options: CrewOptions

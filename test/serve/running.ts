@@ -2,7 +2,7 @@
 
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -17,6 +17,16 @@ export interface LogLine {
   readonly [key: string]: unknown
 }
 
+/** Starts one in a directory of its own; `configOf` may put files there. */
+export async function run(
+  t: Test,
+  configOf: (directory: string) => string | Promise<string>,
+  workerFile?: string,
+): Promise<Running> {
+  const directory = mkdtempSync(join(tmpdir(), 'portolan-serve-'))
+  return new Running(t, directory, await configOf(directory), workerFile)
+}
+
 export class Running {
   readonly directory: string
   readonly configFile: string
@@ -25,10 +35,10 @@ export class Running {
   readonly #ready: Promise<Ready>
   stderr = ''
 
-  constructor(t: Test, configOf: (directory: string) => string, workerFile?: string) {
-    this.directory = mkdtempSync(join(tmpdir(), 'portolan-serve-'))
-    this.configFile = join(this.directory, 'portolan.yaml')
-    this.configure(configOf(this.directory))
+  constructor(t: Test, directory: string, config: string, workerFile?: string) {
+    this.directory = directory
+    this.configFile = join(directory, 'portolan.yaml')
+    this.configure(config)
     const file = fileURLToPath(new URL('./run.ts', import.meta.url))
     this.process = fork(file, [this.configFile, ...(workerFile === undefined ? [] : [workerFile])], {
       execArgv: [],
@@ -67,7 +77,9 @@ export class Running {
 
   /** Lines of the log file that the configuration names `log`. */
   lines(): LogLine[] {
-    const text = readFileSync(join(this.directory, 'log'), 'utf8')
+    const file = join(this.directory, 'log')
+    // Between a rotation and the signal there is none.
+    const text = existsSync(file) ? readFileSync(file, 'utf8') : ''
     return text
       .split('\n')
       .filter((line) => line !== '')

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { Running } from './running.ts'
+import { type Running, run } from './running.ts'
 
 const fake = fileURLToPath(new URL('./fake-worker.ts', import.meta.url))
 
@@ -35,7 +35,7 @@ async function pids(gateway: Running): Promise<Set<number>> {
 }
 
 t.test('all workers share one port, and the real one is told', async (t) => {
-  const gateway = new Running(t, () => config('good'), fake)
+  const gateway = await run(t, () => config('good'), fake)
   const ready = await gateway.ready()
   t.equal(ready.workers, 2)
   t.not(ready.addresses[0]?.port, 0)
@@ -48,7 +48,7 @@ t.test('all workers share one port, and the real one is told', async (t) => {
 })
 
 t.test('a worker that dies is replaced, on the same port', async (t) => {
-  const gateway = new Running(t, () => config('good'), fake)
+  const gateway = await run(t, () => config('good'), fake)
   const url = await gateway.url()
   const before = await pids(gateway)
   for (const _ of before) await fetch(`${url}/die`).catch(() => {})
@@ -62,15 +62,15 @@ t.test('a worker that dies is replaced, on the same port', async (t) => {
 })
 
 t.test('a worker that cannot start ends the gateway with its reason', async (t) => {
-  const failing = new Running(t, () => config('fails'), fake)
+  const failing = await run(t, () => config('fails'), fake)
   t.equal(await failing.ended, 2)
   t.equal(failing.stderr, 'the reason\n')
-  const dying = new Running(t, () => config('dies at start'), fake)
+  const dying = await run(t, () => config('dies at start'), fake)
   t.equal(await dying.ended, 2)
 })
 
 t.test('SIGHUP gives all workers the new configuration, a bad file changes nothing', async (t) => {
-  const gateway = new Running(t, () => config('good'), fake)
+  const gateway = await run(t, () => config('good'), fake)
   const before = await pids(gateway)
 
   gateway.configure(config('better', 'hosts: [other.example.org]\n'))
@@ -93,7 +93,7 @@ t.test('SIGHUP gives all workers the new configuration, a bad file changes nothi
 })
 
 t.test('the metrics of all workers are added up', async (t) => {
-  const gateway = new Running(t, () => config('good'), fake)
+  const gateway = await run(t, () => config('good'), fake)
   const { metrics } = await gateway.ready()
   const answer = await fetch(`http://127.0.0.1:${metrics?.port}/metrics`)
   t.match(answer.headers.get('content-type'), 'text/plain')
@@ -105,7 +105,7 @@ t.test('the metrics of all workers are added up', async (t) => {
 })
 
 t.test('a worker that does not end in its deadline is killed', async (t) => {
-  const gateway = new Running(t, () => config('deaf'), fake)
+  const gateway = await run(t, () => config('deaf'), fake)
   await gateway.ready()
   gateway.signal('SIGTERM')
   t.equal(await gateway.ended, 0)
@@ -113,7 +113,7 @@ t.test('a worker that does not end in its deadline is killed', async (t) => {
 })
 
 t.test('a second signal ends the gateway at once', async (t) => {
-  const gateway = new Running(t, () => config('deaf').replace('200ms', '1h'), fake)
+  const gateway = await run(t, () => config('deaf').replace('200ms', '1h'), fake)
   await gateway.ready()
   gateway.signal('SIGTERM')
   await gateway.line('ending; transfers may finish')
@@ -122,7 +122,7 @@ t.test('a second signal ends the gateway at once', async (t) => {
 })
 
 t.test('a bad file at start is told with its line', async (t) => {
-  const gateway = new Running(t, () => config('good').replace('workers: 2', 'workers: two'), fake)
+  const gateway = await run(t, () => config('good').replace('workers: 2', 'workers: two'), fake)
   t.equal(await gateway.ended, 2)
   t.match(gateway.stderr, /portolan\.yaml:2:10: workers: expected auto or a number/)
 })

@@ -1,0 +1,60 @@
+/** The front ends, put together: what HTTP serves, and with which limits. */
+
+import { Gauge, type Registry } from 'prom-client'
+import type { Identity } from '../../acl/identity/identity.ts'
+import { createApi } from '../api/routes.ts'
+import type { Config } from '../config.ts'
+import type { StorageOperations } from '../core/storage.ts'
+import { createHttpDoor, type HttpDoor } from '../http/server.ts'
+import { webdav } from '../webdav/methods.ts'
+import { countRequests } from './http-metrics.ts'
+import type { Logger } from './log.ts'
+import type { Readiness } from './readiness.ts'
+
+export interface DoorParts {
+  readonly storage: StorageOperations
+  readonly identity: Identity
+  /** With those for each principal as they hold in this process. */
+  readonly limits: Config['limits']
+  readonly registry: Registry
+  readonly readiness: Readiness
+  readonly log: Logger
+}
+
+/** Opens all listeners. Throws `invalid` or `unavailable` and leaves nothing open. */
+export async function openDoor(config: Config & { readonly publicUrl: string }, parts: DoorParts): Promise<HttpDoor> {
+  const { storage, identity, registry, readiness, log } = parts
+  const { publicUrl, hosts, trustedProxies, listen } = config
+  showReadiness(registry, readiness)
+  const door = await createHttpDoor({
+    listen,
+    publicUrl,
+    hosts,
+    trustedProxies,
+    limits: parts.limits,
+    storage,
+    identity,
+    log,
+    data: webdav,
+    routes: createApi({ storage, identity, publicUrl, ready: () => readiness.isReady() }),
+    basic: config.accounts.some(({ file }) => file !== undefined),
+    observe: countRequests(registry),
+  })
+  await door.listen()
+  return door
+}
+
+function showReadiness(registry: Registry, readiness: Readiness): void {
+  new Gauge({
+    name: 'portolan_mount_reachable',
+    help: 'Whether the back end of a mount answers',
+    labelNames: ['mount'],
+    registers: [registry],
+    // All workers look; one that cannot reach it counts.
+    aggregator: 'min',
+    async collect() {
+      this.reset()
+      for (const { mount, state } of await readiness.states()) this.set({ mount }, state === 'reachable' ? 1 : 0)
+    },
+  })
+}

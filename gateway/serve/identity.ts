@@ -1,0 +1,58 @@
+/** From the configuration to the options of identity. */
+
+import type {
+  AccountSourceOptions,
+  IdentityOptions,
+  IssuerOptions,
+  KeySourceOptions,
+  MappingRule,
+} from '../../acl/identity/options.ts'
+import type { Config, IssuerConfig } from '../config.ts'
+import { StorageError } from '../core/errors.ts'
+import { readText } from './files.ts'
+
+/** Reads the certificates that issuers name. Throws `invalid` for what is missing or does not fit together. */
+export async function identityOptions(config: Config): Promise<IdentityOptions> {
+  return {
+    domain: config.domain,
+    issuers: await Promise.all(config.issuers.map(issuerOptions)),
+    mapping: config.mapping.map(mappingRule),
+    accounts: config.accounts.map(accountSource),
+    minUid: config.minUid,
+    administrators: config.administrators,
+  }
+}
+
+async function issuerOptions(issuer: IssuerConfig): Promise<IssuerOptions> {
+  const { keys, ca, leeway, maxLifetime, ...same } = issuer
+  return {
+    ...same,
+    keys: keySource(keys),
+    ...(ca !== undefined && { ca: await readText(ca) }),
+    ...(leeway !== undefined && { leeway: leeway / 1000 }),
+    ...(maxLifetime !== undefined && { maxLifetime: maxLifetime / 1000 }),
+  }
+}
+
+// The rules of the configuration have seen to it that exactly one is given.
+function keySource({ origins, jwksUrl, jwksFile }: IssuerConfig['keys']): KeySourceOptions {
+  if (jwksFile !== undefined) return { jwksFile }
+  if (jwksUrl !== undefined) return { jwksUrl }
+  return { discovery: true, ...(origins && { origins }) }
+}
+
+function mappingRule(rule: Config['mapping'][number]): MappingRule {
+  const { issuer, subject, claim, group, account, joins } = rule
+  if (group !== undefined && joins !== undefined) return { issuer, group, joins }
+  if (account !== undefined) {
+    if (subject !== undefined) return { issuer, subject, account }
+    if (claim !== undefined) return { issuer, claim, account }
+    if (group !== undefined) return { issuer, group, account }
+  }
+  throw new StorageError('invalid', 'a mapping rule is not complete')
+}
+
+function accountSource({ file, getent }: Config['accounts'][number]): AccountSourceOptions {
+  if (file !== undefined) return { file }
+  return { system: true, ...(getent !== undefined && { getent }) }
+}
