@@ -33,47 +33,43 @@ const lengths: Readonly<Record<Digest, number>> = { adler32: 4, crc32c: 4, md5: 
 
 /** What the caller wants to be told, and in which words. */
 export interface Wanted {
+  /** All of them, each once. */
   readonly kinds: readonly Digest[]
-  readonly older: boolean
-  readonly modern: boolean
+  /** In the words of RFC 3230. */
+  readonly older: readonly Digest[]
+  /** In the words of RFC 9530. */
+  readonly modern: readonly Digest[]
 }
 
 /** Want-Digest, Want-Repr-Digest and Want-Content-Digest; undefined when none names a kind that we know. */
 export function parseWanted(headers: IncomingHttpHeaders): Wanted | undefined {
-  const older = headers['want-digest']
-  const modern = headers['want-repr-digest'] ?? headers['want-content-digest']
-  if (older === undefined && modern === undefined) return undefined
-  const kinds = new Set<Digest>()
-  for (const part of listOf(older)) {
+  const older = listOf(headers['want-digest']).flatMap((part) => {
     const [name = '', ...parameters] = part.split(';').map((each) => each.trim())
     const kind = olderNames[name.toLowerCase()]
-    if (kind && !parameters.some((each) => /^q=0(?:\.0*)?$/i.test(each))) kinds.add(kind)
-  }
-  for (const part of listOf(modern)) {
+    return kind && !parameters.some((each) => /^q=0(?:\.0*)?$/i.test(each)) ? [kind] : []
+  })
+  const modern = listOf(headers['want-repr-digest'] ?? headers['want-content-digest']).flatMap((part) => {
     const match = /^([a-z0-9-]+)=(\d+)/.exec(part)
     const kind = modernNames[match?.[1] ?? '']
-    if (kind && match?.[2] !== '0') kinds.add(kind)
-  }
-  return kinds.size === 0 ? undefined : { kinds: [...kinds], older: older !== undefined, modern: modern !== undefined }
+    return kind && match?.[2] !== '0' ? [kind] : []
+  })
+  const kinds = [...new Set([...older, ...modern])]
+  return kinds.length === 0 ? undefined : { kinds, older, modern }
 }
 
 /** Headers that tell `digests` in the words asked for; name, value, name, value. */
-export function digestHeaders(digests: Digests, wanted: Wanted): string[] {
-  const known = wanted.kinds.flatMap((kind) => {
-    const value = digests[kind]
-    return value ? [{ kind, value: Buffer.from(value.buffer, value.byteOffset, value.byteLength) }] : []
-  })
-  if (known.length === 0) return []
-  const headers: string[] = []
-  if (wanted.older)
-    headers.push('Digest', known.map(({ kind, value }) => `${kind}=${olderValue(kind, value)}`).join(','))
-  if (wanted.modern) {
-    headers.push(
-      'Repr-Digest',
-      known.map(({ kind, value }) => `${modernKeys[kind]}=:${value.toString('base64')}:`).join(', '),
-    )
-  }
-  return headers
+export function digestHeaders(digests: Digests, { older, modern }: Wanted): string[] {
+  const told = (kinds: readonly Digest[], word: (kind: Digest, value: Buffer) => string) =>
+    kinds.flatMap((kind) => {
+      const value = digests[kind]
+      return value ? [word(kind, Buffer.from(value.buffer, value.byteOffset, value.byteLength))] : []
+    })
+  const olderWords = told(older, (kind, value) => `${kind}=${olderValue(kind, value)}`)
+  const modernWords = told(modern, (kind, value) => `${modernKeys[kind]}=:${value.toString('base64')}:`)
+  return [
+    ...(olderWords.length > 0 ? ['Digest', olderWords.join(',')] : []),
+    ...(modernWords.length > 0 ? ['Repr-Digest', modernWords.join(', ')] : []),
+  ]
 }
 
 function olderValue(kind: Digest, value: Buffer): string {

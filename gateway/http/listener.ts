@@ -72,6 +72,9 @@ export function isLoopback(address: string): boolean {
   return address === 'localhost' || isTrusted(loopback, plainAddress(address))
 }
 
+/** As node:http sets them: a sender that has finished sending still gets its answer. */
+const socketOptions = { noDelay: true, allowHalfOpen: true } as const
+
 interface KeyPair {
   readonly cert: Buffer
   readonly key: Buffer
@@ -106,7 +109,7 @@ function createTls(
     minVersion: 'TLSv1.2',
     ALPNProtocols: ['http/1.1'],
     handshakeTimeout: context.handshakeTimeout,
-    noDelay: true,
+    ...socketOptions,
   } as const
   const server = createTlsServer(options, (socket) => {
     handOver(socket, told.get(endOf(socket)), context, traits)
@@ -134,7 +137,7 @@ function createPlain(
   traits: ListenerTraits,
   secure: Secure | undefined,
 ): Server {
-  return createServer({ noDelay: true }, (socket) => {
+  return createServer(socketOptions, (socket) => {
     if (!options.proxyProtocol) return handOver(socket, undefined, context, traits)
     // From here until someone else takes over, a reset must not be an uncaught error.
     socket.on('error', () => {})

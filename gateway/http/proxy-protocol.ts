@@ -95,6 +95,8 @@ export async function receiveProxyHeader(socket: Socket, timeout: number): Promi
     for (let chunk = socket.read(); chunk !== null; chunk = socket.read()) data = Buffer.concat([data, chunk])
     const parsed = parseProxyHeader(data)
     if (parsed === incomplete) return
+    // Giving bytes back makes the socket readable again.
+    socket.off('readable', read)
     if (parsed === malformed) return resolve(undefined)
     if (parsed.bytes < data.length) socket.unshift(data.subarray(parsed.bytes))
     resolve(parsed.peer)

@@ -23,6 +23,7 @@ export async function receiveBody(exchange: Exchange, into: Writable, limit: num
   const finish = () => resolve()
   const fail = (error: unknown) => reject(error)
   const closed = () => reject(new StorageError('cancelled', 'the upload was given up'))
+  if (connection.broken && !request.complete) throw new StorageError('invalid', 'the body ended early or is malformed')
   connection.cut = reject
   request.on('data', count).on('error', gone).on('close', gone)
   into.on('finish', finish).on('error', fail).on('close', closed)

@@ -256,6 +256,11 @@ class Doorkeeper implements HttpDoor {
 /** What is wrong with a request before anybody looks at what it asks for. */
 function requestFault({ request, awaitsContinue }: Exchange): StorageError | undefined {
   if (request.rawHeaders.length > maxHeaders * 2) return new HttpError(431, 'too-large', 'too many header fields')
+  // RFC 9112, section 6.3: without chunked as the only coding nobody can tell where the body ends.
+  const coding = request.headers['transfer-encoding']
+  if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked') {
+    return new StorageError('invalid', 'the only transfer coding understood is chunked')
+  }
   // RFC 9110, section 10.1.1: an expectation that cannot be met.
   if (awaitsContinue && request.headers.expect?.toLowerCase() !== '100-continue') {
     return new HttpError(417, 'unsupported', 'the only expectation understood is 100-continue')

@@ -25,7 +25,7 @@ const hash = 35
 export function parseTarget(text: string): Target | '*' {
   if (text === '*') return '*'
   if (text.charCodeAt(0) === slash) return parseOriginForm(text, undefined)
-  const authority = /^https?:\/\/([^/?#@\\]+)/i.exec(text)
+  const authority = /^https?:\/\/([^/?#@\\]+)(?=[/?]|$)/i.exec(text)
   if (!authority?.[1]) throw new StorageError('invalid', 'the request-target is not a path')
   const rest = text.slice(authority[0].length)
   return parseOriginForm(rest.startsWith('/') ? rest : `/${rest}`, authority[1])

@@ -22,7 +22,8 @@ import { createHttpDoor, type HttpDoor } from '../../gateway/http/server.ts'
 import { webdav } from '../../gateway/webdav/methods.ts'
 import { type Mount, Namespace } from '../../mounts/namespace.ts'
 
-export const everything = 0x1fffff
+/** All rights that have a letter in nfs4_acl(5). */
+export const everything = 0x1f01ff
 export const looking = right.readData | right.execute | right.readAttributes | right.readAcl
 
 export function ace(who: Ace['who'], mask: number, flags = 3, type: Ace['type'] = 'allow'): Ace {
