@@ -1,0 +1,112 @@
+/** Which gateway a command talks to, and as whom. */
+
+import { type FileHandle, open, readFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import type { Secret } from '../../acl/secret.ts'
+import { Client } from '../../mounts/client/client.ts'
+import { discoverToken, readTokenFile, source, type TokenSource } from '../../mounts/client/token.ts'
+import { UsageError } from './exit.ts'
+
+/** Options that every command has which talks to a gateway. */
+export interface EndpointOptions {
+  readonly url?: string
+  readonly ca?: string
+  readonly tokenFile?: string
+  readonly as?: string
+  readonly anonymous?: boolean
+  readonly insecure?: boolean
+  readonly json?: boolean
+}
+
+export function withEndpoint(command: Command): Command {
+  return command
+    .option('--url <url>', 'the gateway (default: $PORTOLAN_URL, else the demo in ./demo)')
+    .option('--ca <file>', 'PEM of the authority to trust (default: $PORTOLAN_CA, else the usual ones)')
+    .option('--token-file <file>', 'bearer token (default: $BEARER_TOKEN, $BEARER_TOKEN_FILE, bt_uUID)')
+    .option('--as <user>', 'be this user of the demo')
+    .option('--anonymous', 'send no credential')
+    .option('--insecure', 'send the token over plain HTTP to another machine')
+    .option('--json', 'print JSON')
+}
+
+/** What the demo wrote down for programs. */
+interface Demo {
+  readonly doors: { readonly http?: string; readonly https?: string }
+  readonly ca?: string
+  readonly users: Readonly<Record<string, { readonly token?: string }>>
+}
+
+/** A client for the gateway that the options, the environment or the demo name, with `token` or the one found. Throws UsageError with what to do. */
+export async function connect(options: EndpointOptions, token?: Secret): Promise<Client> {
+  const named = options.url ?? process.env.PORTOLAN_URL
+  const demo = named === undefined || options.as !== undefined ? await findDemo() : undefined
+  const url = named ?? demo?.doors.https ?? demo?.doors.http
+  if (url === undefined) throw new UsageError('no gateway named: use --url or set PORTOLAN_URL')
+  if (!URL.canParse(url)) throw new UsageError(`${url} is no URL`)
+  const caFile = options.ca ?? process.env.PORTOLAN_CA ?? (named === undefined ? demo?.ca : undefined)
+  return new Client({
+    origin: new URL(url),
+    token: token ?? (await findToken(options, demo))?.token,
+    ca: caFile === undefined ? undefined : await readCa(caFile),
+    insecure: options.insecure,
+  })
+}
+
+/** The token to send, and where it was found; undefined to go without. */
+export async function findToken(options: EndpointOptions, demo?: Demo): Promise<TokenSource | undefined> {
+  if (options.anonymous) return undefined
+  if (options.tokenFile !== undefined) return readTokenFile(options.tokenFile)
+  if (options.as === undefined) return discoverToken()
+  const known = demo ?? (await findDemo())
+  const token = known?.users[options.as]?.token
+  if (token === undefined) throw new UsageError(`--as: there is no demo here with a user ${options.as}`)
+  return source(token, `the demo's user ${options.as}`)
+}
+
+/** Ours alone, since it says where tokens go; and the demo is on this machine. */
+async function findDemo(): Promise<Demo | undefined> {
+  for (const file of ['demo/demo.json', 'demo.json']) {
+    const text = await readOwn(file)
+    if (text === undefined) continue
+    const demo = readDemo(text)
+    if (!demo) throw new UsageError(`${file} is not what the demo writes`)
+    return demo
+  }
+  return undefined
+}
+
+function readDemo(text: string): Demo | undefined {
+  try {
+    const { doors, users, ca } = JSON.parse(text) as Demo
+    const urls = [doors.https, doors.http].filter((url) => url !== undefined)
+    const isHere = urls.every((url) => /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(new URL(url).hostname))
+    return isHere && typeof users === 'object' ? { doors, users, ...(ca === undefined ? {} : { ca }) } : undefined
+  } catch {
+    // Told by the caller, with the name of the file.
+    return undefined
+  }
+}
+
+async function readOwn(file: string): Promise<string | undefined> {
+  let handle: FileHandle
+  try {
+    handle = await open(file)
+  } catch {
+    // There is no demo here, or it is not ours to read.
+    return undefined
+  }
+  try {
+    const { uid, mode } = await handle.stat()
+    return uid === process.geteuid?.() && (mode & 0o022) === 0 ? await handle.readFile('utf8') : undefined
+  } finally {
+    await handle.close()
+  }
+}
+
+async function readCa(file: string): Promise<string> {
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new UsageError(`--ca ${file}: cannot be read (${error.code})`)
+  })
+  if (!text.includes('-----BEGIN CERTIFICATE-----')) throw new UsageError(`--ca ${file}: holds no PEM certificate`)
+  return text
+}

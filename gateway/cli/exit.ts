@@ -1,0 +1,53 @@
+/** How a command ends: exit codes and the words of failures. */
+
+import { RemoteError } from '../../mounts/client/errors.ts'
+import { type ErrorCode, StorageError } from '../core/errors.ts'
+import { complain } from './output.ts'
+
+/** Documented in every --help. */
+export const exitCode = { done: 0, failed: 1, usage: 2, unreachable: 3, interrupted: 130 } as const
+
+export const exitHelp = `
+Exit codes: 0 done; 1 refused or failed; 2 wrong usage or configuration; 3 the gateway or its storage
+cannot be reached, or is busy: trying again may help; 130 interrupted.`
+
+const later: ReadonlySet<ErrorCode> = new Set(['unavailable', 'busy', 'timeout', 'nearline'])
+
+/** What the user did not write as it must be written. */
+export class UsageError extends Error {}
+
+/** Prints what went wrong and what to do about it, and returns the exit code. */
+export function report(thrown: unknown): number {
+  if (thrown instanceof UsageError) {
+    complain(thrown.message)
+    return exitCode.usage
+  }
+  if (!(thrown instanceof StorageError)) {
+    complain('unexpected failure; this is a bug')
+    process.stderr.write(`${thrown instanceof Error ? thrown.stack : String(thrown)}\n`)
+    return exitCode.failed
+  }
+  complain(thrown.message)
+  for (const hint of hintsOf(thrown)) process.stderr.write(`  ${hint}\n`)
+  if (thrown.code === 'cancelled') return exitCode.interrupted
+  return later.has(thrown.code) ? exitCode.unreachable : exitCode.failed
+}
+
+function hintsOf(error: StorageError): string[] {
+  const hints: string[] = []
+  if (error.code === 'unauthenticated')
+    hints.push('Set BEARER_TOKEN or BEARER_TOKEN_FILE; `portolan token` judges one.')
+  if (error.retryAfter !== undefined) hints.push(`Try again in ${error.retryAfter} s.`)
+  if (!(error instanceof RemoteError)) return hints
+  const { searchParams } = new URL(error.explain ?? 'http://none/')
+  const path = searchParams.get('path')
+  const action = searchParams.get('action')
+  if (path !== null && action !== null) hints.push(`Why: portolan explain ${action} ${quote(path)}`)
+  if (error.callId !== undefined) hints.push(`Call ${error.callId}, for the administrator.`)
+  return hints
+}
+
+/** A word for a POSIX shell. */
+export function quote(word: string): string {
+  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
+}

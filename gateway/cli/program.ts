@@ -1,0 +1,88 @@
+/** All commands of `portolan`, and how they end. */
+
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { aclCommand } from './acl.ts'
+import { catCommand } from './cat.ts'
+import { checkCommand } from './check.ts'
+import { completionCommand } from './completion.ts'
+import { exitCode, exitHelp, report } from './exit.ts'
+import { explainCommand } from './explain.ts'
+import { lsCommand } from './ls.ts'
+import { putCommand } from './put.ts'
+import { rmCommand } from './rm.ts'
+import { serveCommand } from './serve.ts'
+import { tokenCommand } from './token.ts'
+import { whoamiCommand } from './whoami.ts'
+
+const makers = [
+  serveCommand,
+  checkCommand,
+  whoamiCommand,
+  lsCommand,
+  catCommand,
+  putCommand,
+  rmCommand,
+  aclCommand,
+  explainCommand,
+  tokenCommand,
+  completionCommand,
+]
+
+/** Runs one command line, without the program's name, and gives the exit code. Never throws. */
+export async function run(words: readonly string[]): Promise<number> {
+  // A reader such as `head` that has seen enough is no failure of ours.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(exitCode.done)
+  })
+  const status: Status = { code: exitCode.done }
+  try {
+    await programOf(status).parseAsync(words, { from: 'user' })
+  } catch (error) {
+    // Commander has printed it already: help and the version are no failures.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode.done : exitCode.usage
+    return report(error)
+  }
+  return status.code
+}
+
+/** Where a command leaves its exit code when it is neither done nor failed by an error. */
+export interface Status {
+  code: number
+}
+
+function programOf(status: Status): Command {
+  const program = new Command('portolan')
+    .description('One namespace over GPFS, dCache and project space, with the NFSv4 ACLs of the storage.')
+    .version(version(), '-V, --version')
+    .addHelpText('after', exitHelp)
+    .showHelpAfterError('(see --help)')
+    .exitOverride()
+  for (const make of makers) {
+    const command = make(status)
+    prepare(command)
+    program.addCommand(command)
+  }
+  return program
+}
+
+function prepare(command: Command): void {
+  command.exitOverride().addHelpText('after', exitHelp).showHelpAfterError('(see --help)')
+  for (const child of command.commands) prepare(child)
+}
+
+/** From the package this file is in, run from the source or built into dist/. */
+function version(): string {
+  for (const place of ['../../package.json', '../../../package.json']) {
+    try {
+      const { name, version } = JSON.parse(readFileSync(new URL(place, import.meta.url), 'utf8')) as Record<
+        string,
+        unknown
+      >
+      if (name === 'portolan' && typeof version === 'string') return version
+    } catch {
+      // Not there: the other place has it.
+    }
+  }
+  return 'unknown'
+}

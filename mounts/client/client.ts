@@ -1,0 +1,261 @@
+/** A client of one gateway's HTTP door and API. Every failure is a StorageError, of the gateway's a RemoteError. */
+
+import type { Readable } from 'node:stream'
+import { type Acl, maxAces } from '../../acl/acl.ts'
+import { aclToJson } from '../../acl/codec/json.ts'
+import type { Action } from '../../acl/needs.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+import type { Path } from '../../gateway/core/path.ts'
+import { connectionError, remoteError } from './errors.ts'
+import { jsonLines } from './json-lines.ts'
+import {
+  type AclState,
+  type Explained,
+  type RemoteEntry,
+  type RightsState,
+  readAclState,
+  readEntry,
+  readExplained,
+  readHealth,
+  readRights,
+  readWhoami,
+  type Whoami,
+} from './shapes.ts'
+import { type Answer, type Ask, Transport, type TransportOptions } from './transport.ts'
+
+export interface GetOptions {
+  /** First byte wanted, 0 by default. */
+  readonly start?: number
+  /** Byte after the last one wanted; the end of the file by default. */
+  readonly end?: number
+  /** Only if the file still has this entity tag. */
+  readonly ifMatch?: string
+  readonly signal?: AbortSignal
+}
+
+export interface Download {
+  readonly etag: string | undefined
+  /** Offset of the first byte of `body` in the file. */
+  readonly start: number
+  /** Bytes in `body`. */
+  readonly length: number | undefined
+  /** Bytes of the whole file. */
+  readonly size: number | undefined
+  /** Must be read to its end or destroyed. */
+  readonly body: Readable
+}
+
+export interface PutOptions {
+  /** Bytes of the body, if known. */
+  readonly size?: number
+  /** Only over this entity tag. */
+  readonly ifMatch?: string
+  /** Only where there is no file. */
+  readonly onlyNew?: boolean
+  readonly signal?: AbortSignal
+}
+
+export interface Uploaded {
+  readonly created: boolean
+  readonly etag: string | undefined
+}
+
+const api = '/.portolan/api/v1'
+const listForm = 'application/x-ndjson'
+/** Largest answer of the API read: an ACL of maxAces entries with long names fits. */
+const maxAnswer = maxAces * 2048
+/** How much of a refusal's body is read. */
+const maxProblem = 64 * 1024
+
+export class Client {
+  readonly #transport: Transport
+
+  constructor(options: TransportOptions) {
+    this.#transport = new Transport(options)
+  }
+
+  /** Scheme, host and port of the gateway. */
+  get origin(): string {
+    return this.#transport.origin.origin
+  }
+
+  async whoami(): Promise<Whoami> {
+    return readWhoami((await this.#api('GET', 'whoami')).value)
+  }
+
+  /** The gateway's word about itself, `ok`; throws when it cannot serve. */
+  async health(): Promise<string> {
+    return readHealth((await this.#api('GET', 'health')).value)
+  }
+
+  /** Attributes by HEAD, as far as HTTP tells them. Takes the right to read a file, or to list a directory. */
+  async stat(path: Path): Promise<RemoteEntry> {
+    const { headers } = await this.#done({ method: 'HEAD', target: encode(path), headers: { accept: listForm } })
+    const modified = headers['last-modified']
+    const isDirectory = headers['content-location']?.endsWith('/') === true
+    return {
+      name: path.slice(path.lastIndexOf('/') + 1),
+      type: isDirectory ? 'directory' : 'file',
+      ...(headers['content-length'] === undefined ? {} : { size: Number(headers['content-length']) }),
+      ...(modified === undefined ? {} : { modified: new Date(modified).toISOString() }),
+      ...(headers.etag === undefined ? {} : { etag: headers.etag }),
+    }
+  }
+
+  /** Entries of a directory as they come, in the back end's order. */
+  async *list(path: Path, signal?: AbortSignal): AsyncGenerator<RemoteEntry> {
+    const target = path === '/' ? '/' : `${encode(path)}/`
+    const answer = await this.#ask({ method: 'GET', target, headers: { accept: listForm }, signal })
+    try {
+      for await (const value of jsonLines(answer.body)) yield readEntry(value)
+    } catch (error) {
+      throw connectionError(error, this.origin)
+    } finally {
+      answer.body.destroy()
+    }
+  }
+
+  /** Throws `is-directory` for a directory. */
+  async get(path: Path, options: GetOptions = {}): Promise<Download> {
+    const { start = 0, end, ifMatch, signal } = options
+    const isPart = start > 0 || end !== undefined
+    const headers: Record<string, string> = { accept: '*/*' }
+    if (isPart) headers.range = `bytes=${start}-${end === undefined ? '' : end - 1}`
+    if (ifMatch !== undefined) headers['if-match'] = ifMatch
+    const answer = await this.#ask({ method: 'GET', target: encode(path), headers, signal })
+    if (answer.headers['content-location']?.endsWith('/')) {
+      answer.body.destroy()
+      throw new StorageError('is-directory', 'This is a directory', { path })
+    }
+    const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(answer.headers['content-range'] ?? '')
+    if (isPart && (answer.status !== 206 || Number(range?.[1]) !== start)) {
+      answer.body.destroy()
+      throw new StorageError('unsupported', 'the server does not send parts of this')
+    }
+    const length = answer.headers['content-length']
+    const size = range ? range[2] : length
+    return {
+      etag: answer.headers.etag,
+      start,
+      length: length === undefined ? undefined : Number(length),
+      size: size === undefined || size === '*' ? undefined : Number(size),
+      body: answer.body,
+    }
+  }
+
+  /** Sends the body only once the gateway has agreed to take it. */
+  async put(path: Path, body: Readable, options: PutOptions = {}): Promise<Uploaded> {
+    const headers: Record<string, string> = { expect: '100-continue', 'content-type': 'application/octet-stream' }
+    if (options.size !== undefined) headers['content-length'] = String(options.size)
+    if (options.ifMatch !== undefined) headers['if-match'] = options.ifMatch
+    if (options.onlyNew) headers['if-none-match'] = '*'
+    try {
+      const { signal } = options
+      const { status, headers: told } = await this.#done({ method: 'PUT', target: encode(path), headers, body, signal })
+      return { created: status === 201, etag: told.etag }
+    } finally {
+      body.destroy()
+    }
+  }
+
+  /**
+   * A file or link. Give the entity tag where it is known: DELETE without a condition takes whatever has the
+   * name at that moment, also a directory with all that is in it.
+   */
+  async remove(file: Path, etag: string | undefined): Promise<void> {
+    await this.#done({
+      method: 'DELETE',
+      target: encode(file),
+      headers: etag === undefined ? {} : { 'if-match': etag },
+    })
+  }
+
+  /** A directory and all below, as far as the caller may. */
+  async removeTree(directory: Path): Promise<void> {
+    await this.#done({ method: 'DELETE', target: `${encode(directory)}/` })
+  }
+
+  async getAcl(path: Path): Promise<AclState> {
+    const { value, headers } = await this.#api('GET', 'acl', { path })
+    return readAclState(value, headers.etag)
+  }
+
+  /** Replaces the list, if nothing has changed since `etag`. Owner and group stay. */
+  async setAcl(path: Path, acl: Acl, etag: string | undefined): Promise<AclState> {
+    const body = JSON.stringify(aclToJson(acl))
+    const { value, headers } = await this.#api('PUT', 'acl', { path }, { body, etag })
+    return readAclState(value, headers.etag)
+  }
+
+  async rights(path: Path): Promise<RightsState> {
+    return readRights((await this.#api('GET', 'rights', { path })).value)
+  }
+
+  /** `user` other than the caller takes an administrator. */
+  async explain(action: Action, path: Path, user?: string): Promise<Explained> {
+    const query = { action, path, ...(user === undefined ? {} : { user }) }
+    return readExplained((await this.#api('GET', 'explain', query)).value)
+  }
+
+  /** Closes idle connections. */
+  close(): void {
+    this.#transport.close()
+  }
+
+  async #api(
+    method: 'GET' | 'PUT',
+    name: string,
+    query: Readonly<Record<string, string>> = {},
+    sent: { readonly body?: string; readonly etag?: string | undefined } = {},
+  ): Promise<{ readonly value: unknown; readonly headers: Answer['headers'] }> {
+    const search = new URLSearchParams(query).toString()
+    const headers: Record<string, string> = { accept: 'application/json' }
+    if (sent.body !== undefined) headers['content-type'] = 'application/json'
+    if (sent.etag !== undefined) headers['if-match'] = sent.etag
+    const target = `${api}/${name}${search === '' ? '' : `?${search}`}`
+    const ask: Ask = { method, target, headers, ...(sent.body === undefined ? {} : { body: sent.body }) }
+    const answer = await this.#ask(ask)
+    const text = await readText(answer, maxAnswer, this.origin)
+    try {
+      return { value: JSON.parse(text), headers: answer.headers }
+    } catch (cause) {
+      throw new StorageError('unavailable', `${this.origin}: this is no Portolan gateway`, { cause })
+    }
+  }
+
+  /** An answer whose body does not matter. */
+  async #done(ask: Ask): Promise<Answer> {
+    const answer = await this.#ask(ask)
+    await readText(answer, maxAnswer, this.origin)
+    return answer
+  }
+
+  /** A successful answer; any other is thrown as RemoteError. */
+  async #ask(ask: Ask): Promise<Answer> {
+    const answer = await this.#transport.ask(ask)
+    if (answer.status >= 200 && answer.status < 300) return answer
+    const text = ask.method === 'HEAD' ? '' : await readText(answer, maxProblem, this.origin)
+    throw remoteError(answer.status, answer.headers, text)
+  }
+}
+
+/** At most `limit` bytes; the rest is not taken. */
+async function readText({ body }: Answer, limit: number, origin: string): Promise<string> {
+  const parts: Buffer[] = []
+  let size = 0
+  try {
+    for await (const part of body as AsyncIterable<Buffer>) {
+      parts.push(part)
+      size += part.length
+      if (size > limit) throw new StorageError('too-large', `${origin}: an answer too long to read`)
+    }
+  } catch (error) {
+    throw connectionError(error, origin)
+  }
+  return Buffer.concat(parts).toString()
+}
+
+/** Names percent-encoded one by one. */
+function encode(path: Path): string {
+  return path.split('/').map(encodeURIComponent).join('/')
+}

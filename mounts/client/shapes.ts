@@ -1,0 +1,192 @@
+/** What the gateway's answers look like, read with suspicion: a missing or strange member is `unavailable`. */
+
+import type { Acl } from '../../acl/acl.ts'
+import { aclFromJson } from '../../acl/codec/json.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+
+const types = ['file', 'directory', 'symlink', 'other'] as const
+
+/** An entry of a listing. What the caller may not see is absent. */
+export interface RemoteEntry {
+  readonly name: string
+  readonly type: (typeof types)[number]
+  /** Bytes. */
+  readonly size?: number
+  /** ISO 8601. */
+  readonly modified?: string
+  /** With its quotes, as conditions take it. */
+  readonly etag?: string
+  /** POSIX mode bits. */
+  readonly mode?: number
+  /** Of a symbolic link. */
+  readonly target?: string
+  readonly locality?: string
+}
+
+export interface RemoteGrant {
+  readonly kind: string
+  readonly path: string
+  readonly directoryOnly: boolean
+}
+
+export interface Whoami {
+  readonly id: string
+  readonly user: string | undefined
+  readonly groups: readonly string[]
+  /** What the credential is good for, in the terms of the namespace. */
+  readonly grants: readonly RemoteGrant[] | 'unbounded'
+  readonly administrator: boolean
+  /** ISO 8601. */
+  readonly expires: string | undefined
+}
+
+export interface AclState {
+  readonly acl: Acl
+  /** For If-Match of the next change. */
+  readonly etag: string | undefined
+}
+
+export interface RightsState {
+  readonly type: RemoteEntry['type']
+  /** Undefined when it cannot be told. */
+  readonly names: readonly string[] | undefined
+  readonly actions: readonly string[]
+}
+
+export interface ExplainedStep {
+  readonly check: string
+  readonly allowed: boolean | string
+  readonly reason: { readonly rule: string; readonly text: string; readonly path?: string; readonly ace?: number }
+}
+
+export interface Explained {
+  readonly principal: {
+    readonly id: string
+    readonly user: string | undefined
+    readonly groups: readonly string[]
+  }
+  readonly action: string
+  readonly path: string
+  readonly allowed: boolean | string
+  readonly steps: readonly ExplainedStep[]
+}
+
+export function readEntry(value: unknown): RemoteEntry {
+  const at = members(value)
+  const type = types.find((one) => one === at.type)
+  if (!type) throw strange('type')
+  const { size, modified, etag, mode, target, locality } = at
+  return {
+    name: text(at.name, 'name'),
+    type,
+    ...(typeof size === 'number' && { size }),
+    ...(typeof modified === 'string' && { modified }),
+    ...(typeof etag === 'string' && { etag }),
+    ...(typeof mode === 'number' && { mode }),
+    ...(typeof target === 'string' && { target }),
+    ...(typeof locality === 'string' && { locality }),
+  }
+}
+
+export function readWhoami(value: unknown): Whoami {
+  const at = members(value)
+  return {
+    id: text(at.id, 'id'),
+    user: optional(at.user),
+    groups: texts(at.groups, 'groups'),
+    grants: at.grants === 'unbounded' ? 'unbounded' : list(at.grants, 'grants').map(readGrant),
+    administrator: at.administrator === true,
+    expires: optional(at.expires),
+  }
+}
+
+export function readAclState(value: unknown, etag: string | undefined): AclState {
+  try {
+    return { acl: aclFromJson(value), etag }
+  } catch (cause) {
+    throw strange('ACL', cause)
+  }
+}
+
+export function readRights(value: unknown): RightsState {
+  const at = members(value)
+  const type = types.find((one) => one === at.type)
+  if (!type) throw strange('type')
+  return {
+    type,
+    names: Array.isArray(at.names) ? texts(at.names, 'names') : undefined,
+    actions: texts(at.actions, 'actions'),
+  }
+}
+
+export function readExplained(value: unknown): Explained {
+  const at = members(value)
+  const principal = members(at.principal)
+  return {
+    principal: {
+      id: text(principal.id, 'id'),
+      user: optional(principal.user),
+      groups: texts(principal.groups, 'groups'),
+    },
+    action: text(at.action, 'action'),
+    path: text(at.path, 'path'),
+    allowed: verdict(at.allowed),
+    steps: list(at.steps, 'steps').map(readStep),
+  }
+}
+
+/** The word of the gateway about itself, such as "ok". */
+export function readHealth(value: unknown): string {
+  return text(members(value).status, 'status')
+}
+
+function readGrant(value: unknown): RemoteGrant {
+  const at = members(value)
+  return { kind: text(at.kind, 'kind'), path: text(at.path, 'path'), directoryOnly: at.directoryOnly === true }
+}
+
+function readStep(value: unknown): ExplainedStep {
+  const at = members(value)
+  const reason = members(at.reason)
+  return {
+    check: text(at.check, 'check'),
+    allowed: verdict(at.allowed),
+    reason: {
+      rule: text(reason.rule, 'rule'),
+      text: text(reason.text, 'text'),
+      ...(typeof reason.path === 'string' && { path: reason.path }),
+      ...(typeof reason.ace === 'number' && { ace: reason.ace }),
+    },
+  }
+}
+
+function verdict(value: unknown): boolean | string {
+  return typeof value === 'boolean' ? value : text(value, 'allowed')
+}
+
+function members(value: unknown): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw strange('object')
+  return value as Readonly<Record<string, unknown>>
+}
+
+function list(value: unknown, name: string): readonly unknown[] {
+  if (!Array.isArray(value)) throw strange(name)
+  return value
+}
+
+function texts(value: unknown, name: string): readonly string[] {
+  return list(value, name).map((item) => text(item, name))
+}
+
+function text(value: unknown, name: string): string {
+  if (typeof value !== 'string') throw strange(name)
+  return value
+}
+
+function optional(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined
+}
+
+function strange(name: string, cause?: unknown): StorageError {
+  return new StorageError('unavailable', `the answer is not that of a Portolan gateway (${name})`, { cause })
+}

@@ -1,0 +1,190 @@
+/** HTTP to one gateway: kept connections, a bearer token that never leaves its host, redirects, 100 Continue. */
+
+import { once } from 'node:events'
+import type { ClientRequest } from 'node:http'
+import { Agent as HttpAgent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import { type Readable, Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { getCACertificates } from 'node:tls'
+import type { Secret } from '../../acl/secret.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+import { connectionError } from './errors.ts'
+
+export interface TransportOptions {
+  /** Scheme, host and port of the gateway. */
+  readonly origin: URL
+  readonly token?: Secret | undefined
+  /** PEM of the authorities to trust instead of the usual ones. */
+  readonly ca?: string | undefined
+  /** Sends the token also over plain HTTP to another machine. */
+  readonly insecure?: boolean | undefined
+  /** Milliseconds without any progress, 60,000 by default. */
+  readonly stallTimeout?: number | undefined
+}
+
+export interface Ask {
+  readonly method: string
+  /** Path and query, percent-encoded. */
+  readonly target: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string | Uint8Array | Readable
+  readonly signal?: AbortSignal | undefined
+}
+
+/** `body` must be read to its end or destroyed. */
+export interface Answer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly body: IncomingMessage
+}
+
+const maxRedirects = 5
+/** RFC 9110, section 10.1.1: a server need not answer an Expect, so the wait has an end. */
+const continueWait = 2000
+/** After a broken upload: how long the reason for the break may take to arrive. */
+const lastWords = 1000
+const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
+
+export class Transport {
+  readonly origin: URL
+  readonly #options: TransportOptions
+  readonly #http = new HttpAgent({ keepAlive: true, maxSockets: 16 })
+  #https: HttpsAgent | undefined
+
+  /** Throws `invalid` when a token would go over plain HTTP to another machine. */
+  constructor(options: TransportOptions) {
+    const { origin, token, insecure } = options
+    if (origin.protocol !== 'http:' && origin.protocol !== 'https:') {
+      throw new StorageError('invalid', `${origin.href}: the URL of a gateway begins with https:// or http://`)
+    }
+    if (token && origin.protocol === 'http:' && !loopback.test(origin.hostname) && !insecure) {
+      throw new StorageError('invalid', `${origin.origin}: a token is not sent over plain HTTP; use https://`)
+    }
+    this.origin = origin
+    this.#options = options
+  }
+
+  /** Sends one request and follows redirects. Answers of any status are returned; only failures to get one throw. */
+  async ask(ask: Ask): Promise<Answer> {
+    let url = new URL(ask.target, this.origin)
+    if (url.origin !== this.origin.origin) throw new StorageError('invalid', 'the target lies on another host')
+    for (let hop = 0; ; hop++) {
+      const answer = await this.#send(url, ask)
+      const next = redirectOf(answer, url, ask)
+      if (!next) return answer
+      answer.body.destroy()
+      if (hop === maxRedirects) throw new StorageError('unavailable', `${url.origin}: too many redirects`)
+      url = next
+    }
+  }
+
+  /** Closes idle connections. */
+  close(): void {
+    this.#http.destroy()
+    this.#https?.destroy()
+  }
+
+  async #send(url: URL, ask: Ask): Promise<Answer> {
+    const { token, stallTimeout = 60_000 } = this.#options
+    const headers: Record<string, string> = { 'user-agent': 'portolan', ...ask.headers }
+    if (token && url.origin === this.origin.origin) headers.authorization = `Bearer ${token.reveal()}`
+    const options = { method: ask.method, headers, signal: ask.signal, timeout: stallTimeout }
+    try {
+      const request =
+        url.protocol === 'https:'
+          ? httpsRequest(url, { ...options, agent: this.#tlsAgent() })
+          : httpRequest(url, { ...options, agent: this.#http })
+      request.on('timeout', () => request.destroy(new StorageError('timeout', `${url.origin}: no answer in time`)))
+      return await exchange(request, ask.body, headers.expect !== undefined)
+    } catch (error) {
+      throw connectionError(error, url.origin)
+    }
+  }
+
+  #tlsAgent(): HttpsAgent {
+    const { ca } = this.#options
+    const trusted = ca ?? [...getCACertificates('default'), ...getCACertificates('system')]
+    this.#https ??= new HttpsAgent({ keepAlive: true, maxSockets: 16, ca: trusted })
+    return this.#https
+  }
+}
+
+/** Where to go on; undefined when the answer is the end of it. Throws `unavailable` for a redirect from TLS to plain. */
+function redirectOf({ status, headers }: Answer, from: URL, ask: Ask): URL | undefined {
+  const { location } = headers
+  if (location === undefined || ![301, 302, 303, 307, 308].includes(status)) return undefined
+  const isRead = ask.method === 'GET' || ask.method === 'HEAD'
+  // Only what can be sent a second time is sent elsewhere.
+  const isAgain = (status === 307 || status === 308) && !(typeof ask.body === 'object' && 'pipe' in ask.body)
+  if (!isRead && !isAgain) return undefined
+  const next = URL.canParse(location, from) ? new URL(location, from) : undefined
+  if (!next || (from.protocol === 'https:' && next.protocol !== 'https:') || !/^https?:$/.test(next.protocol)) {
+    throw new StorageError('unavailable', `${from.origin}: a redirect to where no one should go`)
+  }
+  return next
+}
+
+async function exchange(request: ClientRequest, body: Ask['body'], expects: boolean): Promise<Answer> {
+  // Both outcomes get a listener at once: an error may come while the body is still being sent.
+  const answered = once(request, 'response').then(([message]: IncomingMessage[]) => message)
+  answered.catch(() => {})
+  // After the answer has begun, its body tells of errors.
+  request.on('error', () => {})
+  if (body === undefined || typeof body === 'string' || body instanceof Uint8Array) request.end(body)
+  else await sendBody(request, body, answered, expects)
+  const message = await answered
+  if (!message) throw new StorageError('unavailable', 'no answer came')
+  return { status: message.statusCode ?? 0, headers: message.headers, body: message }
+}
+
+async function sendBody(
+  request: ClientRequest,
+  body: Readable,
+  answered: Promise<IncomingMessage | undefined>,
+  expects: boolean,
+): Promise<void> {
+  if (expects && (await goesAhead(request, answered)) === 'answered') {
+    body.destroy()
+    return
+  }
+  const done = new AbortController()
+  // An answer before the end of the body is a refusal; the rest would be for nothing.
+  const early = answered.then(
+    () => done.abort(),
+    () => done.abort(),
+  )
+  try {
+    await pipeline(body, exactly(request.getHeader('content-length')), request, { signal: done.signal })
+  } catch (error) {
+    const last = await Promise.race([answered.catch(() => undefined), delay(lastWords)])
+    if (!last) throw error
+  }
+  void early
+}
+
+/** Fewer or more bytes than announced would be taken for the next request. */
+function exactly(announced: unknown): Transform {
+  let left = announced === undefined ? Number.NaN : Number(announced)
+  const wrong = () => new StorageError('stale', 'the source changed its length while it was sent')
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      left -= chunk.length
+      if (left < 0) done(wrong())
+      else done(null, chunk)
+    },
+    flush: (done) => done(left > 0 ? wrong() : null),
+  })
+}
+
+/** Whether the server wants the body: it says 100 Continue, or nothing for a while. */
+async function goesAhead(request: ClientRequest, answered: Promise<unknown>): Promise<'answered' | 'go'> {
+  const go = new Promise<'go'>((resolve) => request.once('continue', () => resolve('go')))
+  request.flushHeaders()
+  const patience = delay(continueWait).then(() => 'go' as const)
+  return Promise.race([answered.then(() => 'answered' as const), go, patience])
+}
+
+function delay(ms: number): Promise<undefined> {
+  return new Promise((resolve) => setTimeout(() => resolve(undefined), ms).unref())
+}
