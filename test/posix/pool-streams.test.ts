@@ -221,11 +221,7 @@ t.test('all of a stream is written out before it is synced, the disk told early 
     t.ok(readFileSync(path).equals(Buffer.concat(Array.from({ length: times }, () => bytes))))
   }
   const pipe = new DataShare({ slots: 1, queue: 1, deadline: 1000 })
-  t.equal(
-    await pipe.writeBehind(open('r', '/dev/null'), 0, 10, forever),
-    false,
-    'where it cannot be, that is said',
-  )
+  t.equal(await pipe.writeBehind(open('r', '/dev/null'), 0, 10, forever), false, 'where it cannot be, that is said')
 })
 
 t.test('a stream that nobody reads to its end lets go', async (t) => {

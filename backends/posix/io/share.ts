@@ -7,6 +7,7 @@
 import { close, fdatasync, fsync, read, writev } from 'node:fs'
 import type { ErrorCode } from '../../../gateway/core/errors.ts'
 import { StorageError } from '../../../gateway/core/errors.ts'
+import type { SocketCopy } from '../native/sending.ts'
 import { startWriting } from '../native/write-behind.ts'
 import { fromKernel } from './errors.ts'
 
@@ -99,6 +100,18 @@ export class DataShare {
     return this.#run(fd, signal, this.#options.deadline, (done) => writev(fd, [...buffers], position, done))
   }
 
+  /** Bytes sent to a socket, as `SocketCopy.send` tells them. */
+  send(
+    fd: number,
+    socket: SocketCopy,
+    position: number,
+    length: number,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
+    const start: Work['start'] = (done) => socket.send(fd, position, length, (sent) => done(null, sent))
+    return this.#run(fd, signal, this.#options.deadline, start)
+  }
+
   /** Starts to write a range to disk, so that a later `sync` has less to do. Resolves to whether this file system can. */
   async writeBehind(fd: number, position: number, length: number, signal: AbortSignal | undefined): Promise<boolean> {
     const start: Work['start'] = (done) => startWriting(fd, position, length, (started) => done(null, started ? 1 : 0))
@@ -184,17 +197,23 @@ export class DataShare {
     this.#taken++
     work.begun = true
     this.#busy.set(work.fd, (this.#busy.get(work.fd) ?? 0) + 1)
-    work.start((failure, result) => {
-      this.#taken--
-      this.#works.delete(work)
-      this.#left(work.fd)
-      if (!work.settled) {
-        work.settled = true
-        if (failure) work.reject(fromKernel(failure))
-        else work.resolve(result ?? 0)
-      }
-      this.#next()
-    })
+    try {
+      work.start((failure, result) => this.#end(work, failure, result))
+    } catch (failure) {
+      this.#end(work, failure)
+    }
+  }
+
+  #end(work: Work, failure: unknown, result = 0): void {
+    this.#taken--
+    this.#works.delete(work)
+    this.#left(work.fd)
+    if (!work.settled) {
+      work.settled = true
+      if (failure) work.reject(fromKernel(failure))
+      else work.resolve(result)
+    }
+    this.#next()
   }
 
   /** A call has left the kernel. */

@@ -1,11 +1,14 @@
-/** Streams over descriptors, on a mount's share of the data threads and within the process's budget of memory. */
+/** Bytes of files as streams, on a mount's share of the data threads and within the process's budget of memory. */
 
-import { Readable, Writable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { StorageError } from '../../../gateway/core/errors.ts'
 import type { Range } from '../../backend.ts'
+import { SocketCopy } from '../native/sending.ts'
 import type { ByteBudget, ChunkLease } from './budget.ts'
 import { byteBudget } from './budget.ts'
 import type { DataShare } from './share.ts'
+
+export { type DraftWriter, type DraftWriterOptions, draftWriter } from './draft-writer.ts'
 
 export interface StreamOptions {
   readonly share: DataShare
@@ -15,25 +18,47 @@ export interface StreamOptions {
   readonly budget?: ByteBudget
 }
 
-/** A stream whose chunks may be given back, to be filled again: new memory costs more than the copy into it. */
-export interface RecyclingReadable extends Readable {
-  /** For whoever has done with a chunk for good, such as the callback of `response.write`. Optional. */
+/** A stream of a file's bytes that offers two ways to save work. Both are optional. */
+export interface FileReadable extends Readable {
+  /**
+   * For whoever has done with a chunk for good, such as the callback of `response.write`: it will be filled again, since new
+   * memory costs more than the copy into it.
+   */
   recycle(chunk: Uint8Array): void
+  /**
+   * Instead of reading: sends everything to a socket, most of it without passing through this process's memory. Resolves
+   * when the kernel has taken all; rejects with StorageError, or with what the sink's `write` throws. Destroys the stream.
+   */
+  sendTo(sink: SocketSink): Promise<void>
+}
+
+/** An unencrypted connection on which all that was written before is with the kernel already. */
+export interface SocketSink {
+  /** The socket's descriptor. It is copied at once, so that the connection may be closed at any time. */
+  readonly fd: number
+  /** Writes after what was sent so far; resolves when the kernel has taken the bytes, so that there is room for more. */
+  write(chunk: Uint8Array): Promise<void>
 }
 
 /**
  * The bytes of `range`, which must lie in the file: one that has become shorter is `stale`. Fails with StorageError.
  * Emits `close` when its last read has ended or has been given up.
  */
-export function streamRange(range: Range, options: StreamOptions): RecyclingReadable {
+export function streamRange(range: Range, options: StreamOptions): FileReadable {
   return new RangeReader(range, options)
 }
 
 /** Bytes of the largest chunk: with two under way, a larger one falls out of the processor's cache. */
 const mostAtOnce = 512 * 1024
 const mostSpare = 2
+/** Bytes that are read and written when the socket was full. */
+const chunkSize = 64 * 1024
+/** Bytes sent to a socket at once. */
+const sendSize = 1024 * 1024
+/** Attempts in a row that sent nothing, after which this file or socket is taken to be one that cannot. */
+const mostMisses = 100
 
-class RangeReader extends Readable implements RecyclingReadable {
+class RangeReader extends Readable implements FileReadable {
   readonly #options: StreamOptions
   readonly #lease: ChunkLease
   #position: number
@@ -55,12 +80,42 @@ class RangeReader extends Readable implements RecyclingReadable {
     if (this.#spare.length < mostSpare && !this.destroyed) this.#spare.push(chunk.buffer)
   }
 
+  async sendTo(sink: SocketSink): Promise<void> {
+    try {
+      await this.#sendAll(sink)
+    } finally {
+      this.destroy()
+    }
+  }
+
+  async #sendAll(sink: SocketSink): Promise<void> {
+    const { share, fd, signal } = this.#options
+    const socket = new SocketCopy(sink.fd)
+    let misses = 0
+    try {
+      while (this.#position < this.#end && !this.destroyed) {
+        const size = Math.min(sendSize, this.#end - this.#position)
+        const sent = misses < mostMisses ? await share.send(fd, socket, this.#position, size, signal) : -1
+        if (sent === 0) throw shortened()
+        misses = sent > 0 ? 0 : misses + 1
+        this.#position += Math.max(0, sent)
+        // The socket is full, or gone, or cannot: a write tells, and waits until there is room.
+        if (sent < size && this.#position < this.#end) {
+          await sink.write(await this.#next(misses < mostMisses ? chunkSize : this.#lease.size))
+        }
+      }
+    } finally {
+      socket.release()
+    }
+    if (this.#position < this.#end) throw new StorageError('cancelled', 'the stream was destroyed')
+  }
+
   override _read(): void {
     if (this.#position >= this.#end) {
       this.push(null)
       return
     }
-    this.#reading = this.#next().then(
+    this.#reading = this.#next(this.#lease.size).then(
       (chunk) => {
         this.#reading = undefined
         this.push(chunk)
@@ -81,12 +136,12 @@ class RangeReader extends Readable implements RecyclingReadable {
     else finish()
   }
 
-  async #next(): Promise<Uint8Array> {
+  async #next(most: number): Promise<Uint8Array> {
     const { share, fd, signal } = this.#options
-    const size = Math.min(this.#lease.size, this.#end - this.#position)
+    const size = Math.min(most, this.#end - this.#position)
     const chunk = this.#chunk(size)
     const count = await share.read(fd, chunk, 0, size, this.#position, signal)
-    if (count === 0) throw new StorageError('stale', 'the file became shorter while it was read')
+    if (count === 0) throw shortened()
     this.#position += count
     this.#lease.consumed()
     return count === size ? chunk : chunk.subarray(0, count)
@@ -101,174 +156,6 @@ class RangeReader extends Readable implements RecyclingReadable {
   }
 }
 
-/** What a draft's body tells of itself. */
-export interface DraftWriter extends Writable {
-  /** Bytes handed in so far. */
-  readonly received: number
-}
-
-export interface DraftWriterOptions extends StreamOptions {
-  /** Bytes after which more are `too-large`. */
-  readonly limit?: number
-  /** Set when a sync will follow: the disk then begins its work while bytes still come in. */
-  readonly syncFollows?: boolean
-}
-
-/**
- * Writes what it is given from offset 0 on, gathered to large writes. Fails with StorageError (`no-space`, `quota`,
- * `too-large`). `finish` means that all is written, not that it is on disk.
- */
-export function draftWriter(options: DraftWriterOptions): DraftWriter {
-  return new Gatherer(options)
-}
-
-/** Chunks below this size are copied together: a small slice may keep a large buffer alive. */
-const smallChunk = 8 * 1024
-const gathering = 64 * 1024
-/** Bytes written after which the disk is told to begin. */
-const behind = 8 * 1024 * 1024
-/** Bytes of the largest write. */
-const writeSize = 1024 * 1024
-
-class Gatherer extends Writable implements DraftWriter {
-  readonly #options: DraftWriterOptions
-  readonly #lease: ChunkLease
-  #received = 0
-  #position = 0
-  #gathered: Uint8Array[] = []
-  #size = 0
-  /** Where small chunks are copied to, and how much of it is used. */
-  #corner: Buffer | undefined
-  #used = 0
-  #writing: Promise<void> | undefined
-  /** Up to where the disk was told to begin. */
-  #told = 0
-  #telling: boolean
-
-  constructor(options: DraftWriterOptions) {
-    super({ highWaterMark: gathering, decodeStrings: true })
-    this.#options = options
-    this.#lease = (options.budget ?? byteBudget).lease(writeSize)
-    this.#telling = !options.syncFollows
-  }
-
-  get received(): number {
-    return this.#received
-  }
-
-  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
-    this.#received += chunk.length
-    if (this.#received > (this.#options.limit ?? Number.POSITIVE_INFINITY)) {
-      callback(new StorageError('too-large', 'more bytes than allowed'))
-      return
-    }
-    this.#gather(chunk)
-    if (this.#size < this.#lease.size) callback()
-    else this.#flush(callback)
-  }
-
-  override _final(callback: (error?: Error | null) => void): void {
-    this.#flush((error) => {
-      if (error) callback(error)
-      else this.#settle(callback)
-    })
-  }
-
-  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
-    this.#gathered = []
-    this.#corner = undefined
-    this.#settle(() => {
-      this.#lease.release()
-      callback(error)
-    })
-  }
-
-  #gather(chunk: Buffer): void {
-    this.#size += chunk.length
-    if (chunk.length >= smallChunk) {
-      this.#closeCorner()
-      this.#gathered.push(chunk)
-      return
-    }
-    if (this.#corner && this.#used + chunk.length > gathering) this.#closeCorner()
-    this.#corner ??= Buffer.allocUnsafeSlow(gathering)
-    this.#used += chunk.copy(this.#corner, this.#used)
-  }
-
-  #closeCorner(): void {
-    if (this.#corner) this.#gathered.push(this.#corner.subarray(0, this.#used))
-    this.#corner = undefined
-    this.#used = 0
-  }
-
-  /** Begins to write what was gathered once the write before it has ended; gathering goes on meanwhile. */
-  #flush(callback: (error?: Error | null) => void): void {
-    this.#settle((error) => {
-      if (error || this.destroyed) {
-        callback(error)
-        return
-      }
-      this.#closeCorner()
-      const batch = this.#gathered
-      this.#gathered = []
-      this.#size = 0
-      this.#lease.consumed()
-      this.#writing = this.#writeAll(batch)
-      // Its failure is met by whoever waits for it next; nobody else may be first.
-      this.#writing.catch(() => {})
-      callback()
-    })
-  }
-
-  #settle(callback: (error?: Error | null) => void): void {
-    if (!this.#writing) {
-      callback()
-      return
-    }
-    this.#writing.then(
-      () => {
-        this.#writing = undefined
-        callback()
-      },
-      (error: unknown) => callback(StorageError.from(error)),
-    )
-  }
-
-  async #writeAll(batch: readonly Uint8Array[]): Promise<void> {
-    const { share, fd, signal } = this.#options
-    let left = batch
-    while (left.length > 0) {
-      const count = await share.write(fd, left, this.#position, signal)
-      if (count === 0 && left.some((buffer) => buffer.length > 0)) throw new StorageError('no-space', 'nothing written')
-      this.#position += count
-      left = without(left, count)
-    }
-    if (!this.#telling && this.#position - this.#told >= behind) this.#tellDisk()
-  }
-
-  /** One call at a time. It only saves time: whether it worked shows in the sync that follows. */
-  #tellDisk(): void {
-    const { share, fd, signal } = this.#options
-    const from = this.#told
-    this.#told = this.#position
-    this.#telling = true
-    share.writeBehind(fd, from, this.#told - from, signal).then(
-      (possible) => {
-        this.#telling = !possible
-      },
-      () => {},
-    )
-  }
-}
-
-/** The buffers without their first `count` bytes. */
-function without(buffers: readonly Uint8Array[], count: number): readonly Uint8Array[] {
-  let skip = count
-  for (const [index, buffer] of buffers.entries()) {
-    if (skip < buffer.length) {
-      return skip === 0 ? buffers.slice(index) : [buffer.subarray(skip), ...buffers.slice(index + 1)]
-    }
-    skip -= buffer.length
-  }
-  return []
+function shortened(): StorageError {
+  return new StorageError('stale', 'the file became shorter while it was read')
 }
