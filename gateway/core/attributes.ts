@@ -96,7 +96,7 @@ export function rights(gate: Gate, call: Call, path: Path): Promise<HeldRights> 
     const { backend } = place.mount
     const trail = await gate.run(task, place, () => backend.walk(place.inner, task))
     gate.allow(task, 'stat', place, trail)
-    if (!trail.entry && !gate.namespace.leadsToMount(path)) throw missing(path)
+    if (!trail.entry && !task.namespace.leadsToMount(path)) throw missing(path)
     if (backend.enforces) return enforcedRights(gate, task, place)
     return decidedRights(task, place, trail)
   })

@@ -52,7 +52,7 @@ export interface FileAuditOptions {
   readonly delay?: number
   /** Milliseconds between tries after a failure; 1,000 by default. */
   readonly retry?: number
-  /** Bytes kept while they cannot be written; 8 MiB by default. */
+  /** Bytes kept while they cannot be written; 32 MiB by default. */
   readonly keep?: number
 }
 
@@ -84,7 +84,7 @@ export class FileAudit implements AuditLog {
   }
 
   private constructor(options: FileAuditOptions, handle: FileHandle) {
-    this.#options = { delay: 20, retry: 1000, keep: 8 * 1024 * 1024, ...options }
+    this.#options = { delay: 20, retry: 1000, keep: 32 * 1024 * 1024, ...options }
     this.#handle = handle
   }
 

@@ -245,8 +245,8 @@ async function verify(gate: Gate, task: Task, to: Path, { entry, digests }: Writ
 
 /** What goes with the file goes along, as far as the caller may read it there and write it here. */
 async function copyProperties(gate: Gate, task: Task, from: Path, to: Path): Promise<void> {
-  const source = gate.namespace.resolve(from).mount.backend
-  const target = gate.namespace.resolve(to).mount.backend
+  const source = task.namespace.resolve(from).mount.backend
+  const target = task.namespace.resolve(to).mount.backend
   if (!source.properties || !target.properties) return
   try {
     const properties = await getPropertiesOf(gate, task, from, 'continues')

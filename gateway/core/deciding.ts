@@ -89,7 +89,7 @@ export class Gate {
     if (!this.audit.healthy) {
       throw new StorageError('unavailable', 'the audit log cannot be written', { retryAfter: 5 })
     }
-    const task = new Task(call, operation, path, to)
+    const task = new Task(call, operation, path, this.#namespace, to)
     task.generation = this.#generation
     task.generation.enter()
     return task
@@ -120,7 +120,7 @@ export class Gate {
 
   /** Writes the audit line of a call that did not, and gives the error to throw. */
   fail(task: Task, thrown: unknown): StorageError {
-    const error = StorageError.from(thrown)
+    const error = causeOf(thrown)
     this.#end(task, error)
     return error
   }
@@ -134,18 +134,17 @@ export class Gate {
 
   /** `place` without the credential's half, for whoever has decided that otherwise. */
   admit(task: Task, path: Path): Place {
-    const place = this.namespace.resolve(path)
-    if (task.principal.user === undefined && !this.admitsAnonymous(place)) {
-      throw new StorageError('unauthenticated', 'a credential is needed', { path })
+    const { user, expires } = task.principal
+    const place = task.namespace.resolve(path)
+    if (user === undefined && !admitsAnonymous(task.namespace, place)) {
+      const reason = { rule: 'anonymous', text: 'the mount admits no callers without a credential', path }
+      throw new StorageError('unauthenticated', 'a credential is needed', { path, reason })
+    }
+    if (expires !== undefined && expires * 1000 <= Date.now()) {
+      const reason = { rule: 'token-expired', text: 'the credential has expired' }
+      throw new StorageError('unauthenticated', 'the credential has expired', { path, reason })
     }
     return place
-  }
-
-  /** A directory between mounts is shown to callers without a credential where one of its mounts admits them. */
-  admitsAnonymous({ mount, path }: Place): boolean {
-    if (!mount.anonymous) return false
-    if (mount !== this.namespace.between) return true
-    return this.namespace.mounts.some(({ anonymous, at }) => anonymous && isWithin(at, path))
   }
 
   /** For everything that changes something: the mount must be writable. Comes before the look, which could already leave traces. */
@@ -154,8 +153,8 @@ export class Gate {
   }
 
   /** Neither a mount point nor a directory that holds one can be moved, removed or replaced. */
-  requireMovable(path: Path): void {
-    if (!this.namespace.isMountPoint(path) && !this.namespace.leadsToMount(path)) return
+  requireMovable({ namespace }: Task, path: Path): void {
+    if (!namespace.isMountPoint(path) && !namespace.leadsToMount(path)) return
     throw denied(path, { rule: 'mount-point', text: 'a mount point is there or below', path })
   }
 
@@ -223,7 +222,7 @@ export class Gate {
     if (task.ended) return
     task.ended = true
     task.generation?.leave()
-    task.detach()
+    if (!task.lasting) task.detach()
     const ms = performance.now() - task.started
     this.metrics?.count(task.protocol, task.operation, error?.code ?? 'ok', ms)
     this.audit.record({
@@ -243,6 +242,16 @@ export class Gate {
       ms,
     })
   }
+}
+
+/** A directory between mounts is shown to callers without a credential where one of its mounts admits them. */
+export function admitsAnonymous(namespace: Namespace, { mount, path }: Place): boolean {
+  return mount.anonymous && (mount !== namespace.between || leadsAnonymous(namespace, path))
+}
+
+/** Whether a mount that admits callers without a credential is at `path` or below. */
+export function leadsAnonymous(namespace: Namespace, path: Path): boolean {
+  return namespace.mounts.some(({ anonymous, at }) => anonymous && isWithin(at, path))
 }
 
 /** Whether the action changes something, and so is for nobody where a mount is read-only. */
@@ -291,6 +300,16 @@ export function named(place: Place, entry: Entry): Entry {
   if (place.path !== place.mount.at) return entry
   const name = nameOf(place.path)
   return entry.name === name ? entry : { ...entry, name }
+}
+
+/** Codes of Node that say that the other end of a transfer has gone. */
+const gone: ReadonlySet<unknown> = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ABORT_ERR', 'ECONNRESET', 'EPIPE'])
+
+/** Doors may hand on what a stream or an aborted wait has thrown. */
+function causeOf(thrown: unknown): StorageError {
+  const code = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined
+  if (thrown instanceof StorageError || !gone.has(code)) return StorageError.from(thrown)
+  return new StorageError('cancelled', 'the transfer was broken off', { cause: thrown })
 }
 
 /** What is left of the credential's half once the object is known, where the storage's half is decided elsewhere. */

@@ -8,7 +8,7 @@ import { type Gate, missing, requirePlain } from './deciding.ts'
 import { StorageError } from './errors.ts'
 import type { Path } from './path.ts'
 import { requireOnline, streamOf } from './reading.ts'
-import type { Task } from './task.ts'
+import { Task } from './task.ts'
 
 /** StorageOperations.edit. The audit line is written when the file is closed. */
 export async function edit(
@@ -101,6 +101,8 @@ class Edited implements EditableFile {
   }
 
   #run<T>(work: () => Promise<T>): Promise<T> {
-    return this.#gate.run(this.#task, this.#place, work, { admission: 'continues' })
+    // A task of its own: the file lives on after an access that came too late.
+    const { path, namespace } = this.#task
+    return this.#gate.run(new Task(this.#task, 'edit', path, namespace), this.#place, work, { admission: 'continues' })
   }
 }

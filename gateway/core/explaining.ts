@@ -13,7 +13,7 @@ import type { Principal } from '../../acl/principal.ts'
 import type { Entry, Trail } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
 import type { Call } from './call.ts'
-import { clip, denied, type Gate, isChange } from './deciding.ts'
+import { admitsAnonymous, clip, denied, type Gate, isChange } from './deciding.ts'
 import { type Reason, StorageError } from './errors.ts'
 import { type Path, parentOf } from './path.ts'
 import type { ExplainedStep, Explanation } from './storage.ts'
@@ -59,7 +59,7 @@ class Inquiry {
   }
 
   async run(): Promise<{ readonly steps: readonly ExplainedStep[]; readonly allowed: Explanation['allowed'] }> {
-    const place = this.#gate.namespace.resolve(this.#path)
+    const place = this.#task.namespace.resolve(this.#path)
     const goesOn = this.#credential(place) && this.#scope() && this.#mount(place)
     const allowed = goesOn ? await this.#storage(place) : false
     this.#fill()
@@ -72,7 +72,7 @@ class Inquiry {
       return this.#say('credential', false, { rule: 'token-expired', text: 'the credential has expired' })
     }
     if (user !== undefined) return this.#say('credential', true, { rule: 'mapping', text: `${id} is ${user}` })
-    const open = this.#gate.admitsAnonymous(place)
+    const open = admitsAnonymous(this.#task.namespace, place)
     const text = open ? 'this part admits callers without a credential' : 'a credential is needed here'
     return this.#say('credential', open, { rule: 'anonymous', text })
   }
@@ -87,7 +87,7 @@ class Inquiry {
 
   #mount({ mount, path }: Place): boolean {
     const changes = isChange(this.#action)
-    const between = mount === this.#gate.namespace.between
+    const between = mount === this.#task.namespace.between
     const where = between ? 'a directory between mounts' : `mounted at ${mount.at}, decided by ${mount.enforce}`
     const closed = mount.readOnly && changes
     const text = closed ? `${where}, read-only` : where
@@ -97,7 +97,12 @@ class Inquiry {
   async #storage(place: Place): Promise<Explanation['allowed']> {
     const { backend } = place.mount
     // The back end is asked as the subject: what it shows and hides is what the subject would meet.
-    const asked = new Task({ ...callOf(this.#task), principal: this.#subject }, 'stat', this.#path)
+    const asked = new Task(
+      { ...callOf(this.#task), principal: this.#subject },
+      'stat',
+      this.#path,
+      this.#task.namespace,
+    )
     try {
       const trail = await this.#gate.run(asked, place, () => backend.walk(place.inner, asked))
       if (backend.enforces) return this.#enforced(trail)
@@ -116,7 +121,7 @@ class Inquiry {
       if (step.allowed === false) return false
     }
     const missing = !trail.entry && needsObject(this.#action)
-    if (missing && !this.#gate.namespace.leadsToMount(this.#path)) {
+    if (missing && !this.#task.namespace.leadsToMount(this.#path)) {
       return this.#say('back end', false, {
         rule: 'not-found',
         text: 'there is nothing of this name',

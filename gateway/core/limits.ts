@@ -1,11 +1,10 @@
 /**
  * Failure domains and fair shares, all of one process: each mount has a limit in flight and a deadline,
- * each principal a limit of calls, connections and staged bytes, the process one of calls.
+ * each principal a limit of calls and staged bytes, the process one of calls.
  *
  * Nobody waits in a queue here: what does not fit is `busy` at once, and the caller tries again.
  */
 
-import type { Principal } from '../../acl/principal.ts'
 import type { Mount } from '../../mounts/namespace.ts'
 import { type Alarm, Deadlines } from './deadlines.ts'
 import { StorageError } from './errors.ts'
@@ -15,7 +14,6 @@ export interface LimitOptions {
   /** Calls that wait for a back end, the whole process. */
   readonly inFlight: number
   readonly inFlightPerPrincipal: number
-  readonly connectionsPerPrincipal: number
   /** Bytes of uploads that are not committed yet. */
   readonly stagedBytesPerPrincipal: number
   /** Bytes of one upload. */
@@ -25,7 +23,6 @@ export interface LimitOptions {
 export const defaultLimits: LimitOptions = {
   inFlight: 1024,
   inFlightPerPrincipal: 128,
-  connectionsPerPrincipal: 256,
   stagedBytesPerPrincipal: 2 ** 40,
   maxUpload: 5 * 2 ** 40,
 }
@@ -39,7 +36,6 @@ const retryWhenHung = 5
 
 interface Account {
   calls: number
-  connections: number
   staged: number
 }
 
@@ -144,34 +140,20 @@ export class Limits {
     this.#lane(mount).deadlines.stop(alarm)
   }
 
-  /** Counts a connection of the principal until the function returned is called. Throws `busy`. */
-  connect(principal: Principal): () => void {
-    const account = this.#account(principal.id)
-    if (account.connections >= this.options.connectionsPerPrincipal) throw busy('too many connections')
-    account.connections++
-    let open = true
-    return () => {
-      if (!open) return
-      open = false
-      account.connections--
-      this.#forget(principal.id, account)
-    }
-  }
-
   /** Counts staged bytes. Throws `busy` when there would be too many; then nothing is counted. */
-  stage(principal: Principal, bytes: number): void {
-    const account = this.#account(principal.id)
+  stage(task: Task, bytes: number): void {
+    const account = this.#account(ownerOf(task))
     if (account.staged + bytes > this.options.stagedBytesPerPrincipal) {
-      this.#forget(principal.id, account)
+      this.#forget(ownerOf(task), account)
       throw busy('too many bytes in unfinished uploads')
     }
     account.staged += bytes
   }
 
-  unstage(principal: Principal, bytes: number): void {
-    const account = this.#account(principal.id)
+  unstage(task: Task, bytes: number): void {
+    const account = this.#account(ownerOf(task))
     account.staged -= bytes
-    this.#forget(principal.id, account)
+    this.#forget(ownerOf(task), account)
   }
 
   /**
@@ -180,7 +162,7 @@ export class Limits {
    */
   #admit(task: Task, lane: Lane): void {
     const { inFlight, inFlightPerPrincipal } = this.options
-    const mine = this.#accounts.get(task.principal.id)?.calls ?? 0
+    const mine = this.#accounts.get(ownerOf(task))?.calls ?? 0
     const share = Math.ceil(inFlight / (this.#active + 1))
     const overloaded = this.#inFlight >= inFlight * 0.75 && mine >= share
     if (mine >= inFlightPerPrincipal || overloaded || this.#inFlight >= inFlight || lane.inFlight >= lane.width) {
@@ -190,7 +172,7 @@ export class Limits {
   }
 
   #enter(task: Task, lane: Lane): Account {
-    const account = this.#account(task.principal.id)
+    const account = this.#account(ownerOf(task))
     if (account.calls++ === 0) this.#active++
     this.#inFlight++
     lane.inFlight++
@@ -201,20 +183,20 @@ export class Limits {
     if (--account.calls === 0) this.#active--
     this.#inFlight--
     lane.inFlight--
-    this.#forget(task.principal.id, account)
+    this.#forget(ownerOf(task), account)
   }
 
   #account(id: string): Account {
     let account = this.#accounts.get(id)
     if (!account) {
-      account = { calls: 0, connections: 0, staged: 0 }
+      account = { calls: 0, staged: 0 }
       this.#accounts.set(id, account)
     }
     return account
   }
 
   #forget(id: string, account: Account): void {
-    if (account.calls === 0 && account.connections === 0 && account.staged <= 0) this.#accounts.delete(id)
+    if (account.calls === 0 && account.staged <= 0) this.#accounts.delete(id)
   }
 
   #lane(mount: Mount): Lane {
@@ -226,6 +208,11 @@ export class Limits {
     }
     return lane
   }
+}
+
+/** Callers without a credential have nothing in common but their address. */
+function ownerOf({ principal, from }: Task): string {
+  return principal.user === undefined ? `anonymous ${from}` : principal.id
 }
 
 /** What `work` throws at once is a rejection like any other. */

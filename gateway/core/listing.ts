@@ -5,10 +5,10 @@ import { decideEntry, permitsType, visibleNames } from '../../acl/authorizer.ts'
 import type { Entry, Listing } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
 import type { Call } from './call.ts'
-import { type Gate, missing, named } from './deciding.ts'
+import { type Gate, leadsAnonymous, missing, named } from './deciding.ts'
 import { StorageError } from './errors.ts'
 import type { Admission } from './limits.ts'
-import { isWithin, join, type Path } from './path.ts'
+import { join, type Path } from './path.ts'
 import { syntheticEntry } from './reading.ts'
 import { sortedPages } from './sort.ts'
 import type { ListingOptions } from './storage.ts'
@@ -31,6 +31,7 @@ export async function list(gate: Gate, call: Call, path: Path, options: ListingO
   try {
     const listed = await openListing(gate, task, path, options, 'new')
     // The decision is what the line tells; whoever got it may never ask for the pages.
+    task.lasting = true
     gate.succeed(task)
     return listed
   } catch (thrown) {
@@ -51,9 +52,9 @@ export async function openListing(
     return await openPlace(gate, task, place, options, admission)
   } catch (error) {
     // A directory that leads to mounts is there even if the back end above them does not have it.
-    if (!(error instanceof StorageError) || error.code !== 'not-found' || !gate.namespace.leadsToMount(path))
+    if (!(error instanceof StorageError) || error.code !== 'not-found' || !task.namespace.leadsToMount(path))
       throw error
-    return openPlace(gate, task, { mount: gate.namespace.between, path, inner: path }, options, 'continues')
+    return openPlace(gate, task, { mount: task.namespace.between, path, inner: path }, options, 'continues')
   }
 }
 
@@ -99,33 +100,40 @@ async function* merged(
   listing: Listing,
   view: View,
 ): AsyncGenerator<readonly Entry[]> {
-  const mounted = gate.namespace.mountsIn(place.path)
-  if (mounted.length > 0) {
-    const first = await mountEntries(
-      gate,
-      task,
-      place.path,
-      mounted.filter((name) => view.shows(name)),
-    )
-    if (first.length > 0) yield first
+  // The back ends of an earlier configuration are closed only after this.
+  task.generation?.enter()
+  try {
+    const mounted = task.namespace.mountsIn(place.path)
+    const shown = mounted.filter((name) => view.shows(name))
+    if (shown.length > 0) yield await mountEntries(gate, task, place.path, shown)
+    const covered = new Set(mounted)
+    for await (const page of timely(gate, task, place, listing)) {
+      const entries: Entry[] = []
+      for (const entry of page) {
+        if (!covered.has(entry.name) && view.shows(entry.name)) entries.push(view.shown(entry))
+      }
+      if (entries.length > 0) yield entries
+    }
+  } catch (error) {
+    throw StorageError.from(error)
+  } finally {
+    if (task.ended) task.detach()
+    task.generation?.leave()
   }
-  const covered = new Set(mounted)
+}
+
+/** The pages of the back end, each within the deadline. */
+async function* timely(gate: Gate, task: Task, place: Place, listing: Listing): AsyncGenerator<readonly Entry[]> {
   const iterator = listing.pages()[Symbol.asyncIterator]()
   try {
     for (;;) {
       const step = await gate.run(task, place, () => iterator.next(), { admission: 'continues' })
       if (step.done) return
-      const page: Entry[] = []
-      for (const entry of step.value) {
-        if (!covered.has(entry.name) && view.shows(entry.name)) page.push(view.shown(entry))
-      }
-      if (page.length > 0) yield page
+      yield step.value
     }
-  } catch (error) {
-    throw StorageError.from(error)
   } finally {
-    // After the deadline the iterator may never come back, so nobody waits for it then.
     const ended = iterator.return?.()
+    // After the deadline the iterator may never come back, so nobody waits for it then.
     if (task.expired) ended?.catch(() => {})
     else await ended
   }
@@ -195,26 +203,21 @@ async function mountEntries(gate: Gate, task: Task, path: Path, names: readonly 
 
 /** Undefined: nothing there admits the caller. */
 async function mountEntry(gate: Gate, task: Task, path: Path): Promise<Entry | undefined> {
-  const place = gate.namespace.resolve(path)
-  if (task.principal.user === undefined && !leadsAnonymous(gate, path)) return undefined
-  if (!gate.namespace.isMountPoint(path) || gate.limits.isSick(place.mount)) return syntheticEntry(gate, task, path)
+  const place = task.namespace.resolve(path)
+  if (task.principal.user === undefined && !leadsAnonymous(task.namespace, path)) return undefined
+  if (!task.namespace.isMountPoint(path) || gate.limits.isSick(place.mount)) return syntheticEntry(task, path)
   // A task of its own: when its short deadline passes, the listing goes on.
-  const probe = new Task(task, 'stat', path)
+  const probe = new Task(task, 'stat', path, task.namespace)
   try {
     const trail = await gate.run(probe, place, () => place.mount.backend.walk(place.inner, probe), {
       deadline: Math.min(patience, place.mount.deadline),
     })
     const entry = gate.existing(probe, 'stat', place, trail)
-    return entry.type === 'directory' ? entry : await syntheticEntry(gate, task, path)
+    return entry.type === 'directory' ? entry : await syntheticEntry(task, path)
   } catch {
     // Whatever is wrong with the mount shows when it is entered; its name belongs to the listing all the same.
-    return syntheticEntry(gate, task, path)
+    return syntheticEntry(task, path)
   } finally {
     probe.detach()
   }
-}
-
-/** The names that callers without a credential see lead to a mount that admits them. */
-function leadsAnonymous(gate: Gate, path: Path): boolean {
-  return gate.namespace.mounts.some(({ anonymous, at }) => anonymous && isWithin(at, path))
 }

@@ -37,7 +37,7 @@ export function makeDirectory(gate: Gate, task: Task, path: Path, admission: Adm
  */
 export async function makeParents(gate: Gate, task: Task, path: Path): Promise<void> {
   const parent = parentOf(path)
-  if (gate.namespace.isMountPoint(parent) || parent === path) {
+  if (task.namespace.isMountPoint(parent) || parent === path) {
     throw new StorageError('no-parent', 'the parent directory does not exist', { path })
   }
   for (let left = 1; ; left--) {

@@ -50,8 +50,8 @@ class Move {
     this.target = gate.admit(task, to)
     gate.requireWritable(this.source)
     gate.requireWritable(this.target)
-    gate.requireMovable(from)
-    gate.requireMovable(to)
+    gate.requireMovable(task, from)
+    gate.requireMovable(task, to)
     if (from !== to && isWithin(to, from)) {
       throw new StorageError('invalid', 'a directory cannot move into itself', { path: to })
     }
@@ -161,8 +161,8 @@ class Move {
   /** A file of the source goes only if the target holds just this state of it. */
   async #requireCopied(path: Path): Promise<Conditions> {
     const { source, target } = this
-    const there = this.#gate.namespace.resolve(rebase(path, source.path, target.path))
-    const here = this.#gate.namespace.resolve(path)
+    const there = this.#task.namespace.resolve(rebase(path, source.path, target.path))
+    const here = this.#task.namespace.resolve(path)
     const look = (place: Place) =>
       this.#gate.run(this.#task, place, () => place.mount.backend.walk(place.inner, this.#task), {
         admission: 'continues',

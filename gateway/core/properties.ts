@@ -1,10 +1,9 @@
 /** Properties, checksums, usage: what goes with a file besides its bytes. */
 
-import { permitsPath } from '../../acl/authorizer.ts'
 import type { Digest, Digests, Usage } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
 import type { Call } from './call.ts'
-import { denied, type Gate, missing, requirePlain } from './deciding.ts'
+import { type Gate, missing, requirePlain } from './deciding.ts'
 import { DigestSet } from './digests.ts'
 import { StorageError } from './errors.ts'
 import type { Admission } from './limits.ts'
@@ -107,9 +106,7 @@ export function checksum(
 /** StorageOperations.usage */
 export function usage(gate: Gate, call: Call, path: Path): Promise<Usage> {
   return gate.perform(call, 'usage', path, async (task) => {
-    const decision = permitsPath(task.principal, 'stat', path)
-    if (!decision.allowed) throw denied(path, decision.reason)
-    const place = gate.admit(task, path)
+    const place = gate.place(task, 'stat', path)
     const { quotas } = place.mount.backend
     if (!quotas) throw unsupported(path, 'quotas')
     return gate.act(

@@ -36,13 +36,13 @@ export async function look(gate: Gate, task: Task, action: Action, path: Path): 
   const trail = await gate.run(task, place, () => place.mount.backend.walk(place.inner, task))
   gate.allow(task, action, place, trail)
   if (trail.entry) return named(place, trail.entry)
-  if (!gate.namespace.leadsToMount(path)) throw missing(path)
-  return syntheticEntry(gate, task, path)
+  if (!task.namespace.leadsToMount(path)) throw missing(path)
+  return syntheticEntry(task, path)
 }
 
 /** A directory between mounts, as the mount table knows it. */
-export async function syntheticEntry(gate: Gate, task: Task, path: Path): Promise<Entry> {
-  const { entry } = await gate.namespace.between.backend.walk(path, task)
+export async function syntheticEntry(task: Task, path: Path): Promise<Entry> {
+  const { entry } = await task.namespace.between.backend.walk(path, task)
   if (!entry) throw missing(path)
   return entry
 }
@@ -54,7 +54,7 @@ export async function read(gate: Gate, call: Call, path: Path, options: ReadOpti
     const decision = permitsPath(task.principal, 'read', path)
     if (!decision.allowed) return await readAncestor(gate, task, path, denied(path, decision.reason))
     const place = gate.admit(task, path)
-    if (options.mayRedirect && place.mount.backend.redirects && !options.ranges) {
+    if (options.mayRedirect && place.mount.backend.redirects) {
       return await redirect(gate, task, place, options)
     }
     const found = await gate.limits.run(task, place.mount, () => open(gate, task, place, options), { late: closeLate })
@@ -63,8 +63,8 @@ export async function read(gate: Gate, call: Call, path: Path, options: ReadOpti
     return settled(gate, task, found)
   } catch (thrown) {
     // A directory that leads to mounts is held by no back end, or by one that does not have it.
-    if (thrown instanceof StorageError && thrown.code === 'not-found' && gate.namespace.leadsToMount(path)) {
-      return settled(gate, task, { kind: 'directory', entry: await syntheticEntry(gate, task, path) })
+    if (thrown instanceof StorageError && thrown.code === 'not-found' && task.namespace.leadsToMount(path)) {
+      return settled(gate, task, { kind: 'directory', entry: await syntheticEntry(task, path) })
     }
     throw gate.fail(task, thrown)
   }
@@ -153,11 +153,15 @@ async function directoryEntry(gate: Gate, task: Task, place: Place): Promise<Ent
 function bytesOf(gate: Gate, task: Task, place: Place, file: OpenFile, options: ReadOptions): Reading {
   const { entry } = file
   try {
-    if (place.mount.backend.enforces && options.conditions && isUnmodified(options.conditions, entry)) {
-      closeLate({ kind: 'file', file })
-      return settled(gate, task, { kind: 'unmodified', entry })
+    // A back end that enforces may have shown nothing before it opened.
+    if (place.mount.backend.enforces) {
+      requirePlain(entry, place.path)
+      if (options.conditions && isUnmodified(options.conditions, entry)) {
+        closeLate({ kind: 'file', file })
+        return settled(gate, task, { kind: 'unmodified', entry })
+      }
+      if (!options.headOnly) requireOnline(place, entry)
     }
-    if (place.mount.backend.enforces) requirePlain(entry, place.path)
     return new BytesReading(
       gate,
       task,
@@ -247,8 +251,11 @@ class BytesReading {
     const bytes = outcome?.bytes ?? 0
     this.#task.bytes = bytes
     this.#gate.metrics?.moved(this.#task.protocol, 'out', bytes)
-    if (outcome?.error === undefined) this.#gate.succeed(this.#task)
-    else this.#gate.fail(this.#task, outcome.error)
-    if (this.#file) await this.#file.close()
+    try {
+      if (this.#file) await this.#file.close()
+    } finally {
+      if (outcome?.error === undefined) this.#gate.succeed(this.#task)
+      else this.#gate.fail(this.#task, outcome.error)
+    }
   }
 }

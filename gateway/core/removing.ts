@@ -66,7 +66,7 @@ export function removeOne(
 ): Promise<void> {
   const place = gate.place(task, action, path)
   gate.requireWritable(place)
-  gate.requireMovable(path)
+  gate.requireMovable(task, path)
   const { backend } = place.mount
   return gate.act(
     task,
@@ -139,7 +139,7 @@ async function removeChildren(
 async function removeChildDirectory(removal: Removal, path: Path): Promise<boolean> {
   // What may not go itself keeps its contents.
   try {
-    removal.gate.requireMovable(path)
+    removal.gate.requireMovable(removal.task, path)
     await requireRemovable(removal, path)
   } catch (error) {
     return note(removal, path, error)

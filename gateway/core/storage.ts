@@ -211,7 +211,7 @@ export class Storage implements StorageOperations {
     })
   }
 
-  /** Counts connections, for doors: `limits.connect(principal)`. */
+  /** Counters of calls in flight. */
   get limits(): Limits {
     return this.#gate.limits
   }

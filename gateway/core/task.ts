@@ -2,6 +2,7 @@
 
 import { type Action, actions } from '../../acl/needs.ts'
 import type { Principal } from '../../acl/principal.ts'
+import type { Namespace } from '../../mounts/namespace.ts'
 import type { Call, Protocol } from './call.ts'
 import type { StorageError } from './errors.ts'
 import type { Generation } from './generation.ts'
@@ -24,6 +25,8 @@ export class Task implements Call {
   readonly path: Path
   /** The other path of a rename or copy. */
   readonly to: Path | undefined
+  /** The mount table of its beginning. It stays with that one: a tree must not be continued on another back end. */
+  readonly namespace: Namespace
   /** May become more precise while the call runs: `create` turns into `replace`. */
   operation: Operation
   /** Milliseconds on the clock of `performance`. */
@@ -34,6 +37,8 @@ export class Task implements Call {
   items: number | undefined
   /** The audit line is written. */
   ended = false
+  /** Back-end calls go on after the audit line, so `detach` is for whoever makes them. */
+  lasting = false
   /** Who waits for its end, where it is a call of its own. */
   generation: Generation | undefined
   /** Why the deadline ended it; a back-end call that has only looked must not act any more. */
@@ -43,7 +48,7 @@ export class Task implements Call {
   #inner: AbortController | undefined
   #follow: (() => void) | undefined
 
-  constructor(call: Call, operation: Operation, path: Path, to?: Path) {
+  constructor(call: Call, operation: Operation, path: Path, namespace: Namespace, to?: Path) {
     this.id = call.id
     this.principal = call.principal
     this.protocol = call.protocol
@@ -51,6 +56,7 @@ export class Task implements Call {
     this.operation = operation
     this.path = path
     this.to = to
+    this.namespace = namespace
     this.started = performance.now()
     this.#outer = call.signal
   }
@@ -62,7 +68,7 @@ export class Task implements Call {
     this.#inner = inner
     if (this.expired) {
       inner.abort(this.expired)
-    } else if (!this.ended) {
+    } else if (!this.ended || this.lasting) {
       this.#follow = () => inner.abort(this.#outer.reason)
       this.#outer.addEventListener('abort', this.#follow)
     }
@@ -82,6 +88,7 @@ export class Task implements Call {
 
   /** Lets go of the caller's signal, which may live longer than this call. */
   detach(): void {
+    this.lasting = false
     if (this.#follow) this.#outer.removeEventListener('abort', this.#follow)
     this.#follow = undefined
   }

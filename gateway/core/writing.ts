@@ -46,7 +46,7 @@ export class Target {
     if (!this.#create.allowed && !this.#replace.allowed) throw denied(path, this.#create.reason)
     this.place = gate.admit(task, path)
     gate.requireWritable(this.place)
-    if (gate.namespace.leadsToMount(path)) throw new StorageError('is-directory', 'this is a directory', { path })
+    if (task.namespace.leadsToMount(path)) throw new StorageError('is-directory', 'this is a directory', { path })
   }
 
   /** Both halves for what was seen there, then what it is. Called at the look and again at the commit. */
@@ -97,7 +97,7 @@ export async function startUpload(
   const target = new Target(gate, task, path)
   const announced = options.size ?? 0
   if (announced > gate.limits.options.maxUpload) throw tooLarge(path)
-  gate.limits.stage(task.principal, announced)
+  gate.limits.stage(task, announced)
   try {
     try {
       return await beginUpload(gate, task, target, options, admission)
@@ -108,7 +108,7 @@ export async function startUpload(
     await makeParents(gate, task, path)
     return await beginUpload(gate, task, target, options, 'continues')
   } catch (error) {
-    gate.limits.unstage(task.principal, announced)
+    gate.limits.unstage(task, announced)
     throw error
   }
 }
@@ -246,7 +246,7 @@ export class Upload implements Writing {
     if (this.bytes > this.#staged) {
       try {
         const more = Math.max(stagedPiece, this.bytes - this.#staged)
-        this.#gate.limits.stage(this.#task.principal, more)
+        this.#gate.limits.stage(this.#task, more)
         this.#staged += more
       } catch (error) {
         return StorageError.from(error)
@@ -283,7 +283,7 @@ export class Upload implements Writing {
 
   #end(): void {
     this.#over = true
-    this.#gate.limits.unstage(this.#task.principal, this.#staged)
+    this.#gate.limits.unstage(this.#task, this.#staged)
     this.#gate.metrics?.draftEnded()
   }
 }
@@ -319,8 +319,11 @@ class AuditedUpload implements Writing {
   async discard(error?: unknown): Promise<void> {
     this.#count()
     const why = error ?? this.body.errored ?? new StorageError('cancelled', 'the upload was discarded')
-    this.#gate.fail(this.#task, why)
-    await this.#upload.discard()
+    try {
+      await this.#upload.discard()
+    } finally {
+      this.#gate.fail(this.#task, why)
+    }
   }
 
   #count(): void {

@@ -2,14 +2,17 @@ import { once } from 'node:events'
 import { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import t, { type Test } from 'tap'
+import { anonymous } from '../../acl/principal.ts'
 import type { Backend } from '../../backends/backend.ts'
+import { MemoryBackend } from '../../backends/memory/memory.ts'
 import type { Call } from '../../gateway/core/call.ts'
 import { Deadlines } from '../../gateway/core/deadlines.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { Limits } from '../../gateway/core/limits.ts'
 import { parsePath } from '../../gateway/core/path.ts'
 import { Task } from '../../gateway/core/task.ts'
-import { allow, callBy, everything, mountOf, outcome, person, World } from './world.ts'
+import { Namespace } from '../../mounts/namespace.ts'
+import { allow, callBy, everything, mountOf, openRoot, outcome, World } from './world.ts'
 
 const at = parsePath
 const deadline = 40
@@ -26,6 +29,9 @@ async function setUp(t: Test, mount = {}, limits = {}): Promise<{ readonly world
   if (!first) throw new Error('no mount')
   return { world, backend: first.backend }
 }
+
+const mount = mountOf('/m', new MemoryBackend(openRoot))
+const taskOf = (call: Call): Task => new Task(call, 'stat', at('/m'), new Namespace([mount]))
 
 /** A gate that is closed until `open` is called. */
 function gate(): { readonly passed: Promise<void>; open(): void } {
@@ -154,9 +160,8 @@ t.test('one principal cannot starve the others', async (t) => {
 
 t.test('one principal has so many calls at once', async (t) => {
   const limits = new Limits({ inFlightPerPrincipal: 2 })
-  const mount = mountOf('/m', {} as Backend)
   const { passed, open } = gate()
-  const run = (who: string) => limits.run(new Task(callBy(who), 'stat', at('/m')), mount, () => passed)
+  const run = (who: string) => limits.run(taskOf(callBy(who)), mount, () => passed)
   const running = [run('a'), run('a')]
   t.throws(() => run('a'), { code: 'busy' })
   const others = run('b')
@@ -165,16 +170,14 @@ t.test('one principal has so many calls at once', async (t) => {
   await run('a')
 })
 
-t.test('connections are counted per principal', async (t) => {
-  const limits = new Limits({ connectionsPerPrincipal: 2 })
-  const first = limits.connect(person('a'))
-  limits.connect(person('a'))
-  t.throws(() => limits.connect(person('a')), { code: 'busy', retryAfter: 1 })
-  limits.connect(person('b'))
-  first()
-  first()
-  limits.connect(person('a'))
-  t.throws(() => limits.connect(person('a')), { code: 'busy' })
+t.test('callers without a credential are told apart by their address', async (t) => {
+  const limits = new Limits({ inFlightPerPrincipal: 1 })
+  const { passed, open } = gate()
+  const run = (from: string) => limits.run(taskOf({ ...callBy(anonymous), from }), mount, () => passed)
+  const running = [run('10.0.0.1'), run('10.0.0.2')]
+  t.throws(() => run('10.0.0.1'), { code: 'busy' })
+  open()
+  await Promise.all(running)
 })
 
 t.test('a read of an open file that hangs ends at the deadline; a slow caller does not', async (t) => {

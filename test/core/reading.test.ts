@@ -3,6 +3,7 @@ import { anonymous } from '../../acl/principal.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { parsePath } from '../../gateway/core/path.ts'
 import type { Conditions } from '../../gateway/core/storage.ts'
+import { Namespace } from '../../mounts/namespace.ts'
 import { allow, callBy, deny, everything, grants, outcome, person, readAll, user, World } from './world.ts'
 
 const at = parsePath
@@ -249,4 +250,34 @@ t.test('a file on tape is not read unless the mount recalls by itself', async (t
   t.equal(head.kind, 'bytes', 'its attributes are there all the same')
   locality = 'lost'
   t.equal(await outcome(world.get('bob', '/data/open/file')), 'unavailable')
+})
+
+t.test('a credential that has expired since it was checked is void', async (t) => {
+  const world = await setUp(t)
+  const late = person('bob', { expires: Date.now() / 1000 - 1 })
+  t.equal(await outcome(world.storage.stat(callBy(late), at('/data/open/file'))), 'unauthenticated')
+  t.same(world.calls, [])
+  const error = Object.assign(new Error('closed'), { code: 'ERR_STREAM_PREMATURE_CLOSE' })
+  const reading = await world.storage.read(callBy('bob'), at('/data/open/file'))
+  if (reading.kind === 'bytes') await reading.close({ bytes: 3, error })
+  t.match(world.audit.records.at(-1), { outcome: 'failed', code: 'cancelled', bytes: 3 })
+})
+
+t.test('a new mount table is for calls that begin after it', async (t) => {
+  const world = await setUp(t)
+  const reading = await world.storage.read(callBy('bob'), at('/data/open/file'))
+  const listed = await world.storage.list(callBy('bob'), at('/data/open'))
+  const pages = listed.pages()[Symbol.asyncIterator]()
+  t.equal((await pages.next()).value?.length, 1)
+  let over = false
+  const left = world.storage.useNamespace(new Namespace([])).then(() => {
+    over = true
+  })
+  t.equal(await outcome(world.storage.stat(callBy('bob'), at('/data/open/file'))), 'not-found')
+  if (reading.kind !== 'bytes') throw new Error(reading.kind)
+  t.equal(Buffer.concat(await reading.stream({ start: 0, end: 10 }).toArray()).toString(), '0123456789')
+  await reading.close({ bytes: 10 })
+  t.equal(over, false, 'a listing still runs')
+  await pages.next()
+  await left
 })

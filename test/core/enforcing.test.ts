@@ -1,0 +1,140 @@
+/** Storage over a back end that decides itself and shows nothing before it acts. */
+
+import t, { type Test } from 'tap'
+import type { Backend, Pending } from '../../backends/backend.ts'
+import { MemoryBackend } from '../../backends/memory/memory.ts'
+import type { Call } from '../../gateway/core/call.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+import { type Path, parsePath } from '../../gateway/core/path.ts'
+import { Storage } from '../../gateway/core/storage.ts'
+import { Namespace } from '../../mounts/namespace.ts'
+import { callBy, grants, mountOf, openRoot, outcome, person, World } from './world.ts'
+
+const at = parsePath
+
+/** Refuses bob everything when it acts, and shows no trail. */
+function enforcing(memory: MemoryBackend): Backend {
+  const looking = ['list', 'open', 'create', 'mkdir', 'remove', 'rename', 'setAttributes']
+  const unseen = { ancestors: [], parentExists: true, entry: undefined }
+  return new Proxy<Backend>(memory, {
+    get(target, key) {
+      if (key === 'enforces') return true
+      const value: unknown = Reflect.get(target, key, target)
+      if (typeof value !== 'function') return value
+      return async (...args: unknown[]) => {
+        const call = args.at(-1) as Call
+        const refuse = () => {
+          if (call.principal?.user === 'bob@x') throw new StorageError('denied', 'the storage refuses')
+        }
+        if (key === 'walk') refuse()
+        const result: unknown = await Reflect.apply(value, target, args)
+        if (!looking.includes(String(key))) return result
+        const pending = result as Pending<unknown>
+        const proceed = async () => {
+          refuse()
+          return pending.proceed()
+        }
+        return { ...pending, trail: unseen, target: unseen, proceed }
+      }
+    },
+  })
+}
+
+async function setUp(t: Test): Promise<{ readonly storage: Storage; readonly world: World }> {
+  const world = new World()
+  t.teardown(() => world.end())
+  const mount = mountOf('/native', enforcing(new MemoryBackend(openRoot)), { enforce: 'native', createParents: true })
+  const { audit, spillDirectory } = world
+  const storage = new Storage({ namespace: new Namespace([mount]), audit, spillDirectory })
+  await storage.mkdir(callBy('alice'), at('/native/d'))
+  await put(storage, '/native/d/f', 'content')
+  return { storage, world }
+}
+
+async function put(storage: Storage, path: string, content: string, call = callBy('alice'), options = {}) {
+  const writing = await storage.write(call, at(path), options)
+  writing.body.end(content)
+  return writing.commit()
+}
+
+const kindOf = async (storage: Storage, path: Path, conditions = {}): Promise<string> => {
+  try {
+    const reading = await storage.read(callBy('alice'), path, { conditions })
+    if (reading.kind === 'bytes') await reading.close()
+    return reading.kind
+  } catch (error) {
+    return StorageError.from(error).code
+  }
+}
+
+t.test('what the back end refuses is refused, and the rest works', async (t) => {
+  const { storage } = await setUp(t)
+  const bob = callBy('bob')
+  const f = at('/native/d/f')
+  const attempts = {
+    stat: storage.stat(bob, f),
+    read: storage.read(bob, f),
+    list: storage.list(bob, at('/native/d')),
+    write: storage.write(bob, f),
+    mkdir: storage.mkdir(bob, at('/native/d/sub')),
+    remove: storage.remove(bob, f, { recursive: true }),
+    rename: storage.rename(bob, f, at('/native/d/g')),
+    setAttributes: storage.setAttributes(bob, f, { mode: 0o600 }),
+  }
+  for (const [name, attempt] of Object.entries(attempts)) t.equal(await outcome(attempt), 'denied', name)
+  t.equal(await kindOf(storage, f), 'bytes')
+  t.equal(await kindOf(storage, at('/native/d')), 'directory')
+  t.equal(await kindOf(storage, at('/native/d/none')), 'not-found')
+  t.equal((await storage.list(callBy('alice'), at('/native/d'))).entry.type, 'directory')
+})
+
+t.test('conditions hold although nothing is seen before the act', async (t) => {
+  const { storage } = await setUp(t)
+  const f = at('/native/d/f')
+  const { version } = await storage.stat(callBy('alice'), f)
+  t.equal(await kindOf(storage, f, { ifNoneMatch: [version] }), 'unmodified')
+  t.equal(await kindOf(storage, f, { ifMatch: ['other'] }), 'precondition')
+  const write = (conditions: object) => outcome(put(storage, '/native/d/f', 'new', callBy('alice'), { conditions }))
+  t.equal(await write({ ifNoneMatch: '*' }), 'precondition')
+  t.equal(await write({ ifMatch: ['other'] }), 'precondition')
+  t.equal(await write({ ifNoneMatch: [version] }), 'precondition')
+  t.equal(await write({ ifMatch: [version] }), 'ok')
+})
+
+t.test('bounds of the credential hold although nothing is seen before the act', async (t) => {
+  const { storage } = await setUp(t)
+  await storage.mkdir(callBy('alice'), at('/native/d/sub'))
+  const job = () => callBy(person('alice', { grants: grants('create:/native/d') }))
+  t.equal(await outcome(put(storage, '/native/d/f', 'new', job())), 'denied', 'K19')
+  t.equal(await outcome(put(storage, '/native/d/g', 'new', job())), 'ok')
+  t.equal(await outcome(put(storage, '/native/d/p/q/g', 'new', job())), 'ok', 'K23')
+  t.equal(await outcome(storage.rename(job(), at('/native/d/g'), at('/native/d/h'))), 'ok', 'K21')
+  t.equal(await outcome(storage.rename(job(), at('/native/d/h'), at('/native/d/f'))), 'denied', 'K22')
+  t.equal(await outcome(storage.rename(job(), at('/native/d/sub'), at('/native/d/sub2'))), 'denied', 'a directory')
+  t.equal(await outcome(storage.remove(job(), at('/native/d/f'))), 'denied', 'K20')
+  t.equal(
+    await outcome(storage.getAcl(callBy(person('carol', { grants: grants('read:/native') })), at('/native/d/f'))),
+    'denied',
+  )
+})
+
+t.test('trees are removed, copied and renamed', async (t) => {
+  const { storage } = await setUp(t)
+  const call = callBy('alice')
+  await put(storage, '/native/d/tree/sub/f', 'deep')
+  const copied = await storage.copy(call, at('/native/d/tree'), at('/native/d/copy'), { recursive: true })
+  t.equal(copied.entry.type, 'directory')
+  t.equal(await kindOf(storage, at('/native/d/copy/sub/f')), 'bytes')
+  t.same((await storage.remove(call, at('/native/d/copy'), { recursive: true })).failed, [])
+  t.equal(await kindOf(storage, at('/native/d/copy')), 'not-found')
+  t.equal(await outcome(storage.rename(call, at('/native/d/tree'), at('/native/d/moved'))), 'ok')
+})
+
+t.test('rights that cannot be told are said to be unknown', async (t) => {
+  const { storage } = await setUp(t)
+  const { rights, actions } = await storage.rights(callBy('alice'), at('/native/d/f'))
+  t.equal(rights, 'unknown')
+  t.ok(actions.includes('read'))
+  const job = callBy(person('alice', { grants: grants('read:/native') }))
+  t.notOk((await storage.rights(job, at('/native/d/f'))).actions.includes('replace'))
+})
