@@ -3,6 +3,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Identity } from '../../acl/identity/identity.ts'
 import type { Action } from '../../acl/needs.ts'
+import type { AuditLog } from '../core/audit.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import type { StorageOperations } from '../core/storage.ts'
 import type { Exchange } from './exchange.ts'
@@ -87,6 +88,8 @@ export interface DoorOptions {
   readonly storage: StorageOperations
   readonly identity: Identity
   readonly log: DoorLog
+  /** Where refused credentials are written down; what follows an accepted one, Storage writes. */
+  readonly audit?: Pick<AuditLog, 'record'>
   /** Methods on the namespace. */
   readonly data: DataDoor
   /** Registers everything below /.portolan/. */

@@ -10,6 +10,7 @@ import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Identity } from '../../acl/identity/identity.ts'
 import type { Principal } from '../../acl/principal.ts'
+import type { AuditLog } from '../core/audit.ts'
 import type { Protocol } from '../core/call.ts'
 import { StorageError } from '../core/errors.ts'
 import { isWithin, type Path } from '../core/path.ts'
@@ -28,6 +29,7 @@ export interface Service {
   readonly hosts: Hosts
   readonly admission: Admission
   readonly data: DataDoor
+  readonly audit: Pick<AuditLog, 'record'> | undefined
   /** Answers what lies below /.portolan/. */
   routing(request: IncomingMessage, response: ServerResponse): void
 }
@@ -85,22 +87,46 @@ async function serveData(service: Service, exchange: Exchange): Promise<void> {
  * credential, `invalid` for a malformed one, `busy` when the caller has too many connections.
  */
 export async function authenticate(service: Service, exchange: Exchange, protocol: Protocol): Promise<Principal> {
-  const { connection, request, from } = exchange
+  try {
+    const principal = await identify(service, exchange)
+    exchange.principal = principal
+    service.admission.claim(exchange.connection, ownerOf(principal, exchange.from))
+    exchange.begin(principal, protocol)
+    return principal
+  } catch (error) {
+    auditRefusal(service, exchange, protocol, StorageError.from(error))
+    throw error
+  }
+}
+
+/** There is no call yet that Storage could write down. */
+function auditRefusal({ audit }: Service, x: Exchange, door: Protocol, error: StorageError): void {
+  audit?.record({
+    call: x.id,
+    principal: x.principal.id,
+    user: x.principal.user,
+    door,
+    from: x.from,
+    action: 'authenticate',
+    path: x.path,
+    outcome: error.code === 'internal' || error.code === 'unavailable' ? 'failed' : 'refused',
+    code: error.code,
+    reason: StorageError.reasonOf(error),
+    ms: performance.now() - x.started,
+  })
+}
+
+async function identify(service: Service, exchange: Exchange): Promise<Principal> {
+  const { connection, request } = exchange
   const header = request.headers.authorization
   if (header !== undefined) {
     requireOneCredential(exchange.query)
     requirePrivacy(exchange)
   }
   const known = connection.authenticated
-  let principal: Principal
-  if (known && known.header === header && Date.now() < known.until) {
-    principal = known.principal
-  } else {
-    principal = await service.identity.authenticate(parseAuthorization(header))
-    connection.authenticated = { header, principal, until: goodUntil(principal) }
-  }
-  service.admission.claim(connection, ownerOf(principal, from))
-  exchange.begin(principal, protocol)
+  if (known && known.header === header && Date.now() < known.until) return known.principal
+  const principal = await service.identity.authenticate(parseAuthorization(header))
+  connection.authenticated = { header, principal, until: goodUntil(principal) }
   return principal
 }
 

@@ -83,6 +83,7 @@ class Doorkeeper implements HttpDoor {
       hosts: new Hosts(publicUrl, options.hosts ?? []),
       admission: this.#admission,
       data: options.data,
+      audit: options.audit,
       routing: (request, response) => this.#app.routing(request, response),
     }
     this.#server = this.#createServer()

@@ -113,6 +113,7 @@ export async function openDoor(t: Test, options: SettingOptions = {}): Promise<S
     storage: front,
     identity,
     log: logInto(lines),
+    audit,
     data: webdav,
     routes: createApi({ storage: front, identity, publicUrl, ready }),
     ...door,

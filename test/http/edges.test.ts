@@ -250,6 +250,21 @@ t.test('what does not finish in time is cut', async (t) => {
   t.ok(performance.now() - started < 5000)
 })
 
+t.test('a refused credential is in the audit log, without the credential', async (t) => {
+  const { port, audit } = await openDoor(t)
+  await ask(port, 'GET', '/data/a', { as: 'expired' })
+  t.match(audit.records, [
+    {
+      action: 'authenticate',
+      path: '/data/a',
+      outcome: 'refused',
+      code: 'unauthenticated',
+      reason: { rule: 'token-expired' },
+    },
+  ])
+  t.notMatch(JSON.stringify(audit.records), /"expired"/)
+})
+
 t.test('failures of ours are logged with their call, secrets are not', async (t) => {
   const { port, lines } = await openDoor(t, {
     around: (storage) => Object.assign(Object.create(storage), { list: () => Promise.reject(new Error('a bug')) }),
