@@ -117,7 +117,7 @@ t.test('a pure ACL does no input or output', async (t) => {
 })
 
 t.test('only the core calls back ends, only the composition root makes them', async (t) => {
-  const makers = /^gateway\/(core|serve|worker|supervisor|demo|check|config)/
+  const makers = /^gateway\/(core|serve|worker|supervisor|demo|check|config|privileges)/
   for (const file of sources.filter((name) => !name.startsWith('backends/') && !makers.test(name))) {
     const reached = importsOf(file).filter(({ to, typeOnly }) => to.startsWith('backends/') && !typeOnly)
     t.same(reached, [], file)
