@@ -4,6 +4,7 @@ import type { Action } from '../../acl/needs.ts'
 import type { Principal } from '../../acl/principal.ts'
 import { type Reason, StorageError } from '../core/errors.ts'
 import type { Path } from '../core/path.ts'
+import type { Explanation } from '../core/storage.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { parseQuery } from '../http/query.ts'
 import { actionOf, pathOf } from './parameters.ts'
@@ -20,7 +21,15 @@ export const explain: ApiHandler = async (context, request) => {
     return refusal(exchange, StorageError.from(thrown), action, path)
   }
   const subject = user === undefined ? undefined : await subjectOf(context, exchange, user)
-  return context.storage.explain(exchange.call, action, path, subject)
+  const explanation = await context.storage.explain(exchange.call, action, path, subject)
+  if (action !== 'create' || explanation.allowed !== true) return explanation
+  const replacing = await context.storage.explain(exchange.call, 'replace', path, subject)
+  return tellsMore(replacing) ? replacing : explanation
+}
+
+/** A refused PUT does not tell whether it met a file. Where it did, replacing it is what was refused. */
+function tellsMore({ allowed, steps }: Explanation): boolean {
+  return allowed === false && !steps.some((step) => step.allowed === false && step.reason.rule === 'not-found')
 }
 
 /** Whether an account exists is told to nobody but an administrator. */

@@ -1,8 +1,9 @@
 import t from 'tap'
+import { right } from '../../acl/acl.ts'
 import { openApi } from '../../gateway/api/openapi.ts'
 import { apiRoutes } from '../../gateway/api/routes.ts'
 import { parsePath } from '../../gateway/core/path.ts'
-import { ace, aclOf, alice, ask, callOf, openDoor, store } from './door.ts'
+import { ace, aclOf, alice, ask, callOf, looking, openDoor, store } from './door.ts'
 
 const api = '/.portolan/api/v1'
 
@@ -44,6 +45,18 @@ t.test('explain gives the reason that the problem kept back', async (t) => {
   const explained = JSON.parse((await ask(port, 'GET', link.pathname + link.search, { as: 'bob' })).text)
   t.match(explained, { allowed: false, action: 'read', path: '/data/a', principal: { user: 'bob@desy.de' } })
   t.ok(explained.steps.some(({ allowed }: { allowed: unknown }) => allowed === false))
+})
+
+t.test('explain of a refused PUT speaks of the file that was in its way', async (t) => {
+  const may = ace({ user: 'bob@desy.de' }, right.addFile | looking, 2)
+  const { port, storage } = await openDoor(t, { acl: aclOf(may) })
+  await store(storage, '/data/a', 'x')
+  const problem = JSON.parse((await ask(port, 'PUT', '/data/a', { as: 'bob', body: 'y' })).text)
+  const link = new URL(problem.explain)
+  const explained = JSON.parse((await ask(port, 'GET', link.pathname + link.search, { as: 'bob' })).text)
+  t.match(explained, { allowed: false, action: 'replace' })
+  const fresh = await ask(port, 'GET', `${api}/explain?path=/data/new&action=create`, { as: 'bob' })
+  t.match(JSON.parse(fresh.text), { allowed: true, action: 'create' })
 })
 
 t.test('explain also answers whoever could not get in', async (t) => {

@@ -1,4 +1,9 @@
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { parsePath } from '../../gateway/core/path.ts'
 import type { StorageOperations } from '../../gateway/core/storage.ts'
@@ -246,6 +251,23 @@ t.test('a reader that takes nothing is cut, a slow storage is not', async (t) =>
   t.pass('the reading was closed')
   const slow = await ask(port, 'GET', '/.portolan/api/v1/rights?path=/data/big', { as: 'alice' })
   t.equal(slow.status, 200)
+})
+
+t.test('curl uploads, resumes, and does not send what is refused', async (t) => {
+  const { port, storage } = await openDoor(t)
+  const directory = await mkdtemp(join(tmpdir(), 'portolan-curl-'))
+  t.teardown(() => rm(directory, { recursive: true, force: true }))
+  const file = join(directory, 'up')
+  await writeFile(file, Buffer.alloc(3_000_000, 'portolan'))
+  const url = `http://127.0.0.1:${port}/data/up`
+  const curl = async (...args: string[]) => (await promisify(execFile)('curl', ['-s', ...args])).stdout
+  const told = ['-w', '%{http_code} %{size_upload}', '-o', join(directory, 'out')]
+  t.equal(await curl(...told, '-T', file, '-H', 'Authorization: Bearer bob', url), '403 0')
+  t.equal(await curl(...told, '-T', file, '-H', 'Authorization: Bearer alice', url), '201 3000000')
+  await truncate(file, 1_000_000)
+  await curl('-C', '-', '-o', file, url)
+  t.ok((await readFile(file)).equals(Buffer.alloc(3_000_000, 'portolan')))
+  t.equal((await storage.stat(callOf(alice), parsePath('/data/up'))).size, 3_000_000)
 })
 
 function proxied(storage: StorageOperations, changes: Partial<StorageOperations>): StorageOperations {
