@@ -12,12 +12,18 @@ export interface Permissions {
   readonly mode: number
 }
 
-/** What a new object gets: the parent's heritable entries, the caller as owner, the parent's group. */
+const setGroupId = 0o2000
+
+/**
+ * What a new object gets: the parent's heritable entries, the caller as owner, and as group that of a
+ * set-group-id directory, else the caller's own.
+ */
 export function permissionsOfNew(kind: 'file' | 'directory', parent: Permissions, principal: Principal): Permissions {
   if (!parent.acl) return { acl: undefined, mode: 0 }
   const defaultMode = kind === 'file' ? 0o600 : 0o700
-  const acl = aclOfNew(parent.acl, { kind, owner: principal.user, group: parent.acl.group, defaultMode })
-  return permissionsWithAcl({ acl, mode: kind === 'directory' ? parent.mode & 0o2000 : 0 }, acl)
+  const group = (parent.mode & setGroupId) !== 0 ? parent.acl.group : ownGroup(principal)
+  const acl = aclOfNew(parent.acl, { kind, owner: principal.user, group, defaultMode })
+  return permissionsWithAcl({ acl, mode: kind === 'directory' ? parent.mode & setGroupId : 0 }, acl)
 }
 
 /** After the list has changed. The three high bits stay. */
@@ -28,4 +34,9 @@ export function permissionsWithAcl({ mode }: Permissions, acl: Acl): Permissions
 /** After chmod. */
 export function permissionsWithMode({ acl }: Permissions, mode: number, kind: 'file' | 'directory'): Permissions {
   return { acl: acl && withMode(acl, mode, kind), mode: mode & 0o7777 }
+}
+
+function ownGroup({ posix, groups }: Principal): string | undefined {
+  const [first] = groups
+  return posix ? String(posix.gid) : first
 }

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { finished, pipeline } from 'node:stream/promises'
 import type { Test } from 'tap'
+import type { Acl } from '../../../acl/acl.ts'
 import type { Principal } from '../../../acl/principal.ts'
 import type { Backend, CommitCondition, CommitOptions, Draft, Entry, Pending } from '../../../backends/backend.ts'
 import type { Call } from '../../../gateway/core/call.ts'
@@ -21,6 +22,8 @@ export interface World {
   link?(path: Path, target: string): Promise<void>
   /** Whatever lies in the store beside the objects that can be listed: staging files, journal entries. */
   leftovers?(): Promise<readonly string[]>
+  /** A list that this store can hold exactly, if not every list; it lets the default principal go on. */
+  readonly acl?: Acl
   /** Names that do not exist for any operation. One of them may exist in the root all the same. */
   readonly reserved?: readonly string[]
   cleanup(): Promise<void>

@@ -124,26 +124,6 @@ export const drafts: readonly Case[] = [
     },
   },
   {
-    name: 'a sender may use its buffer again once a chunk is written',
-    async run(t, area) {
-      const draft = await act(area.backend.create(area.at('file'), {}, area.call))
-      const chunk = Buffer.alloc(70_000)
-      for (let round = 0; round < 5; round++) {
-        chunk.fill(round)
-        await new Promise<void>((resolve, reject) =>
-          draft.body.write(chunk, (error) => (error ? reject(error) : resolve())),
-        )
-      }
-      await pour(draft, [])
-      await area.commit(draft)
-      const bytes = await area.read(area.at('file'))
-      t.same(
-        [0, 1, 2, 3, 4].map((round) => bytes[round * 70_000 + 69_999]),
-        [0, 1, 2, 3, 4],
-      )
-    },
-  },
-  {
     name: 'absent makes a file only where there is none',
     async run(t, area) {
       await area.writeIf(area.at('file'), 'first', 'absent')

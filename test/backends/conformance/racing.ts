@@ -72,7 +72,7 @@ export const racing: readonly Case[] = [
       await area.write(area.at('file'), 'seen')
       const pending = await area.backend.acls?.set(
         area.at('file'),
-        { owner: undefined, group: undefined, aces: [], dialect: 'rfc8881' },
+        area.world.acl ?? { owner: undefined, group: undefined, aces: [], dialect: 'rfc8881' },
         {},
         area.call,
       )
