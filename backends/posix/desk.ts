@@ -1,0 +1,200 @@
+/** The main thread's desk of one mount: where calls go out to I/O threads and their answers come in. */
+
+import type { PosixIds, Principal } from '../../acl/principal.ts'
+import type { Call } from '../../gateway/core/call.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+import type { Path } from '../../gateway/core/path.ts'
+import type { BackendServices, Entry, Pending, Trail } from '../backend.ts'
+import { type Handle, Handles } from './handles.ts'
+import { Listener, UnknownNumber } from './interning.ts'
+import { IoPool } from './io/pool.ts'
+import type { RunAs } from './io/protocol.ts'
+import { DataShare } from './io/share.ts'
+import type { ArgsOf, OperationName, ResultOf } from './operations.ts'
+import { type PosixOptions, type PosixSetup, setupOf, stagingPrefix } from './options.ts'
+import type { EntryWire, Looked, Numbered } from './wire.ts'
+
+/** Whoever a call is made for, and how long he waits. */
+export interface Caller {
+  readonly ids: RunAs
+  readonly signal: AbortSignal
+}
+
+/** A look and what it left open. */
+export interface Sight<R extends Looked = Looked> {
+  readonly looked: R
+  readonly trail: Trail
+}
+
+type Looks = 'look' | 'open' | 'openDirectory'
+
+const forever = new AbortController().signal
+const nobody: PosixIds = { uid: 65534, gid: 65534, gids: [] }
+const queueLength = 4096
+
+export class Desk {
+  readonly name: string
+  readonly setup: PosixSetup
+  readonly services: BackendServices
+  readonly pool: IoPool
+  readonly share: DataShare
+  readonly handles = new Handles()
+  readonly log: (message: string, cause?: unknown) => void
+  /** What went wrong with ACLs, and how often. */
+  readonly trouble = new Map<string, number>()
+  /** Names that were not UTF-8, counted as often as they were met. */
+  badNames = 0
+  /** Whether the file system is thought to have files without a name (O_TMPFILE); found out by the first draft. */
+  unnamedFiles = true
+  readonly #listener = new Listener()
+  readonly #reserved: ReadonlySet<string>
+  #closed = false
+
+  constructor(options: PosixOptions, services: BackendServices) {
+    const { threads = 4, dataThreads = 4, deadline = 20_000, syncDeadline = 300_000 } = options
+    this.name = options.name ?? `posix:${options.root}`
+    this.services = services
+    this.log = options.log ?? (() => {})
+    this.setup = setupOf(options, this.handles.claims)
+    this.#reserved = new Set(this.setup.reserved)
+    this.pool = new IoPool({
+      name: this.name,
+      posix: this.setup,
+      threads,
+      queue: queueLength,
+      deadline,
+      log: this.log,
+      ...(this.setup.native && { identity: { minUid: options.minUid ?? 1000 } }),
+      ...(options.operationsModule !== undefined && { operationsModule: options.operationsModule }),
+    })
+    this.share = new DataShare({ slots: dataThreads, queue: queueLength, deadline, syncDeadline })
+  }
+
+  /** Under whose identity a call runs. Without numeric ids nobody but the anonymous gets through (`denied`). */
+  caller({ principal, signal }: Call): Caller {
+    return { ids: this.setup.native ? idsOf(principal) : undefined, signal }
+  }
+
+  /** The account of the gateway itself, for what no caller waits for. */
+  get itself(): Caller {
+    return { ids: this.setup.native ? 'gateway' : undefined, signal: forever }
+  }
+
+  /** The same identity, for what must be done even when the caller has gone. */
+  surely({ ids }: Caller): Caller {
+    return { ids, signal: forever }
+  }
+
+  run<N extends OperationName>(name: N, args: ArgsOf<N>, { ids, signal }: Caller): Promise<ResultOf<N>> {
+    return this.pool.run<ResultOf<N>>(name, args, ids, signal)
+  }
+
+  /** A look, told again in full where the short form could not be understood. */
+  async see<N extends Looks>(name: N, args: ArgsOf<N>, caller: Caller): Promise<Sight<ResultOf<N>>> {
+    let looked: ResultOf<N> = await this.run(name, args, caller)
+    try {
+      return { looked, trail: this.#understand(looked) }
+    } catch (error) {
+      this.#letGo(looked)
+      if (!(error instanceof UnknownNumber)) throw error
+    }
+    looked = await this.run(name, { ...args, whole: true }, caller)
+    return { looked, trail: this.#understand(looked) }
+  }
+
+  /** The entry that an act tells. */
+  entry(wire: EntryWire, numbered: Numbered): Entry {
+    return this.#listener.entry(wire, numbered)
+  }
+
+  entries(wires: readonly EntryWire[], numbered: Numbered): Entry[] {
+    return this.#listener.entries(wires, numbered)
+  }
+
+  /** Takes over a descriptor of data, which is closed on the share. */
+  adoptFile(fd: number): Handle {
+    return this.handles.adopt(fd, (open) => {
+      this.closeFile(open)
+    })
+  }
+
+  /** Closes a descriptor of data without anybody waiting. */
+  closeFile(fd: number): void {
+    this.share.close(fd).catch((error) => this.log(`${this.name}: closing a file failed`, error))
+  }
+
+  isReserved(name: string): boolean {
+    return this.#reserved.has(name) || name.startsWith(stagingPrefix)
+  }
+
+  /** Throws for a caller who has gone and for a closed mount. */
+  requireAlive(signal: AbortSignal): void {
+    if (this.#closed) throw new StorageError('unavailable', 'the mount is closed')
+    if (!signal.aborted) return
+    if (signal.reason instanceof StorageError) throw signal.reason
+    throw new StorageError('cancelled', 'the caller has gone', { cause: signal.reason })
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.share.stop()
+    await this.pool.close()
+  }
+
+  #understand(looked: Looked): Trail {
+    for (const word of looked.trouble ?? []) this.trouble.set(word, (this.trouble.get(word) ?? 0) + 1)
+    return this.#listener.trail(looked)
+  }
+
+  #letGo({ fd, parentFd }: Looked): void {
+    for (const open of [fd, parentFd]) if (open !== undefined) this.closeFile(open)
+  }
+}
+
+function idsOf({ posix, user, id }: Principal): PosixIds {
+  if (posix) return posix
+  if (user === undefined && id === 'anonymous') return nobody
+  const reason = { rule: 'posix-ids', text: 'the caller has no numeric ids' }
+  throw new StorageError('denied', 'this account may not act here', { reason })
+}
+
+/** A look at an object that stays open for the act. */
+export interface ObjectSight extends Sight {
+  /** Absent where there is nothing, or nothing that may be opened. */
+  readonly object: Handle | undefined
+}
+
+/** Looks at an object and keeps it open; a link as the last name is followed where the mount does so. */
+export async function lookInto(desk: Desk, path: Path, caller: Caller): Promise<ObjectSight> {
+  const sight = await desk.see('look', { path, follow: true, keep: 'object' }, caller)
+  const { fd } = sight.looked
+  return { ...sight, object: fd === undefined ? undefined : desk.handles.adopt(fd) }
+}
+
+/** A look at a name and at the directory that holds it, which stays open for the act. */
+export interface NameSight extends Sight {
+  /** Absent for the root, and where there is no such directory. */
+  readonly parent: Handle | undefined
+}
+
+/** Looks at a name and keeps its directory open. `follow`: of a link as the last name, at what it leads to. */
+export async function lookAt(desk: Desk, path: Path, follow: boolean, caller: Caller): Promise<NameSight> {
+  const sight = await desk.see('look', { path, follow, keep: 'parent' }, caller)
+  const { parentFd } = sight.looked
+  return { ...sight, parent: parentFd === undefined ? undefined : desk.handles.adopt(parentFd) }
+}
+
+/** A look and the act that may follow. `release` lets go of what the look has left open. */
+export function pendingOf<T>(
+  trail: Trail,
+  proceed: () => Promise<T>,
+  ...handles: ReadonlyArray<Handle | undefined>
+): Pending<T> {
+  return {
+    trail,
+    proceed,
+    release: async () => {
+      for (const handle of handles) handle?.release()
+    },
+  }
+}

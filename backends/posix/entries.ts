@@ -1,0 +1,189 @@
+/** Entries as an I/O thread tells them: attributes, and ACLs remembered by file id and change time. */
+
+import { isUtf8 } from 'node:buffer'
+import { AclReader, type ReadAcl } from './acl-reading.ts'
+import { Teller, type Told } from './interning.ts'
+import * as sys from './native/sys.ts'
+import type { PosixSetup } from './options.ts'
+import type { Spot, Step, Walker } from './walk.ts'
+import type { EntryWire, Expected, Looked } from './wire.ts'
+
+/** What is remembered of an object that has not changed for a while. */
+interface Remembered extends Told {
+  readonly dev: number
+  readonly changed: bigint
+  readonly acl: ReadAcl | undefined
+  readonly settled: boolean
+  /** Of a directory on the way, as it was told. */
+  name: string
+}
+
+/** A directory on the way: a number when it was told before. */
+export type Seen = number | EntryWire
+
+const capacity = 16384
+/**
+ * ns. An object that changed less than this ago may change again within one tick of the clock that stamps it,
+ * and would look the same; so it is not remembered. Covers coarse clocks and a server whose clock is a little off.
+ */
+const settled = 2_000_000_000n
+
+/** Makes entries for one I/O thread. */
+export class EntryMaker {
+  readonly acls: AclReader
+  readonly teller: Teller
+  readonly #setup: PosixSetup
+  readonly #walker: Walker
+  readonly #remembered = new Map<bigint, Remembered>()
+  #now = 0n
+
+  constructor(setup: PosixSetup, walker: Walker, table: number) {
+    this.#setup = setup
+    this.#walker = walker
+    this.acls = new AclReader(setup)
+    this.teller = new Teller(table)
+  }
+
+  /** Before each operation. */
+  begin(whole: boolean): void {
+    this.teller.begin(whole)
+    this.#now = BigInt(Date.now()) * 1_000_000n
+  }
+
+  /** A directory on the way, while it is open. */
+  readonly directory = (name: string, fd: number, stat: sys.Stat): Seen => {
+    const known = this.#recall(stat) ?? this.#learn(fd, stat)
+    if (!known.settled) return this.#wire(name, stat, known.acl, undefined)
+    if (known.name === name && this.teller.knows(known)) return known.number
+    if (known.name !== name) known.number = 0
+    known.name = name
+    // Made anew, so that the ACL it refers to is told before it.
+    return this.teller.refer(known, this.#wire(name, stat, known.acl, undefined))
+  }
+
+  /** Where the kernel decides, the ACLs on the way are its own business; that of the object is for people to see. */
+  get readsAcls(): boolean {
+    return !this.#setup.native
+  }
+
+  /** The way to a spot and what is there. `entry`: the object, already made. */
+  looked(spot: Spot<Seen>, entry: EntryWire | undefined): Looked {
+    const above: Seen[] = []
+    for (const step of spot.via) above.push(step.seen)
+    for (let i = 0; i < spot.above.length; i++) above.push((spot.above[i] as Step<Seen>).seen)
+    const trouble = this.acls.takeTrouble()
+    return {
+      above,
+      parentExists: spot.parent !== undefined || spot.name === '',
+      ...(entry && { entry }),
+      ...(spot.resolved !== undefined && { resolved: spot.resolved }),
+      ...(trouble && { trouble }),
+      ...this.teller.end(),
+    }
+  }
+
+  /** The object of a spot as it was seen from its directory. */
+  ofSpot(spot: Spot<Seen>): EntryWire | undefined {
+    const { parent, name, stat } = spot
+    if (!stat) return undefined
+    if (!parent) return this.ofOpen('', this.#walker.rootFd, stat)
+    if (spot.foreign) return this.foreign(name, stat)
+    return this.below(parent.fd, name, stat, true)
+  }
+
+  /** An object below an open directory, opened only to read an ACL not yet known. */
+  below(directory: number, name: string, stat: sys.Stat, acl: boolean): EntryWire {
+    const target = isLink(stat) ? linkTarget(directory, name) : undefined
+    if (!acl) return this.#wire(name, stat, undefined, target)
+    const known = this.readsAcls ? this.#recall(stat) : undefined
+    if (known) return this.#wire(name, stat, known.acl, target)
+    const fd = this.#walker.open(directory, name, sys.O_PATH)
+    try {
+      // What the ACL belongs to, which may no longer be what the name was a moment ago.
+      const same = sys.fstat(fd)
+      return this.#wire(name, same, this.#acl(fd, same), isLink(same) ? linkTarget(fd, '') : undefined)
+    } finally {
+      sys.close(fd)
+    }
+  }
+
+  /** An open object. */
+  ofOpen(name: string, fd: number, stat: sys.Stat): EntryWire {
+    return this.#wire(name, stat, this.#acl(fd, stat), isLink(stat) ? linkTarget(fd, '') : undefined)
+  }
+
+  /** The place where another file system is mounted: something is there, and nobody gets at it. */
+  foreign(name: string, stat: sys.Stat): EntryWire {
+    return [name, 3, 0, stat.mtimeNs, stat.ctimeNs, this.version(stat), this.id(stat), 0, 1, 0]
+  }
+
+  /** Stays with an object over renames. */
+  id(stat: sys.Stat): string {
+    const ino = stat.ino.toString(16)
+    return this.#setup.crossMounts ? `${stat.dev.toString(16)}.${ino}` : ino
+  }
+
+  /** Whether an object is the one that was seen, unchanged. Directories change with what is in them. */
+  isExpected(stat: sys.Stat, { id, changed }: Expected): boolean {
+    if (this.id(stat) !== id) return false
+    return (stat.mode & sys.S_IFMT) === sys.S_IFDIR || stat.ctimeNs === changed
+  }
+
+  /** The content version. */
+  version(stat: sys.Stat): string {
+    return `${this.id(stat)}-${stat.size.toString(16)}-${stat.mtimeNs.toString(16)}`
+  }
+
+  #recall(stat: sys.Stat): Remembered | undefined {
+    const known = this.#remembered.get(stat.ino)
+    return known && known.changed === stat.ctimeNs && known.dev === stat.dev ? known : undefined
+  }
+
+  #acl(fd: number, stat: sys.Stat): ReadAcl | undefined {
+    return this.readsAcls ? (this.#recall(stat) ?? this.#learn(fd, stat)).acl : this.acls.read(fd, stat)
+  }
+
+  #learn(fd: number, stat: sys.Stat): Remembered {
+    const acl = this.readsAcls ? this.acls.read(fd, stat) : undefined
+    // What could not be read may be readable the next time.
+    const isSettled = this.#now - stat.ctimeNs > settled && (acl !== undefined || !this.readsAcls)
+    const known: Remembered = { number: 0, dev: stat.dev, changed: stat.ctimeNs, acl, settled: isSettled, name: '' }
+    if (isSettled) {
+      this.#remembered.set(stat.ino, known)
+      if (this.#remembered.size > capacity) this.#remembered.delete(this.#remembered.keys().next().value ?? 0n)
+    }
+    return known
+  }
+
+  #wire(name: string, stat: sys.Stat, read: ReadAcl | undefined, target: string | undefined): EntryWire {
+    const kind = stat.mode & sys.S_IFMT
+    const type = kind === sys.S_IFREG ? 0 : kind === sys.S_IFDIR ? 1 : kind === sys.S_IFLNK ? 2 : 3
+    const bits = stat.mode & 0o7777
+    const mode = read?.mode === undefined ? bits : (bits & 0o7000) | read.mode
+    const acl = read ? this.teller.refer(read, read.acl) : 0
+    const size = type === 0 ? stat.size : 0
+    const wire = [
+      name,
+      type,
+      size,
+      stat.mtimeNs,
+      stat.ctimeNs,
+      this.version(stat),
+      this.id(stat),
+      mode,
+      stat.nlink,
+      acl,
+    ] as const
+    return target === undefined ? wire : [...wire, target]
+  }
+}
+
+function isLink(stat: sys.Stat): boolean {
+  return (stat.mode & sys.S_IFMT) === sys.S_IFLNK
+}
+
+/** What cannot be said in UTF-8 is told with replacement characters: it is for people to read. */
+function linkTarget(directory: number, name: string): string {
+  const bytes = sys.readlinkat(directory, name)
+  return isUtf8(bytes) ? bytes.toString('utf8') : bytes.toString('utf8').toWellFormed()
+}

@@ -1,0 +1,50 @@
+/** Listings of the POSIX back end: in the file system's own order, about a thousand entries a page. */
+
+import type { Entry, Listing } from '../backend.ts'
+import type { Caller, Desk } from './desk.ts'
+import type { Handle } from './handles.ts'
+import type { Page } from './looking.ts'
+
+/** Listings that were asked for and never read. */
+const forgotten = new FinalizationRegistry<Handle>((handle) => handle.release())
+
+/** The directory stays open from one page to the next, and is closed with the last one or when nobody wants more. */
+export class DirectoryListing implements Listing {
+  readonly #desk: Desk
+  readonly #handle: Handle
+  readonly #caller: Caller
+  readonly #acls: boolean
+
+  constructor(desk: Desk, handle: Handle, caller: Caller, options: { readonly acls: boolean }) {
+    this.#desk = desk
+    this.#handle = handle
+    this.#caller = caller
+    this.#acls = options.acls
+    forgotten.register(this, handle)
+  }
+
+  /** Can be called once. */
+  async *pages(): AsyncGenerator<readonly Entry[]> {
+    try {
+      let next = this.#next()
+      for (;;) {
+        const page = await next
+        if (page.done) return
+        this.#desk.badNames += page.skipped
+        const entries = this.#desk.entries(page.entries, page)
+        // The next page is read while this one is on its way out.
+        next = this.#next()
+        if (entries.length > 0) yield entries
+      }
+    } finally {
+      this.#handle.release()
+    }
+  }
+
+  #next(): Promise<Page> {
+    const page = this.#desk.run('page', { directory: this.#handle.ref, acls: this.#acls }, this.#caller)
+    // Whoever stops reading is not told what became of the page after.
+    page.catch(() => {})
+    return page
+  }
+}

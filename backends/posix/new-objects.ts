@@ -1,0 +1,68 @@
+/** ACLs of new and changed objects in the `gateway` grade, and the bytes they are stored as. */
+
+import type { Ace, Acl } from '../../acl/acl.ts'
+import { encodeNfs4Acl } from '../../acl/codec/nfs4-xattr.ts'
+import { encodeStoredAcl } from '../../acl/codec/stored.ts'
+import type { ObjectKind } from '../../acl/dialects.ts'
+import { aclOfNew } from '../../acl/inherit.ts'
+import type { Principal } from '../../acl/principal.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+import type { Entry } from '../backend.ts'
+import type { PosixSetup } from './options.ts'
+import type { AclBytes } from './wire.ts'
+
+const setGroupId = 0o2000
+
+/** Where a directory's ACL lies: only where it can be stored with a new object does the object get one. */
+interface Place {
+  readonly nfs4: boolean
+}
+
+/**
+ * The ACL of what the caller makes in a directory: inherited entries, the caller as owner, and as group that of a
+ * set-group-id directory, else the caller's own. Undefined where nothing but the mode can hold it.
+ */
+export function aclForNew(
+  setup: PosixSetup,
+  kind: ObjectKind,
+  directory: Entry,
+  principal: Principal,
+  { nfs4 }: Place,
+): AclBytes | undefined {
+  if (setup.native || !(nfs4 || setup.acl.includes('xattr'))) return undefined
+  const { acl: parent, mode = 0 } = directory
+  if (!parent) {
+    const reason = { rule: 'no-acl', text: 'the ACL of the directory could not be read' }
+    throw new StorageError('denied', 'the directory has no ACL', { reason })
+  }
+  const acl = aclOfNew(parent, {
+    kind,
+    owner: principal.user,
+    group: (mode & setGroupId) !== 0 ? parent.group : ownGroup(principal),
+    defaultMode: (kind === 'file' ? 0o666 : 0o777) & ~setup.umask,
+  })
+  return bytesOf({ ...acl, dialect: 'rfc8881' }, nfs4, nfs4)
+}
+
+/**
+ * The bytes of a list in the forms it may be stored in. `naming`: the file system takes the account of the gateway
+ * for the owner, so that what is meant for owner and group is said of them by name besides.
+ */
+export function bytesOf(acl: Acl, naming: boolean, nfs4: boolean | undefined): AclBytes {
+  if (!nfs4) return { stored: encodeStoredAcl(acl), nfs4: empty }
+  const aces = naming ? acl.aces.flatMap((ace) => named(ace, acl)) : acl.aces
+  return { stored: empty, nfs4: encodeNfs4Acl(aces) }
+}
+
+const empty = new Uint8Array(0)
+
+function ownGroup({ posix, groups }: Principal): string | undefined {
+  const [first] = groups
+  return posix ? String(posix.gid) : first
+}
+
+function named(ace: Ace, { owner, group }: Acl): Ace[] {
+  if (ace.who === 'OWNER@' && owner !== undefined) return [ace, { ...ace, who: { user: owner } }]
+  if (ace.who === 'GROUP@' && group !== undefined) return [ace, { ...ace, flags: ace.flags | 0x40, who: { group } }]
+  return [ace]
+}

@@ -1,0 +1,75 @@
+/** The operations of the POSIX back end that run on I/O threads: synchronous, under their caller's identity. */
+
+import { randomInt } from 'node:crypto'
+import { mkdir, remove, rename, set } from './changing.ts'
+import { inspectTree } from './inspecting.ts'
+import type { Operations, RunAs } from './io/protocol.ts'
+import { readAttributes, reopen, restat, truncate, usage, writeAttributes } from './keeping.ts'
+import { access, look, open, openDirectory, page } from './looking.ts'
+import * as sys from './native/sys.ts'
+import type { PosixSetup } from './options.ts'
+import { copyBytes, dropHidden, finishOld, openOld, prepare, publish, stage, sweep } from './staging.ts'
+import { makeWorkshop, type Step, type Workshop } from './workshop.ts'
+
+export type { PosixSetup } from './options.ts'
+export type { Step } from './workshop.ts'
+
+const acts = {
+  look,
+  open,
+  openDirectory,
+  page,
+  mkdir,
+  remove,
+  rename,
+  set,
+  stage,
+  prepare,
+  publish,
+  openOld,
+  copyBytes,
+  finishOld,
+  dropHidden,
+  sweep,
+  readAttributes,
+  writeAttributes,
+  reopen,
+  restat,
+  truncate,
+  usage,
+  inspectTree,
+} as const
+
+type Acts = typeof acts & { readonly access: typeof access }
+
+/** Name, arguments and result of each operation. */
+export type OperationName = keyof Acts
+export type ArgsOf<N extends OperationName> = Parameters<Acts[N]>[1]
+export type ResultOf<N extends OperationName> = ReturnType<Acts[N]>
+
+/** For one I/O thread. `step` is called at points of a change where a process may die; for tests. */
+export function createOperations(setup: PosixSetup, step: (step: Step) => void = () => {}): Operations {
+  const shop = makeWorkshop(setup, randomInt(2 ** 47), step)
+  const operations: Record<string, (args: never, ids: RunAs) => unknown> = { dispose }
+  for (const [name, act] of Object.entries(acts)) {
+    const run = act as (shop: Workshop, args: never) => unknown
+    operations[name] = (args) => run(shop, args)
+  }
+  const uidOf = (ids: RunAs) => (typeof ids === 'object' ? ids.uid : -1)
+  operations.access = (args: Parameters<typeof access>[1], ids) => access(shop, args, uidOf(ids))
+  return operations as Operations
+}
+
+/** Closes what came with a result that nobody waits for any more. */
+function dispose(result: unknown): void {
+  if (typeof result !== 'object' || result === null) return
+  for (const key of ['fd', 'parentFd'] as const) {
+    const fd = (result as Readonly<Record<string, unknown>>)[key]
+    if (typeof fd !== 'number') continue
+    try {
+      sys.close(fd)
+    } catch {
+      // It is gone all the same, and nobody is left to be told.
+    }
+  }
+}

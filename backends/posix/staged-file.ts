@@ -1,0 +1,229 @@
+/**
+ * A file on its way: made in the directory it will appear in, and put there in one step. Behind drafts and copies.
+ *
+ * A new name appears by `linkat`, which refuses a name that is taken. An old file is replaced by `rename` under the
+ * lease of its name, together with the fresh look and the decision, so that of all gateway processes one at a
+ * time compares and replaces. Where the new file cannot be given what the old one has, the bytes are copied into it.
+ */
+
+import { StorageError } from '../../gateway/core/errors.ts'
+import { nameOf, type Path } from '../../gateway/core/path.ts'
+import type { CommitOptions, Entry, Trail } from '../backend.ts'
+import type { Caller, Desk, Sight } from './desk.ts'
+import type { Handle } from './handles.ts'
+import { digestsToKeep, keepDigestsElsewhere } from './kept-digests.ts'
+import { leaseKey, underLeases } from './leasing.ts'
+import { attributeNames, forgetOverflow, moveOverflow } from './properties.ts'
+import { pump } from './pumping.ts'
+import { requireCondition, requireParent, requireRegular } from './requiring.ts'
+import type { StageArgs } from './staging.ts'
+import { directoryOf, type Hidden, type StagingArea } from './staging-area.ts'
+import type { Expected } from './wire.ts'
+
+/** How often what is to be replaced may change under the commit's eyes, by someone who honours no lease. */
+const attempts = 8
+
+/** Where a file is to appear, as it was seen when that was allowed. */
+export interface Target {
+  readonly path: Path
+  readonly caller: Caller
+  /** The directory, kept open. */
+  readonly parent: Handle
+  readonly sight: Sight
+}
+
+export class StagedFile {
+  /** The open file, to be written to. */
+  readonly handle: Handle
+  readonly #desk: Desk
+  readonly #area: StagingArea
+  readonly #target: Target
+  readonly #overflow: string
+  #hidden: Hidden | undefined
+  /** Properties of the old file are already kept under the draft's id as well. */
+  #moved = false
+  /** The hidden name is the draft's only one. */
+  readonly #named: boolean
+
+  private constructor(
+    desk: Desk,
+    area: StagingArea,
+    target: Target,
+    made: { readonly fd: number; readonly overflow: string; readonly hidden: Hidden | undefined },
+  ) {
+    this.#desk = desk
+    this.#area = area
+    this.#target = target
+    this.handle = desk.adoptFile(made.fd)
+    this.#overflow = made.overflow
+    this.#hidden = made.hidden
+    this.#named = made.hidden !== undefined
+  }
+
+  /** Makes the file. `no-space` when the announced size cannot fit. */
+  static async make(
+    desk: Desk,
+    area: StagingArea,
+    target: Target,
+    { size, acl }: Pick<StageArgs, 'size' | 'acl'>,
+  ): Promise<StagedFile> {
+    const { parent, caller, path } = target
+    const args: StageArgs = { parent: parent.ref, size, acl }
+    if (desk.unnamedFiles) {
+      const staged = await desk.run('stage', args, caller)
+      if ('fd' in staged) return new StagedFile(desk, area, target, { ...staged, hidden: undefined })
+      desk.unnamedFiles = false
+    }
+    const hidden = await area.reserve(directoryOf(target.sight, path), caller)
+    try {
+      const staged = await desk.run('stage', { ...args, hidden: hidden.name }, caller)
+      if ('fd' in staged) return new StagedFile(desk, area, target, { ...staged, hidden })
+    } catch (error) {
+      // It may have been made all the same, or still be.
+      await area.drop(hidden, parent, caller)
+      throw error
+    }
+    throw new StorageError('internal', 'nothing was staged')
+  }
+
+  /** `size`: bytes written. Throws what the condition or the decision says, and then nothing has changed. */
+  async commit(options: CommitOptions, size: number): Promise<Entry> {
+    const { sight } = this.#target
+    const { condition } = options
+    if (this.#desk.setup.sync) {
+      await this.#desk.share.sync(this.handle.ref.fd, { dataOnly: false }, this.#target.caller.signal)
+    }
+    const mayBeNew = sight.trail.entry === undefined && (condition === 'any' || condition === 'absent')
+    if (mayBeNew) {
+      const trail = await this.#look()
+      const made = trail.entry ? undefined : await this.#appear(trail, options)
+      if (made) return made
+    }
+    return underLeases(this.#desk, [leaseKey(sight.trail, this.#name)], () => this.#replace(options, size))
+  }
+
+  /** Closes the file and takes its hidden name away. */
+  async end(): Promise<void> {
+    this.handle.release()
+    const hidden = this.#hidden
+    this.#hidden = undefined
+    if (hidden) await this.#area.drop(hidden, this.#target.parent, this.#target.caller)
+    if (this.#moved) await forgetOverflow(this.#desk, this.#overflow)
+  }
+
+  get #path(): Path {
+    return this.#target.path
+  }
+
+  get #name(): string {
+    return this.#target.sight.looked.name ?? nameOf(this.#path)
+  }
+
+  /** The target as it is now, in the directory that the draft is in. */
+  async #look(): Promise<Trail> {
+    const { caller, sight, path } = this.#target
+    const { trail } = await this.#desk.see('look', { path, follow: true }, caller)
+    requireParent(trail, path)
+    const sameName = trail.resolved === sight.trail.resolved
+    if (!sameName || trail.ancestors.at(-1)?.id !== sight.trail.ancestors.at(-1)?.id) {
+      throw new StorageError('stale', 'the parent directory has changed', { path })
+    }
+    return trail
+  }
+
+  /** Undefined when the name was taken meanwhile. */
+  async #appear(trail: Trail, options: CommitOptions): Promise<Entry | undefined> {
+    options.decide(trail)
+    requireCondition(options.condition, undefined, this.#path)
+    return this.#publish(options, undefined)
+  }
+
+  async #replace(options: CommitOptions, size: number): Promise<Entry> {
+    for (let left = attempts; left > 0; left--) {
+      const trail = await this.#look()
+      options.decide(trail)
+      requireCondition(options.condition, trail.entry, this.#path)
+      if (trail.entry) requireRegular(trail.entry, this.#path)
+      const done = trail.entry ? await this.#over(trail.entry, options, size) : await this.#publish(options, undefined)
+      if (done) return done
+    }
+    throw new StorageError('busy', 'the file changes all the time', { path: this.#path, retryAfter: 1 })
+  }
+
+  /** Takes the place of a file. Undefined when that has changed meanwhile. */
+  async #over(old: Entry, options: CommitOptions, size: number): Promise<Entry | undefined> {
+    const { caller, parent, path, sight } = this.#target
+    const expected = { id: old.id, changed: old.changed }
+    const at = { parent: parent.ref, name: this.#name, expected }
+    const names = attributeNames(this.#desk.setup)
+    const prepared = await this.#desk.run(
+      'prepare',
+      { draft: this.handle.ref, ...at, marker: names.elsewhere, dropped: names.digests },
+      caller,
+    )
+    if (!prepared.kept) return this.#copyInto(old, options, size)
+    const forget = await moveOverflow(this.#desk, prepared.overflow, this.#overflow)
+    this.#moved = prepared.overflow !== undefined
+    if (!this.#hidden) this.#hidden = await this.#area.reserve(directoryOf(sight, path), caller)
+    const done = await this.#publish(options, expected)
+    if (done && (old.links ?? 1) === 1) await forget()
+    return done
+  }
+
+  async #publish(options: CommitOptions, expected: Expected | undefined): Promise<Entry | undefined> {
+    const { caller, parent } = this.#target
+    const labels = options.digests && digestsToKeep(this.#desk.setup, options.digests)
+    const published = await this.#desk.run(
+      'publish',
+      {
+        draft: this.handle.ref,
+        parent: parent.ref,
+        name: this.#name,
+        expected,
+        hidden: this.#hidden?.name ?? '',
+        named: this.#named,
+        dirty: expected !== undefined,
+        modified: options.modified,
+        labels,
+      },
+      caller,
+    )
+    if ('taken' in published) return undefined
+    this.#moved = false
+    const hidden = this.#hidden
+    this.#hidden = undefined
+    const entry = this.#desk.entry(published.entry, published)
+    if (hidden) await this.#area.strike(hidden)
+    if (labels && !published.labelled) await keepDigestsElsewhere(this.#desk, this.#overflow, entry.version, labels)
+    return entry
+  }
+
+  /** Copies the bytes into the old file. Not atomic: readers may see a part of the new bytes. */
+  async #copyInto(old: Entry, options: CommitOptions, size: number): Promise<Entry> {
+    const { caller, parent, path } = this.#target
+    if (!this.#desk.setup.replaceInPlace) {
+      const reason = { rule: 'replace', text: 'the new file could not be given the owner or ACL of the old one' }
+      throw new StorageError('denied', 'this mount does not replace files of others', { path, reason })
+    }
+    const args = { parent: parent.ref, name: this.#name, expected: { id: old.id, changed: old.changed } }
+    const { fd } = await this.#desk.run('openOld', args, caller)
+    const file = this.#desk.adoptFile(fd)
+    // Once begun it is ended: half of it would help nobody.
+    const surely = this.#desk.surely(caller)
+    try {
+      const copied = await pump(this.#desk, this.handle.ref, file.ref, surely)
+      if (copied !== size) throw new StorageError('internal', 'the draft is not as long as what was written', { path })
+      const labels = options.digests && digestsToKeep(this.#desk.setup, options.digests)
+      const { modified } = options
+      const done = await this.#desk.run(
+        'finishOld',
+        { file: file.ref, name: this.#name, size, modified, labels },
+        surely,
+      )
+      if ('taken' in done) throw new StorageError('internal', 'an open file has no name to be taken', { path })
+      return this.#desk.entry(done.entry, done)
+    } finally {
+      file.release()
+    }
+  }
+}

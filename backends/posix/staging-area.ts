@@ -1,0 +1,121 @@
+/**
+ * Hidden names: told to the journal before they are made and struck off when they are gone, so that a sweep finds
+ * what a process that died has left.
+ */
+
+import { randomBytes } from 'node:crypto'
+import type { PosixIds } from '../../acl/principal.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+import { type Path, parentOf } from '../../gateway/core/path.ts'
+import type { Caller, Desk, Sight } from './desk.ts'
+import type { Handle } from './handles.ts'
+import { stagingPrefix } from './options.ts'
+
+/** A hidden name in a directory that is kept open. */
+export interface Hidden {
+  readonly name: string
+  /** What the journal calls it. */
+  readonly place: string
+}
+
+interface Place {
+  readonly directory: Path
+  readonly name: string
+  readonly uid?: number
+  readonly gid?: number
+}
+
+/** The hidden names of one mount. */
+export class StagingArea {
+  readonly #desk: Desk
+  /** Places that could not be cleaned when their caller ended; the next sweep tries again. */
+  readonly #left = new Set<string>()
+
+  constructor(desk: Desk) {
+    this.#desk = desk
+  }
+
+  /** A name that the journal knows of. */
+  async reserve(directory: Path, { ids }: Caller): Promise<Hidden> {
+    const name = `${stagingPrefix}${randomBytes(12).toString('hex')}`
+    const place: Place = { directory, name, ...(typeof ids === 'object' && { uid: ids.uid, gid: ids.gid }) }
+    const hidden = { name, place: JSON.stringify(place) }
+    await this.#desk.services.journal.add(this.#desk.name, hidden.place)
+    return hidden
+  }
+
+  /** The name exists no more. */
+  async strike({ place }: Hidden): Promise<void> {
+    try {
+      await this.#desk.services.journal.remove(this.#desk.name, place)
+    } catch (error) {
+      // The sweep drops an entry whose file is gone.
+      this.#desk.log(`${this.#desk.name}: the journal could not be updated`, error)
+      this.#left.add(place)
+    }
+  }
+
+  /** Takes a name away that may or may not exist; what cannot be done now is left to the sweep. */
+  async drop(hidden: Hidden, parent: Handle, caller: Caller): Promise<void> {
+    try {
+      await this.#desk.run('dropHidden', { parent: parent.ref, name: hidden.name }, this.#desk.surely(caller))
+    } catch {
+      this.#left.add(hidden.place)
+      return
+    }
+    await this.strike(hidden)
+  }
+
+  /**
+   * Takes away what this process could not, and what others left that died more than `age` ms ago.
+   * Returns how many names it dealt with.
+   */
+  async sweep(age: number): Promise<number> {
+    const { services, name } = this.#desk
+    const places = new Set([...this.#left, ...(await services.journal.stale(name, age))])
+    let done = 0
+    for (const place of places) if (await this.#clean(place)) done++
+    return done
+  }
+
+  async #clean(text: string): Promise<boolean> {
+    const { services, name } = this.#desk
+    const place = parse(text)
+    try {
+      if (place) await this.#desk.run('sweep', { path: place.directory, name: place.name }, this.#as(place))
+    } catch (error) {
+      const { code } = StorageError.from(error)
+      // A directory that is gone took the file along; anything else may be better the next time.
+      if (code !== 'not-found' && code !== 'not-directory') return false
+    }
+    await services.journal.remove(name, text)
+    this.#left.delete(text)
+    return true
+  }
+
+  #as({ uid, gid }: Place): Caller {
+    if (uid === undefined || gid === undefined) return this.#desk.itself
+    const ids: PosixIds = { uid, gid, gids: [] }
+    return { ids, signal: this.#desk.itself.signal }
+  }
+}
+
+/** Undefined for what is not ours: it is dropped from the journal. */
+function parse(text: string): Place | undefined {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  if (typeof value !== 'object' || value === null) return undefined
+  const { directory, name, uid, gid } = value as Readonly<Record<string, unknown>>
+  if (typeof directory !== 'string' || typeof name !== 'string' || !name.startsWith(stagingPrefix)) return undefined
+  const place = { directory: directory as Path, name }
+  return typeof uid === 'number' && typeof gid === 'number' ? { ...place, uid, gid } : place
+}
+
+/** The directory in which a name lies, without links. */
+export function directoryOf({ looked }: Sight, path: Path): Path {
+  return parentOf(looked.resolved ?? path)
+}

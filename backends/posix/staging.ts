@@ -1,0 +1,362 @@
+/**
+ * Operations of an I/O thread behind a draft: a file without a name, or with a hidden one, that becomes visible in
+ * one step of the kernel and brings its ACL, owner and attributes along.
+ */
+
+import { StorageError } from '../../gateway/core/errors.ts'
+import type { Path } from '../../gateway/core/path.ts'
+import type { Changed } from './changing.ts'
+import {
+  inheritsMode,
+  keepsElsewhere,
+  overflowId,
+  renameTo,
+  requireExpected,
+  stale,
+  storeAcl,
+  told,
+} from './changing.ts'
+import type { HandleRef } from './handles.ts'
+import * as sys from './native/sys.ts'
+import { stagingPrefix } from './options.ts'
+import type { AclBytes, Expected } from './wire.ts'
+import { closing, syncDirectory, type Workshop } from './workshop.ts'
+
+export interface StageArgs {
+  readonly parent: HandleRef
+  /** A reserved name; without one the file gets none. */
+  readonly hidden?: string
+  readonly size?: number | undefined
+  readonly acl?: AclBytes | undefined
+}
+
+/** `unnamed`: the file system has no files without a name. */
+export type Staged = { readonly fd: number; readonly overflow: string } | { readonly unnamed: 'unsupported' }
+
+export interface PrepareArgs {
+  readonly draft: HandleRef
+  readonly parent: HandleRef
+  readonly name: string
+  readonly expected: Expected
+  readonly marker: string
+  /** Attributes of ours that speak of the old bytes. */
+  readonly dropped: string
+}
+
+/** `kept`: the draft now has owner, group, mode, ACL and attributes of the file it is to replace. */
+export interface Prepared {
+  readonly kept: boolean
+  /** Id of properties of the old file that are kept elsewhere. */
+  readonly overflow?: string
+}
+
+/** Attributes whose values tell of the version of the bytes, which is known only when all else is done. */
+export interface Labels {
+  readonly name: string
+  /** JSON of the digests, without its version. */
+  readonly digests: Readonly<Record<string, string>>
+}
+
+export interface PublishArgs {
+  readonly draft: HandleRef
+  readonly parent: HandleRef
+  readonly name: string
+  /** What is replaced; undefined makes a new name, which must be free. */
+  readonly expected?: Expected | undefined
+  /** The hidden name that the draft has, or gets on its way. */
+  readonly hidden: string
+  readonly named: boolean
+  /** The draft has changed since it was synced. */
+  readonly dirty: boolean
+  readonly modified?: bigint | undefined
+  readonly labels?: Labels | undefined
+}
+
+export type Published = (Changed & { readonly labelled: boolean }) | { readonly taken: true }
+
+/** Makes the file that a draft is written to, in the directory it will appear in. */
+export function stage(shop: Workshop, { parent, hidden, size, acl }: StageArgs): Staged {
+  return shop.using(parent, (directory) => {
+    if (size !== undefined) requireRoom(directory, size)
+    const mode = inheritsMode(directory) ? 0o666 : 0o666 & ~shop.setup.umask
+    const fd = hidden === undefined ? openUnnamed(directory, mode) : openHidden(shop, directory, hidden, mode)
+    if (fd === undefined) return { unnamed: 'unsupported' }
+    shop.step('staged')
+    try {
+      if (acl) storeAcl(shop, fd, acl)
+      const stat = sys.fstat(fd)
+      return { fd, overflow: overflowId(shop.maker.id(stat), stat) }
+    } catch (error) {
+      sys.close(fd)
+      if (hidden !== undefined) sys.unlinkat(directory, hidden, 0)
+      throw error
+    }
+  })
+}
+
+function openUnnamed(directory: number, mode: number): number | undefined {
+  try {
+    return sys.openat(directory, '.', sys.O_TMPFILE | sys.O_RDWR, mode)
+  } catch (error) {
+    // Kernels and file systems without it say so in different ways (open(2)).
+    if (['ENOTSUP', 'EISDIR', 'EINVAL', 'ENOSYS'].some((code) => sys.isErrno(error, code))) return undefined
+    throw error
+  }
+}
+
+function openHidden({ walker }: Workshop, directory: number, hidden: string, mode: number): number {
+  return walker.open(directory, hidden, sys.O_CREAT | sys.O_EXCL | sys.O_RDWR, mode)
+}
+
+/** Announced bytes that cannot fit are refused before they are sent. */
+function requireRoom(directory: number, size: number): void {
+  const { available, blockSize, blocks } = sys.fstatfs(directory)
+  // Some file systems do not tell.
+  if (blocks > 0 && size > available * blockSize) throw new StorageError('no-space', 'the file system is full')
+}
+
+/** Gives the draft what the file it replaces has. Throws `stale` when that is not there any more. */
+export function prepare(shop: Workshop, args: PrepareArgs): Prepared {
+  const { using, walker, maker } = shop
+  return using(args.parent, (directory) =>
+    using(args.draft, (draft) => {
+      requireExpected(shop, directory, args.name, args.expected)
+      return closing(walker.open(directory, args.name, sys.O_PATH), (old) => {
+        const stat = sys.fstat(old)
+        const overflow = keepsElsewhere(old, args.marker) ? { overflow: overflowId(maker.id(stat), stat) } : {}
+        const kept = (!shop.setup.native || !hidesAcl(old)) && passOn(old, stat, draft, args.dropped)
+        shop.step('prepared')
+        return { kept, ...overflow }
+      })
+    }),
+  )
+}
+
+/** GPFS has ACLs that no attribute shows, so a new file could not be given them. */
+function hidesAcl(fd: number): boolean {
+  return sys.fstatfs(fd).type === sys.fileSystemTypes.gpfs
+}
+
+function passOn(old: number, stat: sys.Stat, draft: number, dropped: string): boolean {
+  try {
+    const mine = sys.fstat(draft)
+    const uid = mine.uid === stat.uid ? undefined : stat.uid
+    const gid = mine.gid === stat.gid ? undefined : stat.gid
+    if (uid !== undefined || gid !== undefined) sys.fchown(draft, uid, gid)
+    copyAttributes(old, draft, dropped)
+    // Last: a POSIX ACL has a part in the mode. Files get no setuid, setgid and sticky bits.
+    sys.fchmod(draft, stat.mode & 0o777)
+    return true
+  } catch (error) {
+    // Not his to give away or to read: then the old file must stay.
+    if (sys.isErrno(error, 'EPERM') || sys.isErrno(error, 'EACCES')) return false
+    throw error
+  }
+}
+
+const systemAttributes = new Set(['system.posix_acl_access', 'system.nfs4_acl'])
+
+function copyAttributes(old: number, draft: number, dropped: string): void {
+  const names = attributesOf(old).filter((name) => name !== dropped)
+  const wanted = new Set(names)
+  for (const name of attributesOf(draft)) if (!wanted.has(name)) sys.fremovexattr(draft, name)
+  for (const name of names) {
+    const value = sys.fgetxattr(old, name)
+    if (value) sys.fsetxattr(draft, name, value, 0)
+  }
+}
+
+/** The attributes that go with a file's content. Others, such as security labels, are the system's to set. */
+function attributesOf(fd: number): string[] {
+  try {
+    return sys
+      .flistxattr(fd)
+      .filter((name) => name.startsWith('user.') || name.startsWith('trusted.') || systemAttributes.has(name))
+  } catch (error) {
+    if (sys.isErrno(error, 'ENOTSUP')) return []
+    throw error
+  }
+}
+
+/** The one step that makes a draft visible. */
+export function publish(shop: Workshop, args: PublishArgs): Published {
+  const { using, maker, setup } = shop
+  maker.begin(true)
+  return using(args.parent, (directory) =>
+    using(args.draft, (draft) => {
+      if (args.modified !== undefined) sys.futimens(draft, 'omit', args.modified)
+      const labelled = !args.labels || label(shop, draft, args.labels)
+      if (setup.sync && (args.dirty || args.modified !== undefined || args.labels)) sys.fsync(draft)
+      if (!(args.expected ? replace(shop, draft, directory, args) : appear(shop, draft, directory, args))) {
+        return { taken: true }
+      }
+      shop.step('published')
+      if (setup.sync) syncDirectory(directory)
+      return { ...told(shop, args.name, draft), labelled }
+    }),
+  )
+}
+
+/** Returns false when the name is taken. */
+function appear(shop: Workshop, draft: number, directory: number, { name, hidden, named }: PublishArgs): boolean {
+  try {
+    shop.step('renaming')
+    if (named) renameTo(directory, hidden, directory, name)
+    else sys.linkDescriptor(draft, directory, name)
+    return true
+  } catch (error) {
+    if (sys.isErrno(error, 'EEXIST')) return false
+    // The directory was removed under the draft.
+    if (sys.isErrno(error, 'ENOENT')) throw stale()
+    throw error
+  }
+}
+
+/** Returns false when what was to be replaced is not there any more. */
+function replace(shop: Workshop, draft: number, directory: number, args: PublishArgs): boolean {
+  const { name, hidden, named, expected } = args
+  if (!named) sys.linkDescriptor(draft, directory, hidden)
+  shop.step('linked')
+  try {
+    // As late as can be: nothing of ours comes in between, since this happens under a lease.
+    if (expected) requireExpected(shop, directory, name, expected)
+    shop.step('renaming')
+    sys.renameat2(directory, hidden, directory, name, 0)
+    return true
+  } catch (error) {
+    if (!named) sys.unlinkat(directory, hidden, 0)
+    if (error instanceof StorageError && error.code === 'stale') return false
+    throw error
+  }
+}
+
+/** Files digests under the version of the bytes. Returns false when there is no room for them. */
+function label({ maker }: Workshop, draft: number, { name, digests }: Labels): boolean {
+  const version = maker.version(sys.fstat(draft))
+  const value = Buffer.from(JSON.stringify({ version, digests }))
+  return writeAttribute(draft, name, value) === 'done'
+}
+
+export type AttributeOutcome = 'done' | 'full' | 'unsupported'
+
+/** Sets an attribute of an open object, or removes it. */
+export function writeAttribute(fd: number, name: string, value: Uint8Array | undefined): AttributeOutcome {
+  try {
+    if (value) sys.fsetxattr(fd, name, value, 0)
+    else sys.fremovexattr(fd, name)
+    return 'done'
+  } catch (error) {
+    // ext4 says ENOSPC when its block of attributes is full, others E2BIG or ERANGE.
+    if (['ENOSPC', 'E2BIG', 'ERANGE', 'EDQUOT'].some((code) => sys.isErrno(error, code))) return 'full'
+    if (sys.isErrno(error, 'ENOTSUP')) return 'unsupported'
+    throw error
+  }
+}
+
+export interface OverwriteArgs {
+  readonly parent: HandleRef
+  readonly name: string
+  readonly expected: Expected
+}
+
+/** Opens the file that a draft cannot take the place of; the kernel checks that the caller may write it. */
+export function openOld(shop: Workshop, { parent, name, expected }: OverwriteArgs): { readonly fd: number } {
+  return shop.using(parent, (directory) => {
+    requireExpected(shop, directory, name, expected)
+    const fd = shop.walker.open(directory, name, sys.O_RDWR | sys.O_NONBLOCK)
+    try {
+      if (!shop.maker.isExpected(sys.fstat(fd), expected)) throw stale()
+      return { fd }
+    } catch (error) {
+      sys.close(fd)
+      throw error
+    }
+  })
+}
+
+export interface CopyArgs {
+  readonly from: HandleRef
+  readonly to: HandleRef
+  readonly offset: number
+  readonly length: number
+}
+
+/** Copies bytes between two open files, inside the kernel where it can. Returns how many; 0 at the end. */
+export function copyBytes(shop: Workshop, { from, to, offset, length }: CopyArgs): number {
+  return shop.using(from, (source) =>
+    shop.using(to, (target) => {
+      shop.step('overwriting')
+      let done = 0
+      while (done < length) {
+        const count = copySome(source, target, offset + done, length - done)
+        if (count === 0) break
+        done += count
+      }
+      return done
+    }),
+  )
+}
+
+const chunk = Buffer.allocUnsafeSlow(1024 * 1024)
+
+function copySome(source: number, target: number, offset: number, length: number): number {
+  try {
+    return sys.copyFileRange(source, offset, target, offset, length)
+  } catch (error) {
+    if (!['EXDEV', 'EINVAL', 'ENOTSUP', 'ENOSYS', 'EBADF'].some((code) => sys.isErrno(error, code))) throw error
+  }
+  const count = sys.pread(source, chunk.subarray(0, Math.min(length, chunk.length)), offset)
+  let written = 0
+  while (written < count) written += sys.pwrite(target, chunk.subarray(written, count), offset + written)
+  return count
+}
+
+export interface FinishArgs {
+  readonly file: HandleRef
+  readonly name: string
+  readonly size: number
+  readonly modified?: bigint | undefined
+  readonly labels?: Labels | undefined
+}
+
+/** Ends an overwriting: the size, the time, the digests. */
+export function finishOld(shop: Workshop, { file, name, size, modified, labels }: FinishArgs): Published {
+  shop.maker.begin(true)
+  return shop.using(file, (fd) => {
+    sys.ftruncate(fd, size)
+    if (modified !== undefined) sys.futimens(fd, 'omit', modified)
+    const labelled = !labels || label(shop, fd, labels)
+    if (shop.setup.sync) sys.fsync(fd)
+    return { ...told(shop, name, fd), labelled }
+  })
+}
+
+export interface HiddenArgs {
+  readonly parent: HandleRef
+  readonly name: string
+}
+
+/** Takes away a hidden name; one that is not there is fine. */
+export function dropHidden(shop: Workshop, { parent, name }: HiddenArgs): void {
+  shop.using(parent, (directory) => unlinkHidden(directory, name))
+}
+
+/** The same by path, for what a process that died has left. */
+export function sweep(shop: Workshop, { path, name }: { readonly path: Path; readonly name: string }): void {
+  shop.walker.at(path, { follow: false, visit: () => undefined }, ({ parent, name: last, stat }) => {
+    if (!stat) return
+    const flags = sys.O_PATH | sys.O_DIRECTORY
+    const directory = parent ? shop.walker.open(parent.fd, last, flags) : sys.dup(shop.walker.rootFd)
+    closing(directory, () => unlinkHidden(directory, name))
+  })
+}
+
+function unlinkHidden(directory: number, name: string): void {
+  if (!name.startsWith(stagingPrefix)) throw new StorageError('internal', 'not a name of ours')
+  try {
+    sys.unlinkat(directory, name, 0)
+  } catch (error) {
+    if (sys.isErrno(error, 'EISDIR')) sys.unlinkat(directory, name, sys.AT_REMOVEDIR)
+    else if (!sys.isErrno(error, 'ENOENT')) throw error
+  }
+}
