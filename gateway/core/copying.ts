@@ -199,7 +199,9 @@ async function transfer(gate: Gate, task: Task, place: Place, to: Path, options:
     try {
       if (file.content) upload.body.end(file.content)
       else
-        await pipeline(streamOf(gate, place.mount, file, { start: 0, end: size }), upload.body, { signal: task.signal })
+        await pipeline(streamOf(gate, task, place.mount, file, { start: 0, end: size }), upload.body, {
+          signal: task.signal,
+        })
     } catch (error) {
       await upload.discard()
       throw error
@@ -234,7 +236,8 @@ async function verify(gate: Gate, task: Task, to: Path, { entry, digests }: Writ
   }
   try {
     const digest = startDigest('sha-256')
-    for await (const chunk of streamOf(gate, place.mount, copy, { start: 0, end: entry.size })) digest.update(chunk)
+    for await (const chunk of streamOf(gate, task, place.mount, copy, { start: 0, end: entry.size }))
+      digest.update(chunk)
     const expected = digests['sha-256']
     if (expected && sameDigest(digest.finish(), expected)) return
     throw new StorageError('bad-checksum', 'the copy differs from the original', { path: to })

@@ -65,7 +65,7 @@ class Edited implements EditableFile {
   }
 
   stream(range: Range): Readable {
-    return streamOf(this.#gate, this.#place.mount, this.#file, range)
+    return streamOf(this.#gate, this.#access(), this.#place.mount, this.#file, range)
   }
 
   read(into: Uint8Array, offset: number): Promise<number> {
@@ -101,8 +101,12 @@ class Edited implements EditableFile {
   }
 
   #run<T>(work: () => Promise<T>): Promise<T> {
-    // A task of its own: the file lives on after an access that came too late.
+    return this.#gate.run(this.#access(), this.#place, work, { admission: 'continues' })
+  }
+
+  /** A task of its own: the file lives on after an access that came too late. */
+  #access(): Task {
     const { path, namespace } = this.#task
-    return this.#gate.run(new Task(this.#task, 'edit', path, namespace), this.#place, work, { admission: 'continues' })
+    return new Task(this.#task, 'edit', path, namespace)
   }
 }

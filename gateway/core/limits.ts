@@ -85,7 +85,8 @@ export class Limits {
    * Runs one or more back-end calls within the mount's limit and deadline, or within `deadline` ms. Throws `busy`
    * without starting anything, or `unavailable` when the deadline passes; then the task's signal has
    * aborted, and a value that still comes goes to `late`, which must let go of it. What hangs stays
-   * counted until it ends, so a hung mount fills its own lane only.
+   * counted for its mount until it ends, but no longer for its principal and the process: so a hung mount
+   * fills its own lane only.
    */
   run<T>(
     task: Task,
@@ -95,7 +96,7 @@ export class Limits {
   ): Promise<T> {
     const lane = this.#lane(mount)
     if (options.admission !== 'continues') this.#admit(task, lane)
-    const account = this.#enter(task, lane)
+    this.#enter(task, lane)
     const deadlines = options.deadline === undefined ? lane.deadlines : new Deadlines(options.deadline)
     return new Promise<T>((resolve, reject) => {
       let over = false
@@ -104,18 +105,20 @@ export class Limits {
         lane.lastExpired = performance.now()
         lane.expired++
         const error = hung()
+        this.#leave(task)
         task.expire(error)
         reject(error)
       })
       const leave = () => {
         deadlines.stop(alarm)
         if (deadlines !== lane.deadlines) deadlines.clear()
-        this.#leave(task, lane, account)
+        lane.inFlight--
+        if (!over) this.#leave(task)
       }
       started(work).then(
         (value) => {
           leave()
-          if (over) options.late?.(value)
+          if (over) void letGo(options.late, value)
           else resolve(value)
         },
         (error: unknown) => {
@@ -171,18 +174,17 @@ export class Limits {
     }
   }
 
-  #enter(task: Task, lane: Lane): Account {
+  #enter(task: Task, lane: Lane): void {
     const account = this.#account(ownerOf(task))
     if (account.calls++ === 0) this.#active++
     this.#inFlight++
     lane.inFlight++
-    return account
   }
 
-  #leave(task: Task, lane: Lane, account: Account): void {
+  #leave(task: Task): void {
+    const account = this.#account(ownerOf(task))
     if (--account.calls === 0) this.#active--
     this.#inFlight--
-    lane.inFlight--
     this.#forget(ownerOf(task), account)
   }
 
@@ -221,6 +223,15 @@ function started<T>(work: () => Promise<T>): Promise<T> {
     return work()
   } catch (error) {
     return Promise.reject(error)
+  }
+}
+
+/** Nobody waits for it any more; a storage that hung may well fail again, which is nobody's news. */
+async function letGo<T>(late: ((value: T) => unknown) | undefined, value: T): Promise<void> {
+  try {
+    await late?.(value)
+  } catch {
+    // A sweep of the back end finds what stayed.
   }
 }
 

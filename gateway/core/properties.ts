@@ -168,7 +168,7 @@ async function computeHere(gate: Gate, task: Task, place: Place, kinds: readonly
     const digests = new DigestSet(kinds)
     const range = { start: 0, end: file.entry.size }
     if (file.content) digests.update(file.content)
-    else for await (const chunk of streamOf(gate, place.mount, file, range)) digests.update(chunk)
+    else for await (const chunk of streamOf(gate, task, place.mount, file, range)) digests.update(chunk)
     return digests.finish()
   } finally {
     await file.close()

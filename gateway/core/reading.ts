@@ -81,8 +81,8 @@ export async function openFile(gate: Gate, task: Task, place: Place): Promise<Op
 }
 
 /** Bytes of an open file of this mount; a back end that stops delivering for longer than the mount's deadline ends it. */
-export function streamOf(gate: Gate, mount: Mount, file: OpenFile, range: Range): Readable {
-  return watchReadable(gate.limits, mount, file.stream(range))
+export function streamOf(gate: Gate, task: Task, mount: Mount, file: OpenFile, range: Range): Readable {
+  return watchReadable(gate.limits, mount, file.stream(range), (error) => task.expire(error))
 }
 
 type Settled = Exclude<Reading, { kind: 'bytes' }>
@@ -242,7 +242,7 @@ class BytesReading {
 
   stream(range: Range): Readable {
     if (!this.#file) throw new StorageError('invalid', 'only the attributes were asked for')
-    return streamOf(this.#gate, this.#mount, this.#file, range)
+    return streamOf(this.#gate, this.#task, this.#mount, this.#file, range)
   }
 
   async close(outcome?: { readonly bytes: number; readonly error?: unknown }): Promise<void> {

@@ -12,8 +12,13 @@ import type { Alarm } from './deadlines.ts'
 import type { StorageError } from './errors.ts'
 import type { Limits } from './limits.ts'
 
-/** Gives the stream back. Must be called before anyone reads from it. */
-export function watchReadable(limits: Limits, mount: Mount, stream: Readable): Readable {
+/** Gives the stream back. Must be called before anyone reads from it. `hang` may end what the stream waits for. */
+export function watchReadable(
+  limits: Limits,
+  mount: Mount,
+  stream: Readable,
+  hang: (error: StorageError) => void,
+): Readable {
   const read = stream._read
   const push = stream.push
   let alarm: Alarm | undefined
@@ -25,6 +30,7 @@ export function watchReadable(limits: Limits, mount: Mount, stream: Readable): R
     alarm ??= limits.watch(mount, (error) => {
       alarm = undefined
       stream.destroy(error)
+      hang(error)
     })
     read.call(this, size)
   }
