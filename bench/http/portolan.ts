@@ -1,6 +1,6 @@
 /** The gateway under measurement: the same tree three times, with a token, public, and without fsync. */
 
-import { type ChildProcess, execFileSync, fork } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { stringify } from 'yaml'
@@ -82,7 +82,8 @@ export async function startPortolan(work: string, data: Data): Promise<Portolan>
     }),
   )
   if (process.getuid?.() === 0) execFileSync('chown', ['-R', `${service.uid}:${service.gid}`, directory])
-  const child = fork(resolve(import.meta.dirname, 'program.ts'), [`${directory}/portolan.yaml`])
+  const program = [resolve(import.meta.dirname, 'program.ts'), `${directory}/portolan.yaml`]
+  const child = spawn(process.execPath, program, { stdio: ['ignore', 'pipe', 'inherit'] })
   await ready(child)
   const token = await signer.sign({ sub: 'alice', aud: 'https://bench', 'wlcg.ver': '1.0' })
   return {
@@ -95,7 +96,7 @@ export async function startPortolan(work: string, data: Data): Promise<Portolan>
 
 function ready(child: ChildProcess): Promise<void> {
   return new Promise((done, reject) => {
-    child.once('message', () => done())
+    child.stdout?.once('data', () => done())
     child.once('exit', (code, signal) => reject(new Error(`the gateway ended with ${signal ?? code}`)))
   })
 }

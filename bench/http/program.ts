@@ -3,4 +3,4 @@
 import { runGateway } from '../../gateway/supervisor.ts'
 
 const configFile = process.argv[2] ?? ''
-process.exitCode = await runGateway({ configFile, onReady: () => process.send?.('ready') })
+process.exitCode = await runGateway({ configFile, onReady: () => console.log('ready') })
