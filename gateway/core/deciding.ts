@@ -163,7 +163,8 @@ export class Gate {
    * again on where they led. A back end that enforces decides itself, as the caller.
    */
   allow(task: Task, action: Action, place: Place, trail: Trail): void {
-    if (trail.resolved !== undefined) this.#allowResolved(task, action, place, trail.resolved)
+    const way = this.permitsWay(task, action, place, trail)
+    if (!way.allowed) throw denied(place.path, way.reason)
     const decision = place.mount.backend.enforces
       ? permitsObject(task.principal, action, place.path, trail.entry)
       : permitsTrail(task.principal, action, clip(place.mount, trail), place.path)
@@ -172,10 +173,28 @@ export class Gate {
 
   /** `allow` with another rule in the place of permitsTrail. */
   allowAs(task: Task, action: Action, place: Place, trail: Trail, rule: (seen: Trail) => Decision): void {
-    if (trail.resolved !== undefined) this.#allowResolved(task, action, place, trail.resolved)
+    const way = this.permitsWay(task, action, place, trail)
+    if (!way.allowed) throw denied(place.path, way.reason)
     if (place.mount.backend.enforces) return
     const decision = rule(clip(place.mount, trail))
     if (!decision.allowed) throw denied(place.path, decision.reason)
+  }
+
+  /**
+   * Where links were followed: the credential's half on where they led, which must lie in the same mount. What
+   * another mount covers has that mount's rules, so it is reached under its own path alone.
+   */
+  permitsWay({ principal, namespace }: Task, action: Action, place: Place, trail: Trail): Decision {
+    if (trail.resolved === undefined) return { allowed: true }
+    const { mount, path } = place
+    const refuse = (text: string): Decision => ({ allowed: false, reason: { rule: 'symlink', text, path } })
+    if (!isWithin(trail.resolved, mount.base)) return refuse('a link leads out of the mount')
+    const led = rebase(trail.resolved, mount.base, mount.at)
+    if (namespace.resolve(led).mount !== mount) return refuse('a link leads to what another mount covers')
+    if ((action === 'remove' || action === 'move-away') && namespace.leadsToMount(led)) {
+      return refuse('a link leads to a directory that holds a mount point')
+    }
+    return permitsPath(principal, action, led)
   }
 
   /** `allow`, and the entry; `not-found` only to who may look. Directories that lead to mounts are always there. */
@@ -207,15 +226,6 @@ export class Gate {
     options?: { readonly admission?: Admission; readonly deadline?: number; readonly late?: (value: T) => unknown },
   ): Promise<T> {
     return this.limits.run(task, place.mount, () => attempt(task, look, decide), options)
-  }
-
-  #allowResolved(task: Task, action: Action, place: Place, resolved: Path): void {
-    const { mount, path } = place
-    if (!isWithin(resolved, mount.base)) {
-      throw denied(path, { rule: 'symlink', text: 'a link leads out of the mount', path })
-    }
-    const decision = permitsPath(task.principal, action, rebase(resolved, mount.base, mount.at))
-    if (!decision.allowed) throw denied(path, decision.reason)
   }
 
   #end(task: Task, error: StorageError | undefined): void {
@@ -292,7 +302,13 @@ export function clip(mount: Mount, trail: Trail): Trail {
   if (trail.ancestors.length < above) {
     throw new StorageError('unavailable', 'the mounted directory is not there', { path: mount.at, retryAfter: 30 })
   }
-  return { ...trail, ancestors: trail.ancestors.slice(above) }
+  const { ancestors, resolved } = trail
+  if (resolved === undefined) return { ...trail, ancestors: ancestors.slice(above) }
+  // Directories that links led through and away from come first: they count, and are not the ones above the mount.
+  const via = trail.parentExists ? ancestors.length - namesOf(resolved).length : undefined
+  // Where the way ends early they cannot be told apart, so all of them count.
+  if (via === undefined || via < 0) return trail
+  return { ...trail, ancestors: [...ancestors.slice(0, via), ...ancestors.slice(via + above)] }
 }
 
 /** The root of a mount goes by the name of its mount point. */

@@ -105,6 +105,8 @@ class Inquiry {
     )
     try {
       const trail = await this.#gate.run(asked, place, () => backend.walk(place.inner, asked))
+      const way = this.#gate.permitsWay(asked, this.#action, place, trail)
+      if (!way.allowed) return this.#say('traverse', false, way.reason)
       if (backend.enforces) return this.#enforced(trail)
       return this.#decided(place, clip(place.mount, trail))
     } catch (thrown) {

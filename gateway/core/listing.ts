@@ -8,7 +8,7 @@ import type { Call } from './call.ts'
 import { type Gate, leadsAnonymous, missing, named } from './deciding.ts'
 import { StorageError } from './errors.ts'
 import type { Admission } from './limits.ts'
-import { join, type Path } from './path.ts'
+import { join, type Path, rebase } from './path.ts'
 import { syntheticEntry } from './reading.ts'
 import { sortedPages } from './sort.ts'
 import type { ListingOptions } from './storage.ts'
@@ -67,6 +67,7 @@ async function openPlace(
 ): Promise<Listed> {
   const { backend } = place.mount
   let entry: Entry | undefined
+  let resolved: Path | undefined
   const listing = await gate.act(
     task,
     place,
@@ -74,6 +75,7 @@ async function openPlace(
     ({ trail }) => {
       gate.allow(task, 'list', place, trail)
       entry = trail.entry
+      resolved = trail.resolved
       if (entry === undefined && !backend.enforces) throw missing(place.path)
       if (entry && entry.type !== 'directory') {
         throw new StorageError('not-directory', 'not a directory', { path: place.path })
@@ -83,7 +85,7 @@ async function openPlace(
   )
   entry ??= (await gate.run(task, place, () => backend.walk(place.inner, task), { admission: 'continues' })).entry
   if (entry === undefined) throw missing(place.path)
-  const view = new View(task, place)
+  const view = new View(task, place, entry, resolved)
   const pages = merged(gate, task, place, listing, view)
   const own = named(place, entry)
   return {
@@ -139,27 +141,37 @@ async function* timely(gate: Gate, task: Task, place: Place, listing: Listing): 
   }
 }
 
-/** What the caller sees of a directory: names within the credential's bounds, attributes as far as READ_ATTRIBUTES goes. */
+/**
+ * What the caller sees of a directory: names within the credential's bounds, attributes as far as READ_ATTRIBUTES
+ * goes, and none where the directory may be listed but not traversed: there `stat` is refused too.
+ */
 class View {
   readonly #task: Task
   readonly #path: Path
   readonly #names: ReadonlySet<string> | 'all'
+  /** By where links led, which may show fewer names. */
+  readonly #others: ReadonlySet<string> | 'all'
   readonly #enforced: boolean
+  readonly #isClosed: boolean
   readonly #answers = new Map<Acl, boolean>()
 
-  constructor(task: Task, place: Place) {
+  constructor(task: Task, { mount, path }: Place, directory: Entry, resolved: Path | undefined) {
+    const { principal } = task
     this.#task = task
-    this.#path = place.path
-    this.#names = visibleNames(task.principal, place.path)
-    this.#enforced = place.mount.backend.enforces
+    this.#path = path
+    this.#names = visibleNames(principal, path)
+    this.#others = resolved === undefined ? 'all' : visibleNames(principal, rebase(resolved, mount.base, mount.at))
+    this.#enforced = mount.backend.enforces
+    this.#isClosed = !this.#enforced && decideEntry(directory, principal, right.traverse).outcome !== 'allowed'
   }
 
   shows(name: string): boolean {
-    return this.#names === 'all' || this.#names.has(name)
+    return (this.#names === 'all' || this.#names.has(name)) && (this.#others === 'all' || this.#others.has(name))
   }
 
   /** An entry of the directory. */
   shown(entry: Entry): Entry {
+    if (this.#isClosed) return nameAndType(entry)
     const { principal } = this.#task
     if (this.#names !== 'all') {
       // A scope that names a directory gives nothing on a file of that name.

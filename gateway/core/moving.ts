@@ -130,6 +130,10 @@ class Move {
     const { entry } = trail
     if (!entry) throw missing(source.path)
     if (entry.type === 'file' || entry.type === 'directory') {
+      // Two back ends may show one tree; the copy would be the source itself, and be removed as such.
+      if (goal.entry && isSame(entry, goal.entry)) {
+        throw new StorageError('invalid', 'source and target are the same object', { path: target.path })
+      }
       if (!goal.entry || (goal.entry.type === 'file' && entry.type === 'file')) return entry
       if (entry.type === 'file')
         throw new StorageError('is-directory', 'the target is a directory', { path: target.path })
@@ -173,4 +177,8 @@ class Move {
     }
     throw new StorageError('stale', 'the file has changed since it was copied', { path })
   }
+}
+
+function isSame(a: Entry, b: Entry): boolean {
+  return a.id === b.id && a.version === b.version && a.modified === b.modified && a.size === b.size
 }

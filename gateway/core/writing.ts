@@ -192,6 +192,8 @@ export class Upload implements Writing {
     let digests: Digests
     try {
       await this.#flushed()
+      // Discarded meanwhile, or committed twice.
+      if (this.#over) throw new StorageError('cancelled', 'the upload is over')
       this.#checkSize()
       digests = this.#checkDigests()
     } catch (error) {
