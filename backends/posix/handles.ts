@@ -3,19 +3,23 @@
  *
  * Descriptors belong to the process, so one that is closed while an I/O thread still works with it may
  * already name another file by then; and a caller can go away at any time. So each has a word of shared
- * memory: a thread claims it while it works, and when it was given up meanwhile the thread closes it.
+ * memory: a thread claims it while it works, and when it was given up meanwhile the thread closes it. The
+ * word also counts how often it was given out, so that a late thread finds its descriptor gone and not another.
  */
 
 import { closeSync } from 'node:fs'
 import { StorageError } from '../../gateway/core/errors.ts'
 
 const state = { free: 0, held: 1, busy: 2, givenUp: 3 } as const
+/** Of a word, the low two bits are the state and the rest is the turn. */
+const turns = 2 ** 29
 const size = 16384
 
 /** How a descriptor is named to an I/O thread. */
 export interface HandleRef {
   readonly fd: number
   readonly slot: number
+  readonly turn: number
 }
 
 /** A descriptor that the main thread answers for. */
@@ -24,6 +28,8 @@ export interface Handle {
   /** Closes it, now or when the thread working with it is done. Harmless twice. */
   release(): void
 }
+
+type Close = (fd: number) => void
 
 /** The main thread's side: all kept descriptors of one mount. */
 export class Handles {
@@ -39,20 +45,22 @@ export class Handles {
   }
 
   /** Takes a descriptor over. `close` must not block; the default is for one opened with O_PATH or of a directory. */
-  adopt(fd: number, close: (fd: number) => void = closeSync): Handle {
+  adopt(fd: number, close: Close = closeSync): Handle {
     const slot = this.#slot()
     if (slot === undefined) {
       close(fd)
       throw new StorageError('busy', 'too many open objects', { retryAfter: 1 })
     }
-    Atomics.store(this.#words, slot, state.held)
+    const turn = ((Atomics.load(this.#words, slot) >>> 2) + 1) % turns
+    Atomics.store(this.#words, slot, word(turn, state.held))
+    const ref = { fd, slot, turn }
     let released = false
     return {
-      ref: { fd, slot },
+      ref,
       release: () => {
         if (released) return
         released = true
-        this.#release(fd, slot, close)
+        this.#release(ref, close)
       },
     }
   }
@@ -62,21 +70,22 @@ export class Handles {
     return this.#free.pop()
   }
 
-  #release(fd: number, slot: number, close: (fd: number) => void): void {
-    if (Atomics.compareExchange(this.#words, slot, state.held, state.free) === state.held) {
+  #release(ref: HandleRef, close: Close): void {
+    const { fd, slot, turn } = ref
+    if (swap(this.#words, slot, turn, state.held, state.free)) {
       this.#free.push(slot)
       close(fd)
-    } else if (Atomics.compareExchange(this.#words, slot, state.busy, state.givenUp) === state.busy) {
+    } else if (swap(this.#words, slot, turn, state.busy, state.givenUp)) {
       this.#leaving.add(slot)
     } else {
       // The thread was done in between.
-      this.#release(fd, slot, close)
+      this.#release(ref, close)
     }
   }
 
   #recover(): void {
     for (const slot of this.#leaving) {
-      if (Atomics.load(this.#words, slot) !== state.free) continue
+      if ((Atomics.load(this.#words, slot) & 3) !== state.free) continue
       this.#leaving.delete(slot)
       this.#free.push(slot)
     }
@@ -84,21 +93,25 @@ export class Handles {
 }
 
 /** An I/O thread's side: runs `work` with the descriptor, which stays open as long. Throws `stale` when it was given up. */
-export function withHandle<T>(
-  words: Int32Array,
-  { fd, slot }: HandleRef,
-  close: (fd: number) => void,
-  work: (fd: number) => T,
-): T {
-  if (Atomics.compareExchange(words, slot, state.held, state.busy) !== state.held) {
+export function withHandle<T>(words: Int32Array, ref: HandleRef, close: Close, work: (fd: number) => T): T {
+  const { fd, slot, turn } = ref
+  if (!swap(words, slot, turn, state.held, state.busy)) {
     throw new StorageError('stale', 'the object was let go of')
   }
   try {
     return work(fd)
   } finally {
-    if (Atomics.compareExchange(words, slot, state.busy, state.held) === state.givenUp) {
+    if (!swap(words, slot, turn, state.busy, state.held)) {
       close(fd)
-      Atomics.store(words, slot, state.free)
+      Atomics.store(words, slot, word(turn, state.free))
     }
   }
+}
+
+function word(turn: number, of: number): number {
+  return turn * 4 + of
+}
+
+function swap(words: Int32Array, slot: number, turn: number, from: number, to: number): boolean {
+  return Atomics.compareExchange(words, slot, word(turn, from), word(turn, to)) === word(turn, from)
 }
