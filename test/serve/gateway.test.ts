@@ -1,83 +1,7 @@
-import { once } from 'node:events'
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { type IncomingMessage, request } from 'node:http'
+import { readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
-import { createDevelopmentIssuer } from '../../acl/identity/development-issuer.ts'
-import { type Running, run } from './running.ts'
-
-const issuer = 'https://issuer.example.org/'
-const audience = 'https://gw.example.org'
-const bigSize = 64 * 2 ** 20
-
-interface Shape {
-  readonly mounts?: readonly string[]
-  readonly workers?: number
-  readonly shutdownTimeout?: string
-}
-
-function configText(directory: string, { mounts = ['data'], workers = 2, shutdownTimeout = '20s' }: Shape): string {
-  const lines = mounts.map((name) => {
-    const backend = `{ type: posix, root: ${directory}/trees/${name}, acl: [posix], threads: 1, dataThreads: 2 }`
-    return `  - { path: /${name}, backend: ${backend} }`
-  })
-  return `domain: example.org
-workers: ${workers}
-listen: [{ address: 127.0.0.1, port: 0 }]
-metrics: { port: 0 }
-state: { directory: ${directory}/state }
-log: { file: ${directory}/log }
-audit: { file: ${directory}/audit.jsonl }
-limits: { shutdownTimeout: ${shutdownTimeout} }
-issuers:
-  - issuer: ${issuer}
-    name: dev
-    keys: { jwksFile: ${directory}/issuer/jwks.json }
-    audiences: [${audience}]
-    profile: plain
-mapping: [{ issuer: dev, subject: alice, account: alice }]
-accounts: [{ file: ${directory}/accounts.yaml }]
-mounts:
-${lines.join('\n')}
-`
-}
-
-/** A gateway over trees with a small file each, and a big one in `data`. */
-async function start(t: Test, shape: Shape = {}): Promise<{ readonly gateway: Running; readonly token: string }> {
-  let token = ''
-  const gateway = await run(t, async (directory) => {
-    for (const name of ['data', 'more']) {
-      const tree = join(directory, 'trees', name)
-      mkdirSync(tree, { recursive: true })
-      writeFileSync(join(tree, 'hello'), `hello from ${name}\n`)
-    }
-    writeFileSync(join(directory, 'trees/data/big'), Buffer.alloc(bigSize, 'x'))
-    writeFileSync(join(directory, 'accounts.yaml'), 'users: { alice: { uid: 4001, gid: 4001 } }\n')
-    const development = await createDevelopmentIssuer(join(directory, 'issuer'), issuer)
-    token = await development.sign({ sub: 'alice', aud: audience })
-    return configText(directory, shape)
-  })
-  await gateway.ready()
-  return { gateway, token }
-}
-
-async function get(gateway: Running, path: string, token?: string): Promise<Response> {
-  const headers = { Connection: 'close', ...(token !== undefined && { Authorization: `Bearer ${token}` }) }
-  return fetch(`${await gateway.url()}${path}`, { headers })
-}
-
-/** A download that has begun and takes nothing more until `rest` is called. */
-async function beginDownload(gateway: Running, token: string): Promise<() => Promise<number>> {
-  const asked = request(`${await gateway.url()}/data/big`, { headers: { Authorization: `Bearer ${token}` } })
-  asked.end()
-  const [response] = (await once(asked, 'response')) as [IncomingMessage]
-  await once(response, 'readable')
-  return async () => {
-    let bytes = 0
-    for await (const chunk of response) bytes += (chunk as Buffer).length
-    return bytes
-  }
-}
+import t from 'tap'
+import { beginDownload, bigSize, configText, get, start } from './world.ts'
 
 t.test('a file is read through a gateway made from a configuration file', async (t) => {
   const { gateway, token } = await start(t)
@@ -137,38 +61,4 @@ t.test('SIGHUP goes on in a new log file after a rotation', async (t) => {
   gateway.signal('SIGTERM')
   await gateway.ended
   t.equal(readFileSync(join(gateway.directory, 'audit.jsonl'), 'utf8').trim().split('\n').length, 1)
-})
-
-t.test('SIGTERM lets a transfer finish and accepts nothing new', async (t) => {
-  const { gateway, token } = await start(t, { workers: 1 })
-  const url = await gateway.url()
-  const rest = await beginDownload(gateway, token)
-  gateway.signal('SIGTERM')
-  await gateway.line('ending; transfers may finish')
-  for (;;) {
-    const refused = await fetch(url, { headers: { Connection: 'close' } }).then(
-      () => false,
-      () => true,
-    )
-    if (refused) break
-  }
-  t.equal(await rest(), bigSize)
-  t.equal(await gateway.ended, 0)
-})
-
-t.test('SIGTERM cuts a transfer that does not end in time', async (t) => {
-  const { gateway, token } = await start(t, { workers: 1, shutdownTimeout: '300ms' })
-  const rest = await beginDownload(gateway, token)
-  gateway.signal('SIGTERM')
-  t.equal(await gateway.ended, 0)
-  await t.rejects(rest())
-})
-
-t.test('a gateway that cannot read its keys or listen does not start, and says why', async (t) => {
-  const gateway = await run(t, (directory) => {
-    const text = configText(directory, {}).replace('state }', 'state, masterKeyFile: nowhere.key }')
-    return text
-  })
-  t.equal(await gateway.ended, 2)
-  t.match(gateway.stderr, /nowhere\.key: cannot be read \(ENOENT\)/)
 })

@@ -1,4 +1,4 @@
-/** Runs a gateway in a process of its own, as the command line does, and tells by IPC when it is ready. */
+/** Runs a gateway in a process of its own, as the command line does, and prints a line of JSON when it is ready. */
 
 import { runGateway } from '../../gateway/supervisor.ts'
 
@@ -7,7 +7,7 @@ try {
   const status = await runGateway({
     configFile,
     ...(workerFile !== undefined && { workerFile }),
-    onReady: (ready) => process.send?.(ready),
+    onReady: (ready) => process.stdout.write(`${JSON.stringify(ready)}\n`),
   })
   process.exit(status)
 } catch (error) {

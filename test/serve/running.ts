@@ -1,6 +1,6 @@
 /** A gateway in a process of its own, for tests. */
 
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -40,16 +40,14 @@ export class Running {
     this.configFile = join(directory, 'portolan.yaml')
     this.configure(config)
     const file = fileURLToPath(new URL('./run.ts', import.meta.url))
-    this.process = fork(file, [this.configFile, ...(workerFile === undefined ? [] : [workerFile])], {
-      execArgv: [],
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    })
+    const args = [file, this.configFile, ...(workerFile === undefined ? [] : [workerFile])]
+    this.process = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     this.process.stderr?.on('data', (chunk) => {
       this.stderr += String(chunk)
     })
     this.ended = once(this.process, 'exit').then(([code]) => code as number | null)
     this.#ready = Promise.race([
-      once(this.process, 'message').then(([ready]) => ready as Ready),
+      this.#firstLine().then((line) => JSON.parse(line) as Ready),
       this.ended.then((code) => {
         throw new Error(`the gateway ended with ${code}: ${this.stderr}`)
       }),
@@ -61,6 +59,16 @@ export class Running {
       // Workers notice that the supervisor is gone and end by themselves; they may still write a log line.
       rmSync(this.directory, { recursive: true, force: true, maxRetries: 20 })
     })
+  }
+
+  async #firstLine(): Promise<string> {
+    let text = ''
+    for await (const chunk of this.process.stdout ?? []) {
+      text += String(chunk)
+      if (text.includes('\n')) return text
+    }
+    // It ended, which the caller learns of as well.
+    return new Promise(() => {})
   }
 
   ready(): Promise<Ready> {
