@@ -72,6 +72,7 @@ export async function startGateway(config: Config, options: StartOptions): Promi
     limits,
     registry,
     readiness: new Readiness(() => storage.namespace.mounts),
+    audit,
     log: options.log,
   })
   const parts = { audit, mounts, identity, storage, door, registry, log: options.log }

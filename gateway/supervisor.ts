@@ -58,6 +58,7 @@ export async function runGateway(options: RunOptions): Promise<number> {
   takePrivileges(written, options.configFile)
   await checkFiles(written)
   const log = openLog(written.log, { role: 'supervisor' })
+  if (process.geteuid?.() === 0) log.warn({}, 'serving as root; `runAs` names an account for it')
   const supervisor = new Supervisor({ written, running: await withPublicUrl(written) }, options, log)
   try {
     return await supervisor.run()

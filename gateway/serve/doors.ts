@@ -4,6 +4,7 @@ import { Gauge, type Registry } from 'prom-client'
 import type { Identity } from '../../acl/identity/identity.ts'
 import { createApi } from '../api/routes.ts'
 import type { Config } from '../config.ts'
+import type { AuditLog } from '../core/audit.ts'
 import type { StorageOperations } from '../core/storage.ts'
 import { createHttpDoor, type HttpDoor } from '../http/server.ts'
 import { webdav } from '../webdav/methods.ts'
@@ -18,12 +19,13 @@ export interface DoorParts {
   readonly limits: Config['limits']
   readonly registry: Registry
   readonly readiness: Readiness
+  readonly audit: AuditLog
   readonly log: Logger
 }
 
 /** Opens all listeners. Throws `invalid` or `unavailable` and leaves nothing open. */
 export async function openDoor(config: Config & { readonly publicUrl: string }, parts: DoorParts): Promise<HttpDoor> {
-  const { storage, identity, registry, readiness, log } = parts
+  const { storage, identity, registry, readiness, audit, log } = parts
   const { publicUrl, hosts, trustedProxies, listen } = config
   showReadiness(registry, readiness)
   const door = await createHttpDoor({
@@ -36,7 +38,12 @@ export async function openDoor(config: Config & { readonly publicUrl: string }, 
     identity,
     log,
     data: webdav,
-    routes: createApi({ storage, identity, publicUrl, ready: () => readiness.isReady() }),
+    routes: createApi({
+      storage,
+      identity,
+      publicUrl,
+      ready: async () => audit.healthy && (await readiness.isReady()),
+    }),
     basic: config.accounts.some(({ file }) => file !== undefined),
     observe: countRequests(registry),
   })

@@ -22,9 +22,10 @@ export async function run(
   t: Test,
   configOf: (directory: string) => string | Promise<string>,
   workerFile?: string,
+  environment: NodeJS.ProcessEnv = {},
 ): Promise<Running> {
   const directory = mkdtempSync(join(tmpdir(), 'portolan-serve-'))
-  return new Running(t, directory, await configOf(directory), workerFile)
+  return new Running(t, directory, await configOf(directory), { workerFile, environment })
 }
 
 export class Running {
@@ -35,13 +36,21 @@ export class Running {
   readonly #ready: Promise<Ready>
   stderr = ''
 
-  constructor(t: Test, directory: string, config: string, workerFile?: string) {
+  constructor(
+    t: Test,
+    directory: string,
+    config: string,
+    { workerFile, environment }: { readonly workerFile: string | undefined; readonly environment: NodeJS.ProcessEnv },
+  ) {
     this.directory = directory
     this.configFile = join(directory, 'portolan.yaml')
     this.configure(config)
     const file = fileURLToPath(new URL('./run.ts', import.meta.url))
     const args = [file, this.configFile, ...(workerFile === undefined ? [] : [workerFile])]
-    this.process = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.process = spawn(process.execPath, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...environment },
+    })
     this.process.stderr?.on('data', (chunk) => {
       this.stderr += String(chunk)
     })

@@ -1,3 +1,6 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { type Running, run } from './running.ts'
@@ -125,4 +128,20 @@ t.test('a bad file at start is told with its line', async (t) => {
   const gateway = await run(t, () => config('good').replace('workers: 2', 'workers: two'), fake)
   t.equal(await gateway.ended, 2)
   t.match(gateway.stderr, /portolan\.yaml:2:10: workers: expected auto or a number/)
+})
+
+t.test('systemd is told of start, reload and end', async (t) => {
+  const bin = mkdtempSync(join(tmpdir(), 'portolan-notify-'))
+  t.teardown(() => rmSync(bin, { recursive: true, force: true }))
+  writeFileSync(join(bin, 'systemd-notify'), `#!/bin/sh\necho "$@" >>${bin}/told\n`, { mode: 0o755 })
+  const environment = { PATH: `${bin}:${process.env.PATH}`, NOTIFY_SOCKET: '/nowhere' }
+  const gateway = await run(t, () => config('good'), fake, environment)
+  await gateway.ready()
+  gateway.signal('SIGHUP')
+  await gateway.line('the configuration was taken over')
+  gateway.signal('SIGTERM')
+  await gateway.ended
+  const told = readFileSync(join(bin, 'told'), 'utf8').trim().split('\n')
+  t.same(told[0], `--pid=${gateway.process.pid} READY=1`)
+  t.same(told.map((line) => line.split(' ')[1]).toSorted(), ['READY=1', 'READY=1', 'RELOADING=1', 'STOPPING=1'])
 })
