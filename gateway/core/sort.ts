@@ -7,6 +7,7 @@
 import { randomUUID } from 'node:crypto'
 import { type FileHandle, open, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Acl } from '../../acl/acl.ts'
 import type { Entry } from '../../backends/backend.ts'
 import { StorageError } from './errors.ts'
 import { compareNames } from './names.ts'
@@ -32,6 +33,7 @@ export async function* sortedPages(
 ): AsyncGenerator<readonly Entry[]> {
   const { memory = 8 * 1024 * 1024, pageLength = 1000 } = options
   let held: Entry[] = []
+  let acls = new Set<Acl>()
   let size = 0
   let spill: Spill | undefined
   try {
@@ -39,11 +41,17 @@ export async function* sortedPages(
       for (const entry of page) {
         held.push(entry)
         size += sizeOf(entry)
+        // Entries share ACLs; each costs once.
+        if (entry.acl && !acls.has(entry.acl)) {
+          acls.add(entry.acl)
+          size += perAce * entry.acl.aces.length
+        }
       }
       if (size < memory) continue
       spill ??= await Spill.open(options)
       await spill.add(held.sort(byName))
       held = []
+      acls = new Set()
       size = 0
     }
     held.sort(byName)
@@ -234,7 +242,10 @@ function byName(a: Entry, b: Entry): number {
   return compareNames(a.name, b.name)
 }
 
-/** Roughly what an entry costs in memory. */
+/** Roughly what an entry of an ACL costs in memory. */
+const perAce = 150
+
+/** Roughly what an entry costs in memory, without its ACL. */
 function sizeOf(entry: Entry): number {
   return 300 + 2 * entry.name.length
 }

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import type { Acl } from '../../acl/acl.ts'
 import type { Entry } from '../../backends/backend.ts'
 import { compareNames } from '../../gateway/core/names.ts'
 import { sortedPages } from '../../gateway/core/sort.ts'
@@ -119,4 +120,24 @@ t.test('whoever stops early leaves nothing open', async (t) => {
   }
   t.equal(closed, true)
   t.equal(open(), before)
+})
+
+t.test('ACLs count as well, a shared one once', async (t) => {
+  const aclOf = (): Acl => ({
+    owner: undefined,
+    group: undefined,
+    dialect: 'rfc8881',
+    aces: Array.from({ length: 40 }, () => ({ type: 'allow', flags: 0, mask: 1, who: 'EVERYONE@' })),
+  })
+  async function* withAcls(acl: () => Acl) {
+    for await (const page of pagesOf(['c', 'a', 'b'])) yield page.map((entry) => ({ ...entry, acl: acl() }))
+  }
+  const options = { directory: '/does/not/exist', memory: 10_000 }
+  await t.rejects(sortedPages(withAcls(aclOf), options).next(), { code: 'unavailable' }, 'they go to disk')
+  const shared = aclOf()
+  const pages = sortedPages(
+    withAcls(() => shared),
+    options,
+  )
+  for await (const page of pages) t.equal(page.length, 3)
 })
