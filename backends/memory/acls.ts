@@ -31,9 +31,9 @@ export function permissionsWithAcl({ mode }: Permissions, acl: Acl): Permissions
   return { acl, mode: (mode & 0o7000) | modeOf(acl.aces) }
 }
 
-/** After chmod. */
+/** After chmod. The three high bits mean something on directories only; a file never gets a set-user-id bit here. */
 export function permissionsWithMode({ acl }: Permissions, mode: number, kind: 'file' | 'directory'): Permissions {
-  return { acl: acl && withMode(acl, mode, kind), mode: mode & 0o7777 }
+  return { acl: acl && withMode(acl, mode, kind), mode: mode & (kind === 'directory' ? 0o7777 : 0o777) }
 }
 
 function ownGroup({ posix, groups }: Principal): string | undefined {

@@ -53,6 +53,7 @@ export function rename(tree: Tree, source: Spot, target: Spot, options: MoveOpti
   const old = target.node
   if (old && options.condition === 'absent') throw new StorageError('exists', 'the target exists', { path })
   if (old === node) return entryOf(target.name, node)
+  if (isWithin(source.path, path)) throw new StorageError('not-empty', 'the target holds what is moved', { path })
   if (old) requireReplaceable(node, old, path)
   tree.detach(source.parent, source.name)
   tree.attach(parent, target.name, node)

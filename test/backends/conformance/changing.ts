@@ -147,6 +147,17 @@ export const changing: readonly Case[] = [
     },
   },
   {
+    name: 'nothing replaces a directory that it lies in',
+    async run(t, area) {
+      await area.mkdir(area.at('directory'))
+      await area.write(area.at('directory', 'file'), 'x')
+      await area.mkdir(area.at('directory', 'inner'))
+      await fails(t, area.rename(area.at('directory', 'file'), area.at('directory')), ['not-empty', 'is-directory'])
+      await fails(t, area.rename(area.at('directory', 'inner'), area.at('directory')), 'not-empty')
+      t.same(await area.names(area.at('directory')), ['file', 'inner'])
+    },
+  },
+  {
     name: 'a rename onto itself changes nothing',
     async run(t, area) {
       await area.write(area.at('file'), 'x')
@@ -218,6 +229,15 @@ export const changing: readonly Case[] = [
       const sticky = await act(area.backend.setAttributes(area.at('directory'), { mode: 0o1750 }, area.call))
       t.equal(sticky.mode, 0o1750)
       t.equal((await area.known(area.at('directory'))).mode, 0o1750)
+    },
+  },
+  {
+    name: 'a file gets no set-user-id, set-group-id or sticky bit',
+    async run(t, area) {
+      await area.write(area.at('file'), 'x')
+      const entry = await act(area.backend.setAttributes(area.at('file'), { mode: 0o7755 }, area.call))
+      t.equal(entry.mode, 0o755)
+      t.equal((await area.known(area.at('file'))).mode, 0o755)
     },
   },
   {
