@@ -3,12 +3,13 @@
 import { type Acl, maxAces, type Rights } from '../../acl/acl.ts'
 import { permitsOwner, permitsPath, permitsTrail, rightsOn } from '../../acl/authorizer.ts'
 import { type Action, actions, needs } from '../../acl/needs.ts'
+import { boundOf } from '../../acl/scopes.ts'
 import type { Changes, Entry, Trail } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
 import type { Call } from './call.ts'
 import { clip, denied, type Gate, isChange, missing, named } from './deciding.ts'
 import { StorageError } from './errors.ts'
-import type { Path } from './path.ts'
+import { type Path, parentOf } from './path.ts'
 import { look } from './reading.ts'
 import type { AclView } from './storage.ts'
 import type { Task } from './task.ts'
@@ -97,7 +98,7 @@ export function rights(gate: Gate, call: Call, path: Path): Promise<HeldRights> 
     const trail = await gate.run(task, place, () => backend.walk(place.inner, task))
     gate.allow(task, 'stat', place, trail)
     if (!trail.entry && !task.namespace.leadsToMount(path)) throw missing(path)
-    if (backend.enforces) return enforcedRights(gate, task, place)
+    if (backend.enforces) return enforcedRights(gate, task, place, trail.entry?.type ?? 'directory')
     return decidedRights(task, place, trail)
   })
 }
@@ -111,17 +112,25 @@ function decidedRights(task: Task, place: Place, trail: Trail): HeldRights {
 }
 
 /** Asked of the one who decides. Where that cannot be told, the actions are those within the credential's bounds. */
-async function enforcedRights(gate: Gate, task: Task, place: Place): Promise<HeldRights> {
-  const { acls } = place.mount.backend
-  const held = acls?.effective
-    ? await gate.run(task, place, () => acls.effective?.(place.inner, task) ?? Promise.resolve('unknown' as const), {
-        admission: 'continues',
-      })
-    : 'unknown'
+async function enforcedRights(gate: Gate, task: Task, place: Place, type: Entry['type']): Promise<HeldRights> {
+  const { mount, path, inner } = place
+  const held = await effective(gate, task, place, inner)
   const bounded = within(task, place)
   if (held === 'unknown') return { rights: held, actions: bounded }
-  const covers = (action: Action) => needs[action].rights.some(({ target = 0 }) => (held & target) === target)
-  return { rights: held, actions: bounded.filter(covers) }
+  // The top of a mount has no parent here.
+  const above = path === mount.at ? 0 : await effective(gate, task, place, parentOf(inner))
+  const covers = (action: Action) =>
+    needs[action].rights.some(
+      ({ target = 0, parent }) =>
+        (held & target) === target && (parent === undefined || above === 'unknown' || (above & parent) === parent),
+    )
+  return { rights: held & boundOf(task.principal, path, type), actions: bounded.filter(covers) }
+}
+
+async function effective(gate: Gate, task: Task, place: Place, inner: Path): Promise<Rights | 'unknown'> {
+  const { acls } = place.mount.backend
+  if (!acls?.effective) return 'unknown'
+  return gate.run(task, place, async () => acls.effective?.(inner, task) ?? 'unknown', { admission: 'continues' })
 }
 
 /** The actions that the credential and the mount leave. */

@@ -64,7 +64,7 @@ class Move {
     // What was there and is to stay would otherwise be refused as existing.
     const same = source.inner === target.inner
     let goal: Trail | undefined
-    if (backend.enforces && this.#intoFile.allowed !== this.#intoDirectory.allowed) await this.#requireKind()
+    if (backend.enforces && this.#task.principal.grants !== 'unbounded') await this.#requireKind()
     try {
       const entry = await this.#gate.act(
         this.#task,

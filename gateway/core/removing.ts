@@ -56,7 +56,7 @@ export async function removeTree(
 }
 
 /** A file, a link or an empty directory; `not-empty` otherwise. */
-export function removeOne(
+export async function removeOne(
   gate: Gate,
   task: Task,
   path: Path,
@@ -68,6 +68,12 @@ export function removeOne(
   gate.requireWritable(place)
   gate.requireMovable(task, path)
   const { backend } = place.mount
+  if (conditions && backend.enforces) {
+    // A back end that enforces may look at nothing before it acts.
+    const { entry } = await gate.run(task, place, () => backend.walk(place.inner, task), { admission })
+    if (!entry) throw missing(path)
+    requireConditions(conditions, entry)
+  }
   return gate.act(
     task,
     place,

@@ -1,6 +1,7 @@
 /** Storage over a back end that decides itself and shows nothing before it acts. */
 
 import t, { type Test } from 'tap'
+import { right } from '../../acl/acl.ts'
 import type { Backend, Pending } from '../../backends/backend.ts'
 import { MemoryBackend } from '../../backends/memory/memory.ts'
 import type { Call } from '../../gateway/core/call.ts'
@@ -137,4 +138,49 @@ t.test('rights that cannot be told are said to be unknown', async (t) => {
   t.ok(actions.includes('read'))
   const job = callBy(person('alice', { grants: grants('read:/native') }))
   t.notOk((await storage.rights(job, at('/native/d/f'))).actions.includes('replace'))
+})
+
+t.test('rights that are told are cut to the bounds of the credential; deleting is up to the parent too', async (t) => {
+  const { world } = await setUp(t)
+  const backend = enforcing(new MemoryBackend(openRoot))
+  const held = new Map([
+    ['/d/f', right.readData | right.writeData | right.writeAcl],
+    ['/d', right.listDirectory],
+  ])
+  const acls = { set: refusing, effective: async (path: Path) => held.get(path) ?? 0 }
+  const telling = new Proxy(backend, { get: (target, key) => (key === 'acls' ? acls : Reflect.get(target, key)) })
+  const { audit, spillDirectory } = world
+  const storage = new Storage({ namespace: new Namespace([mountOf('/native', telling)]), audit, spillDirectory })
+  await storage.mkdir(callBy('alice'), at('/native/d'))
+  await put(storage, '/native/d/f', 'content')
+  const own = await storage.rights(callBy('alice'), at('/native/d/f'))
+  t.equal(own.rights, right.readData | right.writeData | right.writeAcl)
+  t.ok(own.actions.includes('read') && own.actions.includes('replace'))
+  t.notOk(own.actions.includes('remove'), 'neither DELETE nor DELETE_CHILD is held')
+  held.set('/d', right.deleteChild)
+  t.ok((await storage.rights(callBy('alice'), at('/native/d/f'))).actions.includes('remove'))
+  const job = callBy(person('alice', { grants: grants('read:/native') }))
+  t.equal((await storage.rights(job, at('/native/d/f'))).rights, right.readData)
+})
+
+const refusing = () => Promise.reject(new StorageError('unsupported', 'not here'))
+
+t.test('a removal with conditions looks first', async (t) => {
+  const { storage } = await setUp(t)
+  const f = at('/native/d/f')
+  const { version } = await storage.stat(callBy('alice'), f)
+  const remove = (ifMatch: readonly string[]) =>
+    outcome(storage.remove(callBy('alice'), f, { conditions: { ifMatch } }))
+  t.equal(await remove(['other']), 'precondition')
+  t.equal(await remove([version]), 'ok')
+  t.equal(await remove([version]), 'not-found')
+})
+
+t.test('a scope to create does not move directories away', async (t) => {
+  const { storage } = await setUp(t)
+  await storage.mkdir(callBy('alice'), at('/native/d/sub'))
+  await storage.mkdir(callBy('alice'), at('/native/e'))
+  const job = callBy(person('alice', { grants: grants('create:/native/d', 'modify:/native/e') }))
+  t.equal(await outcome(storage.rename(job, at('/native/d/sub'), at('/native/e/sub'))), 'denied')
+  t.equal(await outcome(storage.rename(job, at('/native/d/f'), at('/native/e/f'))), 'ok')
 })
