@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Action } from '../../acl/needs.ts'
 import { anonymous, type Principal } from '../../acl/principal.ts'
 import type { Call, Protocol } from '../core/call.ts'
-import type { ErrorCode, StorageError } from '../core/errors.ts'
+import { type ErrorCode, StorageError } from '../core/errors.ts'
 import { type Path, root } from '../core/path.ts'
 import type { StorageOperations } from '../core/storage.ts'
 import { newCallId } from './call-id.ts'
@@ -21,6 +21,16 @@ export interface Door {
   readonly basic: boolean
   readonly log: DoorLog
 }
+
+/** How sockets and streams say that the other side has gone. */
+const endings: ReadonlySet<string> = new Set([
+  'ABORT_ERR',
+  'ECONNRESET',
+  'EPIPE',
+  'ERR_STREAM_DESTROYED',
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'ERR_STREAM_WRITE_AFTER_END',
+])
 
 export class Exchange {
   readonly door: Door
@@ -75,6 +85,14 @@ export class Exchange {
   /** The call that `begin` made; before it an anonymous one. */
   get call(): Call {
     return this.#call ?? this.begin(this.principal, 'http')
+  }
+
+  /** What a failure is to be called: of a caller that went away while it was being answered, that. */
+  failureOf(thrown: unknown): StorageError {
+    const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : ''
+    const gone = this.connection.signal.aborted || this.request.socket.destroyed
+    if (!gone || thrown instanceof StorageError || !endings.has(code)) return StorageError.from(thrown)
+    return new StorageError('cancelled', 'the caller went away', { cause: thrown })
   }
 
   /** The request has content, according to its headers (RFC 9112, section 6.3). */

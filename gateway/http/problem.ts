@@ -41,7 +41,7 @@ export interface Problem {
  * connection is cut. A caller that is gone gets nothing.
  */
 export async function sendProblem(exchange: Exchange, thrown: unknown): Promise<StorageError> {
-  const error = StorageError.from(thrown)
+  const error = exchange.failureOf(thrown)
   const { response, request } = exchange
   if (response.headersSent || response.destroyed || request.socket.destroyed) {
     if (!response.writableEnded) request.socket.destroy()

@@ -1,12 +1,14 @@
 /** Bytes of a Reading to the caller: whole, one range, or several as multipart/byteranges. */
 
 import { once } from 'node:events'
-import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import type { Range } from '../../backends/backend.ts'
 import { StorageError } from '../core/errors.ts'
 import type { Reading } from '../core/storage.ts'
+import { type FileStream, mayBeDirect, sendDirectly } from './direct.ts'
 import type { Exchange } from './exchange.ts'
+
+/** Bytes that are read before a long file is sent directly. */
+const firstPiece = 64 * 1024
 
 export type BytesReading = Extract<Reading, { kind: 'bytes' }>
 
@@ -24,8 +26,7 @@ export async function sendReading(exchange: Exchange, reading: BytesReading, hea
     else if (reading.ranges.length === 1) await sendRange(exchange, reading, headers, sent)
     else await sendParts(exchange, reading, reading.ranges, headers, sent)
   } catch (thrown) {
-    const gone = exchange.call.signal.aborted && !(thrown instanceof StorageError)
-    const error = gone ? new StorageError('cancelled', 'the caller went away', { cause: thrown }) : thrown
+    const error = exchange.failureOf(thrown)
     await reading.close({ bytes: sent.bytes, error })
     throw error
   }
@@ -110,34 +111,36 @@ async function sendSpan(x: Exchange, reading: BytesReading, range: Range, span: 
     sent.bytes += expected
     return
   }
-  const stream = reading.stream(range)
-  await firstBytes(stream)
-  begin(x, span)
-  let bytes = 0
-  stream.on('data', (chunk: Uint8Array) => {
-    bytes += chunk.length
-  })
-  try {
-    await pipeline(stream, response, { end: false })
-  } finally {
+  if (!mayBeDirect(x, expected)) return pump(x, reading, range, span, sent)
+  // The first bytes take the ordinary way: they tell whether the file can be read at all.
+  const start = range.start + firstPiece
+  await pump(x, reading, { start: range.start, end: start }, span, sent)
+  const stream = (piece: Range) => reading.stream(piece)
+  const count = (bytes: number) => {
     sent.bytes += bytes
   }
-  // Fewer bytes than announced would make the next response a part of this one.
-  if (bytes !== expected) throw new StorageError('stale', 'the file changed while it was read')
+  const reached = await sendDirectly(x, { start, end: range.end }, { stream, sent: count })
+  if (reached < range.end) await pump(x, reading, { start: reached, end: range.end }, { ...span, intro: '' }, sent)
 }
 
-async function firstBytes(stream: Readable): Promise<void> {
-  if (stream.readableLength > 0 || stream.readableEnded) return
-  const ended = new AbortController()
-  const end = () => ended.abort()
-  stream.once('end', end).once('close', end)
+/** Bytes through this process, no faster than the caller takes them. */
+async function pump(x: Exchange, reading: BytesReading, range: Range, span: SpanHead, sent: Sent): Promise<void> {
+  const { response } = x
+  const stream: FileStream = reading.stream(range)
+  let left = range.end - range.start
   try {
-    await once(stream, 'readable', { signal: ended.signal })
-  } catch (error) {
-    if (!ended.signal.aborted) throw error
+    for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+      if (left === range.end - range.start) begin(x, span)
+      left -= chunk.length
+      sent.bytes += chunk.length
+      const room = response.write(chunk, () => stream.recycle?.(chunk))
+      if (!room) await once(response, 'drain', { signal: x.call.signal })
+    }
   } finally {
-    stream.off('end', end).off('close', end)
+    stream.destroy()
   }
+  // Fewer bytes than announced would make the next response a part of this one.
+  if (left !== 0) throw new StorageError('stale', 'the file changed while it was read')
 }
 
 function begin(x: Exchange, span: SpanHead): void {

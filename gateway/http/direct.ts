@@ -1,0 +1,78 @@
+/**
+ * From a file to a plain connection without passing through this process's memory, where the stream
+ * of the back end offers it. The response's head must have been written already, with a Content-Length.
+ */
+
+import type { Socket } from 'node:net'
+import type { Readable } from 'node:stream'
+import type { Range } from '../../backends/backend.ts'
+import { StorageError } from '../core/errors.ts'
+import type { Exchange } from './exchange.ts'
+
+/** Where a stream sends to: all that was written to the connection before is with the kernel. */
+export interface SocketSink {
+  readonly fd: number
+  /** Resolves when the kernel has taken the bytes. */
+  write(chunk: Uint8Array): Promise<void>
+}
+
+/** A stream that may offer ways to save work; anything else is read like every Readable. */
+export interface FileStream extends Readable {
+  /** Instead of reading: sends everything, and destroys the stream. Copies the descriptor before it returns. */
+  sendTo?(sink: SocketSink): Promise<void>
+  /** Takes a chunk back that nobody needs any more, to fill it again. */
+  recycle?(chunk: Uint8Array): void
+}
+
+/** Files shorter than this are not worth the trouble. */
+const leastBytes = 512 * 1024
+/** Sent at a time, so that what was sent is known to about this when a transfer is cut. */
+const pieceBytes = 64 * 1024 * 1024
+
+/** Whether so many bytes on this connection are worth it, and not to be encrypted. */
+export function mayBeDirect({ connection }: Exchange, bytes: number): boolean {
+  return bytes >= leastBytes && !connection.listener.tls
+}
+
+/**
+ * Sends `range` piece by piece; `sent` hears of the bytes of each. Resolves with where somebody else has
+ * to go on: the end, or the start when the streams do not offer it. Throws `cancelled` when the caller is gone.
+ */
+export async function sendDirectly(
+  { request, response }: Exchange,
+  range: Range,
+  source: { stream(range: Range): FileStream; sent(bytes: number): void },
+): Promise<number> {
+  const { socket } = request
+  // A response that still waits behind another one must not overtake it.
+  if (response.socket !== socket) return range.start
+  await written(socket, '')
+  let { start } = range
+  while (start < range.end) {
+    const end = Math.min(range.end, start + pieceBytes)
+    const stream = source.stream({ start, end })
+    // Looked up again for each piece and not kept over an await: a closed connection's number is soon another's.
+    const fd = descriptorOf(socket)
+    if (fd === undefined || !stream.sendTo) {
+      stream.destroy()
+      return start
+    }
+    await stream.sendTo({ fd, write: (chunk) => written(socket, chunk) })
+    source.sent(end - start)
+    start = end
+  }
+  return start
+}
+
+function descriptorOf(socket: Socket): number | undefined {
+  if (socket.destroyed) throw new StorageError('cancelled', 'the caller went away')
+  const handle: unknown = Reflect.get(socket, '_handle')
+  if (typeof handle !== 'object' || handle === null || !('fd' in handle)) return undefined
+  return typeof handle.fd === 'number' && handle.fd >= 0 ? handle.fd : undefined
+}
+
+function written(socket: Socket, chunk: Uint8Array | string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.write(chunk, (error) => (error ? reject(error) : resolve()))
+  })
+}
