@@ -42,7 +42,7 @@ export function copy(gate: Gate, call: Call, from: Path, to: Path, options: Copy
     'copy',
     from,
     async (task) => {
-      requireApart(from, to)
+      requireApart(task, from, to)
       const source = await lookAtSource(gate, task, from)
       if (source.type !== 'directory') return copyFile(gate, task, from, source, to, options)
       if (!options.recursive) throw new StorageError('is-directory', 'this is a directory', { path: from })
@@ -52,9 +52,12 @@ export function copy(gate: Gate, call: Call, from: Path, to: Path, options: Copy
   )
 }
 
-/** Throws `invalid` for a target that is the source or lies in it. */
-export function requireApart(from: Path, to: Path): void {
-  if (isWithin(to, from)) throw new StorageError('invalid', 'the target is the source or lies in it', { path: to })
+/** Throws `invalid` for a target that is the source or lies in it, also where two mounts show it: a copy would never end. */
+function requireApart({ namespace }: Task, from: Path, to: Path): void {
+  const [source, target] = [namespace.resolve(from), namespace.resolve(to)]
+  const isShown = source.mount.backend === target.mount.backend && isWithin(target.inner, source.inner)
+  if (isShown || isWithin(to, from))
+    throw new StorageError('invalid', 'the target is the source or lies in it', { path: to })
 }
 
 /** `source` is what a look found at `from`; the decision to read it is made again when it is opened. */

@@ -141,3 +141,13 @@ t.test('a file is not moved onto itself through another back end that shows the 
   t.equal(await outcome(storage.rename(callBy('keeper'), parsePath('/a/sub/f'), parsePath('/b/sub/f'))), 'invalid')
   t.equal(await outcome(storage.stat(callBy('keeper'), parsePath('/a/sub/f'))), 'ok')
 })
+
+t.test('a tree is not copied into itself by way of another mount', async (t) => {
+  const memory = await tree()
+  const storage = storageOf(mountOf('/a', memory), mountOf('/b', memory))
+  const copy = (to: string) =>
+    outcome(storage.copy(callBy('bob'), parsePath('/a/sub'), parsePath(to), { recursive: true }))
+  t.equal(await copy('/b/sub/copy'), 'invalid')
+  t.equal(await copy('/b/sub'), 'invalid')
+  t.equal(await copy('/b/other'), 'ok')
+})
