@@ -138,7 +138,10 @@ export class Desk {
   async close(): Promise<void> {
     this.#closed = true
     this.share.stop()
+    const { stuck } = this.pool.status()
     await this.pool.close()
+    // A thread that hangs may yet wake up and go on from there.
+    if (stuck === 0) this.handles.closeTop()
   }
 
   #understand(looked: Looked): Trail {

@@ -14,6 +14,8 @@ const state = { free: 0, held: 1, busy: 2, givenUp: 3 } as const
 /** Of a word, the low two bits are the state and the rest is the turn. */
 const turns = 2 ** 29
 const size = 16384
+/** Where the descriptor of the tree's top is told, plus one; 0 as long as nobody has opened it. */
+const topWord = size
 
 /** How a descriptor is named to an I/O thread. */
 export interface HandleRef {
@@ -33,7 +35,7 @@ type Close = (fd: number) => void
 
 /** The main thread's side: all kept descriptors of one mount. */
 export class Handles {
-  readonly claims = new SharedArrayBuffer(size * Int32Array.BYTES_PER_ELEMENT)
+  readonly claims = new SharedArrayBuffer((size + 1) * Int32Array.BYTES_PER_ELEMENT)
   readonly #words = new Int32Array(this.claims)
   readonly #free = Array.from({ length: size }, (_, index) => size - 1 - index)
   /** Given up while a thread worked with them: their words are looked at again. */
@@ -63,6 +65,12 @@ export class Handles {
         this.#release(ref, close)
       },
     }
+  }
+
+  /** Closes the top's descriptor. To be called when no thread works any more. */
+  closeTop(): void {
+    const told = Atomics.exchange(this.#words, topWord, 0)
+    if (told > 0) closeSync(told - 1)
   }
 
   #slot(): number | undefined {
@@ -106,6 +114,17 @@ export function withHandle<T>(words: Int32Array, ref: HandleRef, close: Close, w
       Atomics.store(words, slot, word(turn, state.free))
     }
   }
+}
+
+/** An I/O thread's side: the descriptor of the top that all threads share, opened by the first to ask. */
+export function sharedTop(words: Int32Array, open: () => number, close: Close): number {
+  const told = Atomics.load(words, topWord)
+  if (told > 0) return told - 1
+  const fd = open()
+  const other = Atomics.compareExchange(words, topWord, 0, fd + 1)
+  if (other === 0) return fd
+  close(fd)
+  return other - 1
 }
 
 function word(turn: number, of: number): number {

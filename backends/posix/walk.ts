@@ -7,6 +7,7 @@
 import { isUtf8 } from 'node:buffer'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { namesOf, type Path, root } from '../../gateway/core/path.ts'
+import { sharedTop } from './handles.ts'
 import * as sys from './native/sys.ts'
 import { type PosixSetup, stagingPrefix } from './options.ts'
 
@@ -93,11 +94,11 @@ export class Walker {
 
   #top(): { readonly fd: number; readonly path: string } {
     if (this.#root) return this.#root
-    const { root } = this.#setup
-    const fd =
-      typeof root === 'number'
-        ? sys.openat(root, '.', sys.O_PATH | sys.O_DIRECTORY, 0)
-        : sys.openat(sys.AT_FDCWD, root, sys.O_PATH | sys.O_DIRECTORY, 0)
+    const { root, claims } = this.#setup
+    const flags = sys.O_PATH | sys.O_DIRECTORY
+    const open = () =>
+      typeof root === 'number' ? sys.openat(root, '.', flags, 0) : sys.openat(sys.AT_FDCWD, root, flags, 0)
+    const fd = sharedTop(new Int32Array(claims), open, sys.close)
     const path = sys.readlinkat(sys.AT_FDCWD, sys.procPath(fd)).toString('utf8')
     this.#root = { fd, path }
     return this.#root

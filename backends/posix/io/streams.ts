@@ -2,7 +2,7 @@
 
 import { Readable } from 'node:stream'
 import { StorageError } from '../../../gateway/core/errors.ts'
-import type { Range } from '../../backend.ts'
+import type { FileStream, Range, SocketSink } from '../../backend.ts'
 import { SocketCopy } from '../native/sending.ts'
 import type { ByteBudget, ChunkLease } from './budget.ts'
 import { byteBudget } from './budget.ts'
@@ -18,27 +18,8 @@ export interface StreamOptions {
   readonly budget?: ByteBudget
 }
 
-/** A stream of a file's bytes that offers two ways to save work. Both are optional. */
-export interface FileReadable extends Readable {
-  /**
-   * For whoever has done with a chunk for good, such as the callback of `response.write`: it will be filled again, since new
-   * memory costs more than the copy into it.
-   */
-  recycle(chunk: Uint8Array): void
-  /**
-   * Instead of reading: sends everything to a socket, most of it without passing through this process's memory. Resolves
-   * when the kernel has taken all; rejects with StorageError, or with what the sink's `write` throws. Destroys the stream.
-   */
-  sendTo(sink: SocketSink): Promise<void>
-}
-
-/** An unencrypted connection on which all that was written before is with the kernel already. */
-export interface SocketSink {
-  /** The socket's descriptor. It is copied at once, so that the connection may be closed at any time. */
-  readonly fd: number
-  /** Writes after what was sent so far; resolves when the kernel has taken the bytes, so that there is room for more. */
-  write(chunk: Uint8Array): Promise<void>
-}
+/** A stream of a file's bytes that offers both ways to save work. */
+export type FileReadable = Required<Pick<FileStream, 'recycle' | 'sendTo'>> & Readable
 
 /**
  * The bytes of `range`, which must lie in the file: one that has become shorter is `stale`. Fails with StorageError.
