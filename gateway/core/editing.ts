@@ -44,7 +44,10 @@ export async function edit(
   }
 }
 
-/** Each access within the mount's deadline; counted, and never refused for a limit. */
+/**
+ * Each access within the mount's deadline; counted, and never refused for a limit. None reaches the back end after
+ * `close`: its descriptor may be another file's by then.
+ */
 class Edited implements EditableFile {
   readonly #gate: Gate
   readonly #task: Task
@@ -65,14 +68,17 @@ class Edited implements EditableFile {
   }
 
   stream(range: Range): Readable {
+    this.#requireOpen()
     return streamOf(this.#gate, this.#access(), this.#place.mount, this.#file, range)
   }
 
-  read(into: Uint8Array, offset: number): Promise<number> {
+  async read(into: Uint8Array, offset: number): Promise<number> {
+    this.#requireOpen()
     return this.#run(() => this.#file.read(into, offset))
   }
 
   async write(from: Uint8Array, offset: number): Promise<number> {
+    this.#requireOpen()
     const { maxUpload } = this.#gate.limits.options
     if (offset + from.length > maxUpload) throw new StorageError('too-large', 'the file would be larger than allowed')
     const written = await this.#run(() => this.#file.write(from, offset))
@@ -81,11 +87,13 @@ class Edited implements EditableFile {
     return written
   }
 
-  truncate(size: number): Promise<void> {
+  async truncate(size: number): Promise<void> {
+    this.#requireOpen()
     return this.#run(() => this.#file.truncate(size))
   }
 
-  sync(): Promise<void> {
+  async sync(): Promise<void> {
+    this.#requireOpen()
     return this.#run(() => this.#file.sync())
   }
 
@@ -98,6 +106,10 @@ class Edited implements EditableFile {
     } catch (thrown) {
       throw this.#gate.fail(this.#task, thrown)
     }
+  }
+
+  #requireOpen(): void {
+    if (this.#closed) throw new StorageError('invalid', 'the file is closed')
   }
 
   #run<T>(work: () => Promise<T>): Promise<T> {

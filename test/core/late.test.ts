@@ -88,3 +88,42 @@ t.test('an upload that is discarded while it commits is let go of once', async (
   t.equal(await outcome(write('more', 6)), 'busy', 'the other upload still counts')
   await other.discard()
 })
+
+t.test('a file that was closed is not accessed any more', async (t) => {
+  const accesses: string[] = []
+  const memory = new MemoryBackend(openRoot)
+  const inner = memory.editing
+  const editing: NonNullable<Backend['editing']> = {
+    edit: async (...args) => {
+      const pending = await inner.edit(...args)
+      const proceed = async () =>
+        new Proxy(await pending.proceed(), {
+          get(target, key) {
+            accesses.push(String(key))
+            const value: unknown = Reflect.get(target, key, target)
+            return typeof value === 'function' ? value.bind(target) : value
+          },
+        })
+      return { trail: pending.trail, proceed, release: () => pending.release() }
+    },
+  }
+  const mounts = [mountOf('/m', withMethods(memory, { editing }))]
+  const storage = new Storage({
+    namespace: new Namespace(mounts),
+    audit: new MemoryAudit(),
+    spillDirectory: '/nowhere',
+  })
+  const writing = await storage.write(callBy('keeper'), parsePath('/m/f'))
+  writing.body.end('content')
+  await writing.commit()
+  const file = await storage.edit(callBy('keeper'), parsePath('/m/f'))
+  await file.close()
+  accesses.length = 0
+  const bytes = Buffer.alloc(4)
+  for (const late of [file.read(bytes, 0), file.write(bytes, 0), file.truncate(0), file.sync()]) {
+    t.equal(await outcome(late), 'invalid')
+  }
+  t.throws(() => file.stream({ start: 0, end: 1 }), { code: 'invalid' })
+  await file.close()
+  t.same(accesses, [])
+})
