@@ -76,13 +76,28 @@ export interface Range {
   readonly end: number
 }
 
+/** Where a stream sends to: all that was written to the connection before is with the kernel. */
+export interface SocketSink {
+  readonly fd: number
+  /** Resolves when the kernel has taken the bytes. */
+  write(chunk: Uint8Array): Promise<void>
+}
+
+/** Bytes of a file. It may offer ways to save work; who does not use them reads it like every Readable. */
+export interface FileStream extends Readable {
+  /** Instead of reading: sends everything, and destroys the stream. Copies the descriptor before it returns. */
+  sendTo?(sink: SocketSink): Promise<void>
+  /** Takes a chunk back that nobody needs any more, to fill it again. */
+  recycle?(chunk: Uint8Array): void
+}
+
 /** An open file: attributes and bytes of one and the same object. */
 export interface OpenFile {
   readonly entry: Entry
   /** All the bytes, where the file is small and they came along with the open. */
   readonly content?: Uint8Array
   /** For HTTP and S3: one forward pass. Fails with StorageError. */
-  stream(range: Range): Readable
+  stream(range: Range): FileStream
   /** For NFS and FUSE: fills `into` from `offset` and returns how many bytes there were. */
   read(into: Uint8Array, offset: number): Promise<number>
   close(): Promise<void>

@@ -1,9 +1,8 @@
 /** stat and read: one back-end call each; a small file needs no stream. */
 
-import type { Readable } from 'node:stream'
 import { permitsPath } from '../../acl/authorizer.ts'
 import type { Action } from '../../acl/needs.ts'
-import type { Entry, OpenFile, Pending, Range } from '../../backends/backend.ts'
+import type { Entry, FileStream, OpenFile, Pending, Range } from '../../backends/backend.ts'
 import type { Mount, Place } from '../../mounts/namespace.ts'
 import type { Call } from './call.ts'
 import { isUnmodified } from './conditions.ts'
@@ -81,7 +80,7 @@ export async function openFile(gate: Gate, task: Task, place: Place): Promise<Op
 }
 
 /** Bytes of an open file of this mount; a back end that stops delivering for longer than the mount's deadline ends it. */
-export function streamOf(gate: Gate, task: Task, mount: Mount, file: OpenFile, range: Range): Readable {
+export function streamOf(gate: Gate, task: Task, mount: Mount, file: OpenFile, range: Range): FileStream {
   return watchReadable(gate.limits, mount, file.stream(range), (error) => task.expire(error))
 }
 
@@ -240,7 +239,7 @@ class BytesReading {
     this.#file = file
   }
 
-  stream(range: Range): Readable {
+  stream(range: Range): FileStream {
     if (!this.#file) throw new StorageError('invalid', 'only the attributes were asked for')
     return streamOf(this.#gate, this.#task, this.#mount, this.#file, range)
   }

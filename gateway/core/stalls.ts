@@ -6,7 +6,8 @@
  * a copy of the bookkeeping for every chunk.
  */
 
-import type { Readable, Writable } from 'node:stream'
+import type { Writable } from 'node:stream'
+import type { FileStream } from '../../backends/backend.ts'
 import type { Mount } from '../../mounts/namespace.ts'
 import type { Alarm } from './deadlines.ts'
 import type { StorageError } from './errors.ts'
@@ -16,9 +17,9 @@ import type { Limits } from './limits.ts'
 export function watchReadable(
   limits: Limits,
   mount: Mount,
-  stream: Readable,
+  stream: FileStream,
   hang: (error: StorageError) => void,
-): Readable {
+): FileStream {
   const read = stream._read
   const push = stream.push
   let alarm: Alarm | undefined

@@ -6,11 +6,11 @@
  * act on the same object. Audit covers all of them.
  */
 
-import type { Readable, Writable } from 'node:stream'
+import type { Writable } from 'node:stream'
 import type { Acl, Rights } from '../../acl/acl.ts'
 import type { Action } from '../../acl/needs.ts'
 import type { Principal } from '../../acl/principal.ts'
-import type { Changes, Digest, Digests, EditableFile, Entry, Range, Usage } from '../../backends/backend.ts'
+import type { Changes, Digest, Digests, EditableFile, Entry, FileStream, Range, Usage } from '../../backends/backend.ts'
 import type { Namespace } from '../../mounts/namespace.ts'
 import * as attributes from './attributes.ts'
 import type { AuditLog } from './audit.ts'
@@ -64,7 +64,7 @@ export type Reading =
       /** The whole file where it is small: then no stream is needed. `close` is still called. */
       readonly content: Uint8Array | undefined
       /** One forward pass over a range; call it for one range at a time. */
-      stream(range: Range): Readable
+      stream(range: Range): FileStream
       /** Must be called once when done, in every case: it closes the file and writes the audit line. */
       close(outcome?: { readonly bytes: number; readonly error?: unknown }): Promise<void>
     }

@@ -4,25 +4,9 @@
  */
 
 import type { Socket } from 'node:net'
-import type { Readable } from 'node:stream'
-import type { Range } from '../../backends/backend.ts'
+import type { FileStream, Range } from '../../backends/backend.ts'
 import { StorageError } from '../core/errors.ts'
 import type { Exchange } from './exchange.ts'
-
-/** Where a stream sends to: all that was written to the connection before is with the kernel. */
-export interface SocketSink {
-  readonly fd: number
-  /** Resolves when the kernel has taken the bytes. */
-  write(chunk: Uint8Array): Promise<void>
-}
-
-/** A stream that may offer ways to save work; anything else is read like every Readable. */
-export interface FileStream extends Readable {
-  /** Instead of reading: sends everything, and destroys the stream. Copies the descriptor before it returns. */
-  sendTo?(sink: SocketSink): Promise<void>
-  /** Takes a chunk back that nobody needs any more, to fill it again. */
-  recycle?(chunk: Uint8Array): void
-}
 
 /** Files shorter than this are not worth the trouble. */
 const leastBytes = 512 * 1024

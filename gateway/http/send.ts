@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import type { Range } from '../../backends/backend.ts'
 import { StorageError } from '../core/errors.ts'
 import type { Reading } from '../core/storage.ts'
-import { type FileStream, mayBeDirect, sendDirectly } from './direct.ts'
+import { mayBeDirect, sendDirectly } from './direct.ts'
 import type { Exchange } from './exchange.ts'
 
 /** Bytes that are read before a long file is sent directly. */
@@ -126,7 +126,7 @@ async function sendSpan(x: Exchange, reading: BytesReading, range: Range, span: 
 /** Bytes through this process, no faster than the caller takes them. */
 async function pump(x: Exchange, reading: BytesReading, range: Range, span: SpanHead, sent: Sent): Promise<void> {
   const { response } = x
-  const stream: FileStream = reading.stream(range)
+  const stream = reading.stream(range)
   let left = range.end - range.start
   try {
     for await (const chunk of stream as AsyncIterable<Uint8Array>) {

@@ -37,6 +37,7 @@ export async function openDoor(config: Config & { readonly publicUrl: string }, 
     storage,
     identity,
     log,
+    audit,
     data: webdav,
     routes: createApi({
       storage,

@@ -9,9 +9,10 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import type { SocketSink } from '../../backends/backend.ts'
 import { ByteBudget } from '../../backends/posix/io/budget.ts'
 import { DataShare } from '../../backends/posix/io/share.ts'
-import { type SocketSink, streamRange } from '../../backends/posix/io/streams.ts'
+import { streamRange } from '../../backends/posix/io/streams.ts'
 
 const forever = new AbortController().signal
 const bytes = randomBytes(20_000_003)
