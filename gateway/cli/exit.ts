@@ -2,7 +2,7 @@
 
 import { RemoteError } from '../../mounts/client/errors.ts'
 import { type ErrorCode, StorageError } from '../core/errors.ts'
-import { complain } from './output.ts'
+import { complain, harmless } from './output.ts'
 
 /** Documented in every --help. */
 export const exitCode = { done: 0, failed: 1, usage: 2, unreachable: 3, interrupted: 130 } as const
@@ -39,15 +39,16 @@ function hintsOf(error: StorageError): string[] {
     hints.push('Set BEARER_TOKEN or BEARER_TOKEN_FILE; `portolan token` judges one.')
   if (error.retryAfter !== undefined) hints.push(`Try again in ${error.retryAfter} s.`)
   if (!(error instanceof RemoteError)) return hints
-  const { searchParams } = new URL(error.explain ?? 'http://none/')
-  const path = searchParams.get('path')
-  const action = searchParams.get('action')
-  if (path !== null && action !== null) hints.push(`Why: portolan explain ${action} ${quote(path)}`)
+  const asked = URL.parse(error.explain ?? '')?.searchParams
+  const path = asked?.get('path')
+  const action = asked?.get('action')
+  if (path && action && /^[a-z-]+$/.test(action)) hints.push(`Why: portolan explain ${action} ${quote(path)}`)
   if (error.callId !== undefined) hints.push(`Call ${error.callId}, for the administrator.`)
   return hints
 }
 
-/** A word for a POSIX shell. */
+/** A word for a POSIX shell, as far as a terminal can show it. */
 export function quote(word: string): string {
-  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
+  const shown = harmless(word)
+  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`
 }

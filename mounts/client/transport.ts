@@ -40,6 +40,9 @@ export interface Answer {
 }
 
 const maxRedirects = 5
+const maxAttempts = 3
+/** A server that syncs a big file to disk is silent for a while. */
+const commitFactor = 10
 /** RFC 9110, section 10.1.1: a server need not answer an Expect, so the wait has an end. */
 const continueWait = 2000
 /** After a broken upload: how long the reason for the break may take to arrive. */
@@ -85,19 +88,24 @@ export class Transport {
     this.#https?.destroy()
   }
 
-  async #send(url: URL, ask: Ask): Promise<Answer> {
+  async #send(url: URL, ask: Ask, attempt = 1): Promise<Answer> {
     const { token, stallTimeout = 60_000 } = this.#options
     const headers: Record<string, string> = { 'user-agent': 'portolan', ...ask.headers }
     if (token && url.origin === this.origin.origin) headers.authorization = `Bearer ${token.reveal()}`
-    const options = { method: ask.method, headers, signal: ask.signal, timeout: stallTimeout }
+    const isUpload = isStream(ask.body)
+    const timeout = isUpload ? stallTimeout * commitFactor : stallTimeout
+    const options = { method: ask.method, headers, signal: ask.signal, timeout }
+    const request =
+      url.protocol === 'https:'
+        ? httpsRequest(url, { ...options, agent: this.#tlsAgent() })
+        : httpRequest(url, { ...options, agent: this.#http })
+    request.on('timeout', () => request.destroy(new StorageError('timeout', `${url.origin}: no answer in time`)))
     try {
-      const request =
-        url.protocol === 'https:'
-          ? httpsRequest(url, { ...options, agent: this.#tlsAgent() })
-          : httpRequest(url, { ...options, agent: this.#http })
-      request.on('timeout', () => request.destroy(new StorageError('timeout', `${url.origin}: no answer in time`)))
       return await exchange(request, ask.body, headers.expect !== undefined)
     } catch (error) {
+      // The server may close a kept connection at the very moment it is used again.
+      const isLate = request.reusedSocket && (error as NodeJS.ErrnoException).code === 'ECONNRESET'
+      if (isLate && !isUpload && attempt < maxAttempts) return this.#send(url, ask, attempt + 1)
       throw connectionError(error, url.origin)
     }
   }
@@ -116,7 +124,7 @@ function redirectOf({ status, headers }: Answer, from: URL, ask: Ask): URL | und
   if (location === undefined || ![301, 302, 303, 307, 308].includes(status)) return undefined
   const isRead = ask.method === 'GET' || ask.method === 'HEAD'
   // Only what can be sent a second time is sent elsewhere.
-  const isAgain = (status === 307 || status === 308) && !(typeof ask.body === 'object' && 'pipe' in ask.body)
+  const isAgain = (status === 307 || status === 308) && !isStream(ask.body)
   if (!isRead && !isAgain) return undefined
   const next = URL.canParse(location, from) ? new URL(location, from) : undefined
   if (!next || (from.protocol === 'https:' && next.protocol !== 'https:') || !/^https?:$/.test(next.protocol)) {
@@ -125,13 +133,17 @@ function redirectOf({ status, headers }: Answer, from: URL, ask: Ask): URL | und
   return next
 }
 
+function isStream(body: Ask['body']): body is Readable {
+  return typeof body === 'object' && 'pipe' in body
+}
+
 async function exchange(request: ClientRequest, body: Ask['body'], expects: boolean): Promise<Answer> {
   // Both outcomes get a listener at once: an error may come while the body is still being sent.
   const answered = once(request, 'response').then(([message]: IncomingMessage[]) => message)
   answered.catch(() => {})
   // After the answer has begun, its body tells of errors.
   request.on('error', () => {})
-  if (body === undefined || typeof body === 'string' || body instanceof Uint8Array) request.end(body)
+  if (!isStream(body)) request.end(body)
   else await sendBody(request, body, answered, expects)
   const message = await answered
   if (!message) throw new StorageError('unavailable', 'no answer came')
