@@ -125,7 +125,10 @@ async function identify(service: Service, exchange: Exchange): Promise<Principal
   }
   const known = connection.authenticated
   if (known && known.header === header && Date.now() < known.until) return known.principal
-  const principal = await service.identity.authenticate(parseAuthorization(header))
+  const credential = parseAuthorization(header)
+  // Guessing passwords is slowed down for each account and address.
+  const asked = credential.kind === 'basic' ? { ...credential, from: exchange.from } : credential
+  const principal = await service.identity.authenticate(asked)
   connection.authenticated = { header, principal, until: goodUntil(principal) }
   return principal
 }
