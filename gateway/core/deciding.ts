@@ -149,7 +149,9 @@ export class Gate {
 
   /** For everything that changes something: the mount must be writable. Comes before the look, which could already leave traces. */
   requireWritable({ mount, path }: Place): void {
-    if (mount.readOnly) throw new StorageError('read-only', 'this part of the namespace is read-only', { path })
+    if (!mount.readOnly) return
+    const reason = { rule: 'read-only', text: 'the mount is read-only', path }
+    throw new StorageError('read-only', 'this part of the namespace is read-only', { path, reason })
   }
 
   /** Neither a mount point nor a directory that holds one can be moved, removed or replaced. */
