@@ -11,6 +11,7 @@ import { Thread } from './thread.ts'
 export interface PoolOptions extends ThreadSetup {
   /** For messages: "posix:/gpfs/dust". */
   readonly name: string
+  /** At most so many; they are started as calls find the others busy, since each costs memory. */
   readonly threads: number
   /** Calls that may wait for a thread; past it `busy`. */
   readonly queue: number
@@ -70,12 +71,12 @@ export class IoPool {
   #unfit: StorageError | undefined
   #started = Promise.withResolvers<void>()
 
-  /** Starts the threads at once; `ready` tells when they work. */
+  /** Starts the first thread at once; `ready` tells when it works. */
   constructor(options: PoolOptions) {
     this.#options = options
     // Whoever does not ask `ready` hears of it from `run`.
     this.#started.promise.catch(() => {})
-    for (let count = 0; count < options.threads; count++) this.#spawn()
+    this.#spawn()
   }
 
   /** Resolves when a thread has passed its self-test and loaded the operations; rejects when one failed to. */
@@ -218,6 +219,7 @@ export class IoPool {
       thread.add(task)
     }
     this.#queue = next === queue.length ? [] : queue.slice(next)
+    if (this.#queue.length > 0) this.#grow()
     for (const thread of this.#threads) thread.post()
   }
 
@@ -230,7 +232,15 @@ export class IoPool {
       if (thread.load < fill) return thread
       if (!best || thread.load < best.load) best = thread
     }
+    this.#grow()
     return best
+  }
+
+  /** One more thread, where all are busy and none is on its way. */
+  #grow(): void {
+    if (this.#threads.size + this.#restarts.size >= this.#options.threads) return
+    for (const thread of this.#threads) if (!thread.ready) return
+    this.#spawn()
   }
 
   #sweep(): void {
