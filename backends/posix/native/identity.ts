@@ -68,10 +68,9 @@ export class IdentitySwitch {
    * and IdentityFault when the kernel did not do as told.
    */
   become(identity: Identity): void {
-    const to = identity === 'gateway' ? this.#own : identity
-    if (same(to, this.#current)) return
+    // First, since the ids asked for may be the gateway's own, which the thread may have right now.
     if (identity !== 'gateway') checkIds(identity, this.#minUid)
-    this.#switch(to)
+    this.#switch(identity === 'gateway' ? this.#own : identity)
   }
 
   /**
