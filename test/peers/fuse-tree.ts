@@ -20,9 +20,9 @@ const errors = {
   ENOTDIR: 20,
   EINVAL: 22,
   ERANGE: 34,
+  ENOSYS: 38,
   ENOTEMPTY: 39,
   ENODATA: 61,
-  EOPNOTSUPP: 95,
 }
 const S_IFDIR = 0o040000
 const S_IFREG = 0o100000
@@ -75,7 +75,8 @@ export class FuseTree {
       const node = this.#nodes.get(Number(request.readBigUInt64LE(16)))
       const ids = { uid: request.readUInt32LE(24), gid: request.readUInt32LE(28) }
       if (request.readUInt32LE(4) === INIT) return reply(unique, 0, init(request.subarray(40)))
-      if (!operation) return reply(unique, -errors.EOPNOTSUPP, done)
+      // Only this tells the kernel that there is no such request here, so that it does without (STATX, for one).
+      if (!operation) return reply(unique, -errors.ENOSYS, done)
       if (!node) return reply(unique, -errors.ENOENT, done)
       const body = this[operation]({ node, ...ids, body: request.subarray(40) })
       return body && reply(unique, 0, body)

@@ -1,0 +1,18 @@
+/**
+ * Runs a gateway in a process of its own, as the command line does, and prints one line of JSON when it is
+ * ready. Not by IPC: a gateway started as root executes itself again, and only the standard streams survive that.
+ */
+
+import { runGateway } from '../../gateway/supervisor.ts'
+
+const [configFile = ''] = process.argv.slice(2)
+try {
+  const status = await runGateway({
+    configFile,
+    onReady: (ready) => void process.stdout.write(`${JSON.stringify(ready)}\n`),
+  })
+  process.exit(status)
+} catch (error) {
+  process.stderr.write(`${(error as Error).message}\n`)
+  process.exit(2)
+}
