@@ -113,6 +113,7 @@ export class Desk {
 
   /** Takes over a descriptor of data, which is closed on the share. */
   adoptFile(fd: number): Handle {
+    this.share.opened(fd)
     return this.handles.adopt(fd, (open) => {
       this.closeFile(open)
     })
@@ -150,7 +151,11 @@ export class Desk {
   }
 
   #letGo({ fd, parentFd }: Looked): void {
-    for (const open of [fd, parentFd]) if (open !== undefined) this.closeFile(open)
+    for (const open of [fd, parentFd]) {
+      if (open === undefined) continue
+      this.share.opened(open)
+      this.closeFile(open)
+    }
   }
 }
 

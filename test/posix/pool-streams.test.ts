@@ -44,6 +44,15 @@ function place(t: Test, slots = 2): Place {
   return { path, share, open }
 }
 
+function isOpen(fd: number): boolean {
+  try {
+    fstatSync(fd)
+    return true
+  } catch {
+    return false
+  }
+}
+
 t.test('a range gives exactly its bytes', async (t) => {
   const { share, open } = place(t)
   const fd = open('r')
@@ -207,6 +216,72 @@ t.test('past the bound reads and writes are busy, and a close takes back what wa
   await t.rejects(share.close(fd), { code: 'internal' }, 'closing twice is a bug, and said')
   share.stop()
   await t.rejects(read(), { code: 'unavailable' })
+})
+
+t.test('from when a close is asked for until it has come back, nothing begins on the descriptor', async (t) => {
+  const { path } = place(t)
+  const share = new DataShare({ slots: 1, queue: 3, deadline: 10_000 })
+  const long = openSync(path, 'r')
+  const fd = openSync(path, 'r')
+  const read = (): Promise<number> => share.read(fd, Buffer.alloc(100), 0, 100, 0, forever)
+  const busy = share.read(long, Buffer.alloc(100), 0, 100, 0, forever)
+  const closed = share.close(fd)
+  t.match(share.status(), { taken: 1, queued: 1 }, 'while the close waits for a slot')
+  await t.rejects(read(), { code: 'cancelled' })
+  await t.rejects(share.close(fd), { code: 'internal' }, 'nor is it closed twice')
+  await busy
+  t.match(share.status(), { taken: 1, queued: 0 }, 'while it is in the kernel')
+  await t.rejects(read(), { code: 'cancelled' })
+  await t.rejects(share.close(fd), { code: 'internal' })
+  await closed
+  await t.rejects(read(), { code: 'internal' }, 'then the number means nothing')
+  await share.close(long)
+})
+
+t.test('a number that the kernel gives out again is usable though the close was not heard of', async (t) => {
+  const { path } = place(t)
+  const share = new DataShare({ slots: 2, queue: 3, deadline: 10_000 })
+  const fd = openSync(path, 'r')
+  const closed = share.close(fd)
+  // The event loop does not turn, so the share hears nothing of its close until the number is in use again.
+  while (isOpen(fd)) {}
+  const others: number[] = []
+  for (let again = openSync(path, 'r'); again !== fd; again = openSync(path, 'r')) others.push(again)
+  share.opened(fd)
+  t.equal(await share.read(fd, Buffer.alloc(100), 0, 100, 0, forever), 100)
+  await closed
+  t.equal(await share.read(fd, Buffer.alloc(100), 0, 100, 0, forever), 100)
+  await share.close(fd)
+  t.throws(() => fstatSync(fd), { code: 'EBADF' })
+  for (const other of others) await share.close(other)
+})
+
+t.test('a draft given up in the middle of a write writes no more', async (t) => {
+  const { share, open, path } = place(t)
+  const fd = open('w')
+  const halfway = Promise.withResolvers<void>()
+  const goOn = Promise.withResolvers<void>()
+  let writes = 0
+  const partial = Object.create(share, {
+    write: {
+      value: async (fd: number, buffers: readonly Uint8Array[], position: number) => {
+        writes++
+        halfway.resolve()
+        await goOn.promise
+        return share.write(fd, [(buffers[0] ?? Buffer.alloc(0)).subarray(0, 10)], position, forever)
+      },
+    },
+  }) as DataShare
+  const writer = draftWriter({ share: partial, fd, signal: forever })
+  writer.on('error', () => {})
+  writer.end(bytes.subarray(0, 100_000))
+  await halfway.promise
+  writer.destroy()
+  goOn.resolve()
+  await new Promise((resolve) => writer.once('close', resolve))
+  await setImmediate()
+  t.equal(writes, 1)
+  t.equal(readFileSync(path).length, 10)
 })
 
 t.test('all of a stream is written out before it is synced, the disk told early or not', async (t) => {

@@ -142,12 +142,14 @@ class Gatherer extends Writable implements DraftWriter {
     const { share, fd, signal } = this.#options
     let left = batch
     while (left.length > 0) {
+      // Its descriptor may be closed by then, and its number another file's.
+      if (this.destroyed) throw new StorageError('cancelled', 'the draft was given up')
       const count = await share.write(fd, left, this.#position, signal)
       if (count === 0 && left.some((buffer) => buffer.length > 0)) throw new StorageError('no-space', 'nothing written')
       this.#position += count
       left = without(left, count)
     }
-    if (!this.#telling && this.#position - this.#told >= behind) this.#tellDisk()
+    if (!this.destroyed && !this.#telling && this.#position - this.#told >= behind) this.#tellDisk()
   }
 
   /** One call at a time. It only saves time: whether it worked shows in the sync that follows. */

@@ -65,8 +65,9 @@ export class DataShare {
   readonly #works = new Set<Work>()
   #queue: Work[] = []
   #taken = 0
-  /** Calls in the kernel for each descriptor, and the close that waits for them. */
+  /** Calls in the kernel for each descriptor. */
   readonly #busy = new Map<number, number>()
+  /** Closes from when they are asked for until they have come back from the kernel. */
   readonly #closing = new Map<number, Work>()
   #sweeper: NodeJS.Timeout | undefined
   #closed = false
@@ -126,10 +127,12 @@ export class DataShare {
 
   /**
    * Closes a descriptor once every call on it has left the kernel, so that none can hit another file that got the
-   * same number; calls on it that still wait for a slot are `cancelled`. Rejects with `unavailable` at the deadline,
-   * after which the close still happens when it can, and with what the file system says of lost writes.
+   * same number; calls on it that still wait for a slot are `cancelled`, as are all that come until it is closed.
+   * Rejects with `unavailable` at the deadline, after which the close still happens when it can, with what the file
+   * system says of lost writes, and with `internal` when a close is under way already.
    */
   close(fd: number): Promise<void> {
+    if (this.#closing.has(fd)) return Promise.reject(error('internal', 'the file is being closed already'))
     for (const work of this.#queue) {
       if (work.fd === fd) settle(work, error('cancelled', 'the file was closed'))
     }
@@ -142,9 +145,17 @@ export class DataShare {
         reject,
         certain: true,
       })
-      if (this.#busy.has(fd)) this.#closing.set(fd, work)
-      else this.#enqueue(work)
+      this.#closing.set(fd, work)
+      if (!this.#busy.has(fd)) this.#enqueue(work)
     })
+  }
+
+  /**
+   * To be told of every descriptor that was opened for use here: the kernel may give out a number again before we
+   * hear that its close is done.
+   */
+  opened(fd: number): void {
+    if (this.#closing.get(fd)?.begun) this.#closing.delete(fd)
   }
 
   status(): ShareStatus {
@@ -196,7 +207,8 @@ export class DataShare {
   #begin(work: Work): void {
     this.#taken++
     work.begun = true
-    this.#busy.set(work.fd, (this.#busy.get(work.fd) ?? 0) + 1)
+    // A close comes after all other calls, and another file may have the number before we hear that it is done.
+    if (!work.certain) this.#busy.set(work.fd, (this.#busy.get(work.fd) ?? 0) + 1)
     try {
       work.start((failure, result) => this.#end(work, failure, result))
     } catch (failure) {
@@ -207,7 +219,8 @@ export class DataShare {
   #end(work: Work, failure: unknown, result = 0): void {
     this.#taken--
     this.#works.delete(work)
-    this.#left(work.fd)
+    if (this.#closing.get(work.fd) === work) this.#closing.delete(work.fd)
+    if (!work.certain) this.#left(work.fd)
     if (!work.settled) {
       work.settled = true
       if (failure) work.reject(fromKernel(failure))
@@ -225,9 +238,7 @@ export class DataShare {
     }
     this.#busy.delete(fd)
     const close = this.#closing.get(fd)
-    if (!close) return
-    this.#closing.delete(fd)
-    this.#enqueue(close)
+    if (close) this.#enqueue(close)
   }
 
   #next(): void {

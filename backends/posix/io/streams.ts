@@ -118,6 +118,8 @@ class RangeReader extends Readable implements FileReadable {
   }
 
   async #next(most: number): Promise<Uint8Array> {
+    // Its descriptor may be closed by then, and its number another file's.
+    if (this.destroyed) throw new StorageError('cancelled', 'the stream was destroyed')
     const { share, fd, signal } = this.#options
     const size = Math.min(most, this.#end - this.#position)
     const chunk = this.#chunk(size)
