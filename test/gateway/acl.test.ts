@@ -164,3 +164,14 @@ t.test('rights are those of the ACL and the credential together', async (t) => {
     bound.actions.join(),
   )
 })
+
+t.test('replacing a file keeps its owner and ACL', async (t) => {
+  await gateway.put('/lab/p01/kept', 'alice', 'by alice')
+  const entry = { type: 'allow', who: `user:${named('bob')}`, rights: 'rt', flags: '' }
+  const { aces } = (await gateway.api('acl', { path: '/lab/p01/kept' }, 'alice')).json()
+  t.equal((await putAcl('alice', '/lab/p01/kept', { aces: [...aces, entry] })).status, 200)
+  const before = (await gateway.api('acl', { path: '/lab/p01/kept' }, 'alice')).json()
+  t.equal((await gateway.put('/lab/p01/kept', 'carol', 'by carol')).status, 204)
+  t.same((await gateway.api('acl', { path: '/lab/p01/kept' }, 'alice')).json(), before)
+  t.equal((await gateway.get('/lab/p01/kept', 'alice')).text, 'by carol')
+})

@@ -156,7 +156,7 @@ export class TestGateway {
     const child = spawn(process.execPath, [program, this.configFile], {
       cwd: '/',
       env: { PATH: process.env.PATH },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
     })
     this.#process = child
     this.stderr = ''

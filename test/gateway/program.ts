@@ -6,6 +6,8 @@
 import { runGateway } from '../../gateway/supervisor.ts'
 
 const [configFile = ''] = process.argv.slice(2)
+// The test that holds the other end is gone: so are we, and the workers with us.
+process.stdin.on('end', () => process.kill(process.pid, 'SIGKILL')).resume()
 try {
   const status = await runGateway({
     configFile,
