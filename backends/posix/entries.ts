@@ -120,7 +120,9 @@ export class EntryMaker {
   /** Stays with an object over renames. */
   id(stat: sys.Stat): string {
     const ino = stat.ino.toString(16)
-    return this.#setup.crossMounts ? `${stat.dev.toString(16)}.${ino}` : ino
+    // Subvolumes have devices of their own without being mounts.
+    const isApart = this.#setup.crossMounts || stat.dev !== this.#walker.rootDev
+    return isApart ? `${stat.dev.toString(16)}.${ino}` : ino
   }
 
   /** Whether an object is the one that was seen, unchanged. Directories change with what is in them. */

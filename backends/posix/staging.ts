@@ -143,9 +143,7 @@ function passOn(old: number, stat: sys.Stat, draft: number, dropped: string): bo
     const uid = mine.uid === stat.uid ? undefined : stat.uid
     const gid = mine.gid === stat.gid ? undefined : stat.gid
     if (uid !== undefined || gid !== undefined) sys.fchown(draft, uid, gid)
-    copyAttributes(old, draft, dropped)
-    // Last: a POSIX ACL has a part in the mode. Files get no setuid, setgid and sticky bits.
-    sys.fchmod(draft, stat.mode & 0o777)
+    copyAttributes(old, stat, draft, dropped)
     return true
   } catch (error) {
     // Not his to give away or to read: then the old file must stay.
@@ -156,10 +154,13 @@ function passOn(old: number, stat: sys.Stat, draft: number, dropped: string): bo
 
 const systemAttributes = new Set(['system.posix_acl_access', 'system.nfs4_acl'])
 
-function copyAttributes(old: number, draft: number, dropped: string): void {
+function copyAttributes(old: number, stat: sys.Stat, draft: number, dropped: string): void {
   const names = attributesOf(old).filter((name) => name !== dropped)
   const wanted = new Set(names)
   for (const name of attributesOf(draft)) if (!wanted.has(name)) sys.fremovexattr(draft, name)
+  // Between the two: an ACL that is gone has left its mask in the mode, and one that comes must not be cut by it.
+  // Files get no setuid, setgid and sticky bits.
+  sys.fchmod(draft, stat.mode & 0o777)
   for (const name of names) {
     const value = sys.fgetxattr(old, name)
     if (value) sys.fsetxattr(draft, name, value, 0)
@@ -191,7 +192,8 @@ export function publish(shop: Workshop, args: PublishArgs): Published {
         return { taken: true }
       }
       shop.step('published')
-      if (setup.sync) syncDirectory(directory)
+      // File systems with a journal put a new name on disk with the file that it names.
+      if (setup.sync && !syncDirectory(directory)) sys.fsync(draft)
       return { ...told(shop, args.name, draft), labelled }
     }),
   )
@@ -263,7 +265,7 @@ export interface OverwriteArgs {
 export function openOld(shop: Workshop, { parent, name, expected }: OverwriteArgs): { readonly fd: number } {
   return shop.using(parent, (directory) => {
     requireExpected(shop, directory, name, expected)
-    const fd = shop.walker.open(directory, name, sys.O_RDWR | sys.O_NONBLOCK)
+    const fd = shop.walker.open(directory, name, sys.O_WRONLY | sys.O_NONBLOCK)
     try {
       if (!shop.maker.isExpected(sys.fstat(fd), expected)) throw stale()
       return { fd }

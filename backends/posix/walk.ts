@@ -39,6 +39,14 @@ export interface Spot<S> {
   readonly resolved: Path | undefined
 }
 
+/** The tree's top. */
+interface Top {
+  readonly fd: number
+  /** As the kernel names it. */
+  readonly path: string
+  readonly dev: number
+}
+
 const maxLinks = 40
 const directoryFlags = sys.O_PATH | sys.O_DIRECTORY | sys.O_NOFOLLOW
 
@@ -48,7 +56,7 @@ export class Walker {
   readonly #reserved: ReadonlySet<string>
   /** Of openat2, for one plain name. */
   readonly resolve: number
-  #root: { readonly fd: number; readonly path: string } | undefined
+  #root: Top | undefined
 
   constructor(setup: PosixSetup) {
     this.#setup = setup
@@ -65,6 +73,11 @@ export class Walker {
   /** The top's descriptor, opened with O_PATH at the first call. */
   get rootFd(): number {
     return this.#top().fd
+  }
+
+  /** The device of the tree's top. */
+  get rootDev(): number {
+    return this.#top().dev
   }
 
   /** Opens one name below a directory, never through a link. */
@@ -92,7 +105,7 @@ export class Walker {
     return child.dev !== directory.dev
   }
 
-  #top(): { readonly fd: number; readonly path: string } {
+  #top(): Top {
     if (this.#root) return this.#root
     const { root, claims } = this.#setup
     const flags = sys.O_PATH | sys.O_DIRECTORY
@@ -100,7 +113,7 @@ export class Walker {
       typeof root === 'number' ? sys.openat(root, '.', flags, 0) : sys.openat(sys.AT_FDCWD, root, flags, 0)
     const fd = sharedTop(new Int32Array(claims), open, sys.close)
     const path = sys.readlinkat(sys.AT_FDCWD, sys.procPath(fd)).toString('utf8')
-    this.#root = { fd, path }
+    this.#root = { fd, path, dev: sys.fstat(fd).dev }
     return this.#root
   }
 }
@@ -109,7 +122,7 @@ export class Walker {
 class Trip<S> {
   readonly #walker: Walker
   readonly #setup: PosixSetup
-  readonly #top: { readonly fd: number; readonly path: string }
+  readonly #top: Top
   readonly #follow: boolean
   readonly #visit: Visit<S>
   readonly #via: Step<S>[] = []
@@ -121,7 +134,7 @@ class Trip<S> {
   constructor(
     walker: Walker,
     setup: PosixSetup,
-    top: { readonly fd: number; readonly path: string },
+    top: Top,
     path: Path,
     options: { readonly follow: boolean; readonly visit: Visit<S> },
   ) {

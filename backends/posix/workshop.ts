@@ -36,17 +36,17 @@ export function closing<T>(fd: number, work: (fd: number) => T): T {
   }
 }
 
-/** Puts the entries of a directory on disk, as far as the caller may open it for that. */
-export function syncDirectory(directory: number): void {
+/** Puts the entries of a directory on disk. False: the caller may not open it for that, as where one may write but not read. */
+export function syncDirectory(directory: number): boolean {
   let fd: number
   try {
     fd = sys.openat(directory, '.', sys.O_RDONLY | sys.O_DIRECTORY, 0)
   } catch (error) {
-    // A directory that one may write but not read: its file system orders the new name after the file's own sync.
-    if (sys.isErrno(error, 'EACCES')) return
+    if (sys.isErrno(error, 'EACCES')) return false
     throw error
   }
   closing(fd, sys.fsync)
+  return true
 }
 
 /** The type bits of a mode. */
