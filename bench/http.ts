@@ -29,8 +29,10 @@ const peers = {
   rcloneWebdav: await rcloneWebdav(work, data.tree),
 }
 try {
-  const cases = [smallFiles, downloads, uploads, listing, memoryOfDownloads]
-  for (const measure of cases) {
+  const cases = { smallFiles, downloads, uploads, listing, memoryOfDownloads }
+  const named = process.argv.slice(2)
+  for (const [name, measure] of Object.entries(cases)) {
+    if (named.length > 0 && !named.includes(name)) continue
     const found = await measure({ portolan, peers, data, work })
     figures.push(...found)
     print(found)
@@ -42,4 +44,5 @@ try {
 
 const machine = { cpus: cpus().length, model: cpus()[0]?.model, node: process.version }
 mkdirSync(resolve(import.meta.dirname, 'results'), { recursive: true })
-writeFileSync(resolve(import.meta.dirname, 'results/http.json'), `${JSON.stringify({ machine, figures }, null, 2)}\n`)
+if (process.argv.length === 2)
+  writeFileSync(resolve(import.meta.dirname, 'results/http.json'), `${JSON.stringify({ machine, figures }, null, 2)}\n`)

