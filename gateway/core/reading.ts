@@ -220,6 +220,8 @@ class BytesReading {
   readonly #mount: Mount
   /** None for attributes alone. */
   readonly #file: OpenFile | undefined
+  /** Those not yet destroyed, made with the first: most readings need none. */
+  #streams: Set<FileStream> | undefined
   #closed = false
 
   constructor(
@@ -241,12 +243,19 @@ class BytesReading {
 
   stream(range: Range): FileStream {
     if (!this.#file) throw new StorageError('invalid', 'only the attributes were asked for')
-    return streamOf(this.#gate, this.#task, this.#mount, this.#file, range)
+    // The file's descriptor may be another's by then.
+    if (this.#closed) throw finished()
+    const stream = streamOf(this.#gate, this.#task, this.#mount, this.#file, range)
+    this.#streams ??= new Set()
+    const streams = this.#streams.add(stream)
+    stream.once('close', () => streams.delete(stream))
+    return stream
   }
 
   async close(outcome?: { readonly bytes: number; readonly error?: unknown }): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    if (this.#streams) for (const stream of this.#streams) stream.destroy(finished())
     const bytes = outcome?.bytes ?? 0
     this.#task.bytes = bytes
     this.#gate.metrics?.moved(this.#task.protocol, 'out', bytes)
@@ -257,4 +266,8 @@ class BytesReading {
       else this.#gate.fail(this.#task, outcome.error)
     }
   }
+}
+
+function finished(): StorageError {
+  return new StorageError('invalid', 'the reading is closed')
 }

@@ -147,6 +147,23 @@ t.test('ranges see the entry, and several are read one after the other', async (
   t.equal(await outcome(bad), 'range')
 })
 
+t.test('after the close of a reading no byte comes out of it', async (t) => {
+  const world = await setUp(t)
+  await world.file('/data/open/long', 'x'.repeat(200_000))
+  const reading = await world.storage.read(callBy('bob'), at('/data/open/long'))
+  if (reading.kind !== 'bytes') throw new Error(reading.kind)
+  const read = await reading.stream({ start: 0, end: 10 }).toArray()
+  t.equal(Buffer.concat(read).length, 10)
+  const streams = [reading.stream({ start: 0, end: 200_000 }), reading.stream({ start: 0, end: 200_000 })]
+  await reading.close({ bytes: 10 })
+  for (const stream of streams) {
+    t.equal(stream.destroyed, true)
+    t.equal(await outcome(stream.toArray()), 'invalid')
+  }
+  t.throws(() => reading.stream({ start: 0, end: 1 }), { code: 'invalid' })
+  t.match(world.audit.records.at(-1), { outcome: 'ok', bytes: 10 })
+})
+
 t.test('HEAD decides as a read and opens nothing', async (t) => {
   const world = await setUp(t)
   const reading = await world.storage.read(callBy('bob'), at('/data/open/file'), { headOnly: true })
