@@ -1,6 +1,7 @@
 /** What every operation has in common: the two halves of a decision, the limits, the audit line. */
 
-import { type Decision, permitsPath, permitsTrail, permitsType } from '../../acl/authorizer.ts'
+import { right } from '../../acl/acl.ts'
+import { type Decision, decideEntry, permitsPath, permitsTrail, permitsType } from '../../acl/authorizer.ts'
 import { isOwner } from '../../acl/evaluate.ts'
 import type { Action } from '../../acl/needs.ts'
 import type { Principal } from '../../acl/principal.ts'
@@ -318,6 +319,18 @@ export function named(place: Place, entry: Entry): Entry {
   if (place.path !== place.mount.at) return entry
   const name = nameOf(place.path)
   return entry.name === name ? entry : { ...entry, name }
+}
+
+/** All that whoever may list a directory learns of an entry whose attributes are closed. An empty version is no version. */
+export function nameAndType({ name, type }: Entry): Entry {
+  return { name, type, size: 0, modified: 0n, changed: 0n, version: '', id: '' }
+}
+
+/** A directory to somebody who may list it: its attributes only where `stat` would show them. */
+export function shownDirectory({ principal }: Task, place: Place, entry: Entry): Entry {
+  const own = named(place, entry)
+  if (place.mount.backend.enforces) return own
+  return decideEntry(own, principal, right.readAttributes).outcome === 'allowed' ? own : nameAndType(own)
 }
 
 /** Codes of Node that say that the other end of a transfer has gone. */

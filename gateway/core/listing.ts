@@ -5,7 +5,7 @@ import { decideEntry, permitsType, visibleNames } from '../../acl/authorizer.ts'
 import type { Entry, Listing } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
 import type { Call } from './call.ts'
-import { type Gate, leadsAnonymous, missing, named } from './deciding.ts'
+import { type Gate, leadsAnonymous, missing, nameAndType, named } from './deciding.ts'
 import { StorageError } from './errors.ts'
 import type { Admission } from './limits.ts'
 import { join, type Path, rebase } from './path.ts'
@@ -200,11 +200,6 @@ class View {
   #decide(entry: Entry): boolean {
     return decideEntry(entry, this.#task.principal, right.readAttributes).outcome === 'allowed'
   }
-}
-
-/** All that whoever may list a directory learns of an entry whose attributes are closed. An empty version is no version. */
-function nameAndType({ name, type }: Entry): Entry {
-  return { name, type, size: 0, modified: 0n, changed: 0n, version: '', id: '' }
 }
 
 /** A mount that answers in time shows the attributes of its root; one that hangs does not delay the others. */

@@ -6,7 +6,7 @@ import type { Entry, FileStream, OpenFile, Pending, Range } from '../../backends
 import type { Mount, Place } from '../../mounts/namespace.ts'
 import type { Call } from './call.ts'
 import { isUnmodified } from './conditions.ts'
-import { denied, type Gate, missing, named, requirePlain } from './deciding.ts'
+import { denied, type Gate, missing, named, requirePlain, shownDirectory } from './deciding.ts'
 import { StorageError } from './errors.ts'
 import type { Path } from './path.ts'
 import { watchReadable } from './stalls.ts'
@@ -128,7 +128,7 @@ function decideOpen(
     if (place.mount.backend.enforces) return undefined
     throw missing(place.path)
   }
-  if (entry.type === 'directory') return { kind: 'directory', entry: named(place, entry) }
+  if (entry.type === 'directory') return { kind: 'directory', entry: shownDirectory(task, place, entry) }
   requirePlain(entry, place.path)
   if (options.conditions && isUnmodified(options.conditions, entry)) return { kind: 'unmodified', entry }
   if (options.headOnly) return { kind: 'attributes', entry }
@@ -146,7 +146,7 @@ export function requireOnline({ mount, path }: Place, entry: Entry): void {
 
 async function directoryEntry(gate: Gate, task: Task, place: Place): Promise<Entry> {
   const trail = await place.mount.backend.walk(place.inner, task)
-  return gate.existing(task, 'list', place, trail)
+  return shownDirectory(task, place, gate.existing(task, 'list', place, trail))
 }
 
 function bytesOf(gate: Gate, task: Task, place: Place, file: OpenFile, options: ReadOptions): Reading {
@@ -190,7 +190,7 @@ async function readAncestor(gate: Gate, task: Task, path: Path, refusal: Storage
   if (!permitsPath(task.principal, 'list', path).allowed) throw refusal
   const entry = await look(gate, task, 'list', path)
   if (entry.type !== 'directory') throw refusal
-  return settled(gate, task, { kind: 'directory', entry })
+  return settled(gate, task, { kind: 'directory', entry: shownDirectory(task, task.namespace.resolve(path), entry) })
 }
 
 async function redirect(gate: Gate, task: Task, place: Place, options: ReadOptions): Promise<Reading> {
@@ -198,7 +198,7 @@ async function redirect(gate: Gate, task: Task, place: Place, options: ReadOptio
   const reading = await gate.run(task, place, async (): Promise<Settled> => {
     const trail = await backend.walk(place.inner, task)
     const entry = gate.existing(task, 'read', place, trail)
-    if (entry.type === 'directory') return { kind: 'directory', entry }
+    if (entry.type === 'directory') return { kind: 'directory', entry: shownDirectory(task, place, entry) }
     requirePlain(entry, place.path)
     if (options.conditions && isUnmodified(options.conditions, entry)) return { kind: 'unmodified', entry }
     requireOnline(place, entry)

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { right } from '../../acl/acl.ts'
 import { anonymous } from '../../acl/principal.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { parsePath } from '../../gateway/core/path.ts'
@@ -101,6 +102,25 @@ t.test('what is answered, by what is there', async (t) => {
     t.equal(got, answer, `${operation} ${path}`)
   }
   t.equal((await world.storage.stat(callBy('bob'), at('/data'))).name, 'data', 'a mount root goes by its mount point')
+})
+
+t.test('a directory shows its attributes only to whom stat would', async (t) => {
+  const world = await setUp(t)
+  const list = right.listDirectory | right.traverse
+  await world.directory('/data/d', 'keeper', allow(user('bob'), list), allow(user('carol'), readAll))
+  const reading = async (principal: Parameters<typeof callBy>[0]) => {
+    const read = await world.storage.read(callBy(principal), at('/data/d'), { headOnly: true })
+    return { kind: read.kind, entry: read.entry }
+  }
+  const closed = { name: 'd', type: 'directory', size: 0, modified: 0n, changed: 0n, version: '', id: '' }
+  t.equal(await outcome(world.storage.stat(callBy('bob'), at('/data/d'))), 'denied')
+  t.same(await reading('bob'), { kind: 'directory', entry: closed })
+  const job = person('bob', { grants: grants('read:/data/d/below') })
+  t.same(await reading(job), { kind: 'directory', entry: closed }, 'nor by a token for something below')
+  t.same(await reading('carol'), {
+    kind: 'directory',
+    entry: await world.storage.stat(callBy('carol'), at('/data/d')),
+  })
 })
 
 t.test('conditions of a read', async (t) => {
