@@ -188,6 +188,24 @@ t.test('closing fails what is under way, also when a thread is stuck', async (t)
   await t.rejects(pool.run('add', { a: 1, b: 1 }, undefined, forever), { code: 'unavailable' })
 })
 
+t.test('closing leaves no descriptor of a call under way, and begins nothing more', async (t) => {
+  const pool = await poolOf(t)
+  const top = scratch(t)
+  const path = join(top, 'file')
+  writeFileSync(path, '')
+  const { board, begun, release } = held(t)
+  const running = pool.run('hold', { board, path }, undefined, forever)
+  const waiting = pool.run('create', { path: join(top, 'late'), mode: 0o600 }, undefined, forever)
+  const all = Promise.allSettled([running, waiting])
+  await begun(1)
+  const closed = pool.close()
+  for (const result of await all) t.match(result, { reason: { code: 'unavailable' } })
+  release()
+  await closed
+  t.equal(descriptorsOf(path), 0)
+  t.same(readdirSync(top), ['file'])
+})
+
 t.test('threads that cannot start are reported, not waited for', async (t) => {
   const pool = new IoPool({
     name: 'test',

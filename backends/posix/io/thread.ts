@@ -36,6 +36,7 @@ export class Thread {
   #ready = false
   #ended = false
   #stuck = false
+  #stopping = false
   #begun = 0
   #progress = 0
   readonly #born = performance.now()
@@ -136,11 +137,16 @@ export class Thread {
     return taken
   }
 
-  /** Resolves when it has ended, or is known to be stuck and was let go of. */
+  /**
+   * To be called when all its tasks are settled. What has not begun never does; the call under way is answered first,
+   * so that what it has opened is closed. Resolves when the thread has ended, or is known to be stuck and was let go of.
+   */
   async stop(): Promise<void> {
     if (this.#ended) return
     this.#worker.unref()
-    this.#send({ type: 'stop' })
+    this.takeBack()
+    this.#stopping = true
+    this.#stopIfIdle()
     const patience = Promise.withResolvers<void>()
     const timer = setTimeout(patience.resolve, stopTime)
     await Promise.race([this.#exit.promise, patience.promise])
@@ -153,6 +159,7 @@ export class Thread {
       for (const reply of message.replies) this.#reply(reply)
       this.#stuck = false
       this.#progress = performance.now()
+      this.#stopIfIdle()
       this.#events.answered(message.replies.length, message.spent)
     } else if (message.type === 'ready') {
       this.#ready = true
@@ -162,6 +169,10 @@ export class Thread {
       this.fault = fromFailure(message.failure)
       this.#events.unfit(fromFailure(message.failure))
     }
+  }
+
+  #stopIfIdle(): void {
+    if (this.#stopping && this.load === 0) this.#send({ type: 'stop' })
   }
 
   #reply(reply: Reply): void {
