@@ -17,7 +17,7 @@ const skip = noFuse()
 /** Of the hung mount, ms. */
 const deadline = 1000
 /** What an answer may come later than that on a busy machine. */
-const grace = 1000
+const grace = 2000
 const threads = 2
 
 async function start(t: Test): Promise<{ readonly gateway: TestGateway; readonly fuse: HangingFuse }> {

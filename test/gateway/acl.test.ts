@@ -4,7 +4,7 @@ import t from 'tap'
 import { startTestGateway } from './harness.ts'
 import type { Answer, Json } from './http.ts'
 import { named, type UserName } from './people.ts'
-import { makeLab, private_ } from './tree.ts'
+import { makeLab, ownerOnly } from './tree.ts'
 
 t.setTimeout(120_000)
 const gateway = await startTestGateway(t, {
@@ -13,7 +13,7 @@ const gateway = await startTestGateway(t, {
       path: '/lab',
       make: (top) => {
         const tree = makeLab(top)
-        for (let room = 1; room <= 7; room++) tree.directory(`room${room}`, 'alice', private_)
+        for (let room = 1; room <= 7; room++) tree.directory(`room${room}`, 'alice', ownerOnly)
       },
     },
   ],

@@ -27,7 +27,7 @@ import { stringify } from 'yaml'
 import { createDevelopmentIssuer, type DevelopmentIssuer } from '../../acl/identity/development-issuer.ts'
 import type { Ready } from '../../gateway/supervisor.ts'
 import { type Answer, open, type Sent, send } from './http.ts'
-import { accountsFile, asRoot, domain, named, password, service, type UserName, userNames, users } from './people.ts'
+import { accountsFile, asRoot, domain, named, password, service, type UserName, userNames } from './people.ts'
 import { eventually, familyOf, gone, memoryOf } from './processes.ts'
 
 export interface TestMount {
@@ -360,7 +360,7 @@ export class TestGateway {
       found = lines.map((line) => JSON.parse(line) as Line).find(test)
       return found !== undefined
     }
-    await eventually(look, 10_000, what)
+    await eventually(look, 30_000, what)
     return found ?? {}
   }
 
@@ -377,5 +377,3 @@ export class TestGateway {
 
 /** Why a test of the `native` grade cannot run, or false. */
 export const noNative: string | false = asRoot ? false : 'needs root to start from: the native grade switches users'
-
-export { users }

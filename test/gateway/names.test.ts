@@ -55,8 +55,22 @@ const hidden = ['.portolan-stage-0123456789abcdef01234567', '.snapshots']
 
 const encode = (name: string) => encodeURIComponent(name)
 
+const gateway = await startTestGateway(t, {
+  mounts: [
+    {
+      path: '/lab',
+      make: (top) => {
+        const tree = makeLab(top)
+        for (const name of hidden) tree.file(`bob/${name}`, 'bob', 'hidden')
+        tree.file('bob/shown', 'bob', 'shown')
+        writeFileSync(Buffer.concat([Buffer.from(join(top, 'bob/')), Buffer.from([0x66, 0xff])]), 'not UTF-8')
+      },
+      backend: { reserved: ['.snapshots'] },
+    },
+  ],
+})
+
 t.test('any name is written, listed, read and removed as it is', async (t) => {
-  const gateway = await startTestGateway(t, { mounts: [{ path: '/lab', make: (top) => void makeLab(top) }] })
   for (const name of names) {
     const { status } = await gateway.put(`/lab/alice/${encode(name)}`, 'alice', `in ${name}`)
     t.equal(status, 201, `PUT ${JSON.stringify(name)}`)
@@ -112,7 +126,6 @@ function plainOf(text: string): string {
 }
 
 t.test('a target that is not a plain path touches nothing', async (t) => {
-  const gateway = await startTestGateway(t, { mounts: [{ path: '/lab', make: (top) => void makeLab(top) }] })
   const before = readdirSync(gateway.tree('/lab'), { recursive: true }).toSorted()
   const long = (bytes: number) =>
     `/lab/alice/${Array.from({ length: bytes }, () => 'a')
@@ -159,34 +172,20 @@ t.test('a target that is not a plain path touches nothing', async (t) => {
 })
 
 t.test('names of our own, reserved names and those that are not UTF-8 do not exist for anyone', async (t) => {
-  const gateway = await startTestGateway(t, {
-    mounts: [
-      {
-        path: '/lab',
-        make: (top) => {
-          const tree = makeLab(top)
-          for (const name of hidden) tree.file(`alice/${name}`, 'alice', 'hidden')
-          tree.file('alice/shown', 'alice', 'shown')
-          writeFileSync(Buffer.concat([Buffer.from(join(top, 'alice/')), Buffer.from([0x66, 0xff])]), 'not UTF-8')
-        },
-        backend: { reserved: ['.snapshots'] },
-      },
-    ],
-  })
-  const { status, json } = await gateway.get('/lab/alice/', 'alice', { Accept: 'application/json' })
+  const { status, json } = await gateway.get('/lab/bob/', 'bob', { Accept: 'application/json' })
   t.equal(status, 200)
   t.same(
     json().entries.map(({ name }: { name: string }) => name),
     ['shown'],
   )
   for (const name of hidden) {
-    const path = `/lab/alice/${name}`
-    t.equal((await gateway.get(path, 'alice')).status, 404, `GET ${name}`)
-    t.equal((await gateway.get(`${path}/below`, 'alice')).status, 404, `GET below ${name}`)
-    const put = await gateway.put(path, 'alice', 'mine')
+    const path = `/lab/bob/${name}`
+    t.equal((await gateway.get(path, 'bob')).status, 404, `GET ${name}`)
+    t.equal((await gateway.get(`${path}/below`, 'bob')).status, 404, `GET below ${name}`)
+    const put = await gateway.put(path, 'bob', 'mine')
     t.ok([400, 403, 404, 409].includes(put.status), `PUT ${name} gives ${put.status}`)
-    const removed = await gateway.request({ method: 'DELETE', path, user: 'alice' })
+    const removed = await gateway.request({ method: 'DELETE', path, user: 'bob' })
     t.ok([400, 403, 404, 409].includes(removed.status), `DELETE ${name} gives ${removed.status}`)
-    t.equal(readFileSync(join(gateway.tree('/lab'), 'alice', name), 'utf8'), 'hidden', 'untouched')
+    t.equal(readFileSync(join(gateway.tree('/lab'), 'bob', name), 'utf8'), 'hidden', 'untouched')
   }
 })

@@ -6,7 +6,7 @@ import t from 'tap'
 import { startTestGateway } from './harness.ts'
 import type { Json } from './http.ts'
 import { named } from './people.ts'
-import { everything, makeArchive, makeLab, private_ } from './tree.ts'
+import { everything, makeArchive, makeLab, ownerOnly } from './tree.ts'
 
 t.setTimeout(120_000)
 
@@ -20,7 +20,7 @@ const gateway = await startTestGateway(t, {
         tree.file('p01/run/a', 'alice', 'a')
         tree.directory('p01/run/open', 'carol')
         tree.file('p01/run/open/b', 'carol', 'b')
-        tree.directory('p01/run/closed', 'carol', private_)
+        tree.directory('p01/run/closed', 'carol', ownerOnly)
         tree.file('p01/run/closed/c', 'carol', 'c')
         tree.directory('p01/run/kept', 'carol', [
           `D::${named('alice')}:dD`,

@@ -15,7 +15,7 @@ export const look = 'rxtncy'
 /** Everybody may look, the owner may do all; nothing is inherited. */
 export const openToAll: readonly string[] = [`A::OWNER@:${everything}`, `A::EVERYONE@:${look}`]
 /** The owner alone, also of everything below. */
-export const private_: readonly string[] = [`A:fd:OWNER@:${everything}`]
+export const ownerOnly: readonly string[] = [`A:fd:OWNER@:${everything}`]
 
 /** A tree whose ACLs the gateway enforces. Paths are relative to its top, '' is the top itself. */
 export class Guarded {
@@ -101,8 +101,8 @@ export class Owned {
 export function makeLab(top: string): Guarded {
   const tree = new Guarded(top)
   tree.directory('', 'admin', openToAll)
-  tree.directory('alice', 'alice', private_)
-  tree.directory('bob', 'bob', private_)
+  tree.directory('alice', 'alice', ownerOnly)
+  tree.directory('bob', 'bob', ownerOnly)
   tree.directory('p01', 'admin', [`A:fd:OWNER@:${everything}`, `A:fdg:${named('p01')}:${everything}`])
   tree.directory('box', 'alice', [`A::OWNER@:${everything}`, `A::${named('bob')}:wx`])
   return tree

@@ -9,15 +9,17 @@ import { makeLab } from './tree.ts'
 
 t.setTimeout(180_000)
 
+const gateway = await startTestGateway(t, {
+  workers: 2,
+  metrics: true,
+  mounts: [{ path: '/lab', make: (top) => void makeLab(top) }],
+})
+
 t.test('of fifty writers with one If-Match exactly one wins, whatever process serves them', async (t) => {
-  const gateway = await startTestGateway(t, {
-    workers: 2,
-    mounts: [{ path: '/lab', make: (top) => void makeLab(top) }],
-  })
   for (const round of [1, 2, 3]) {
-    const { etag } = (await gateway.put('/lab/alice/f', 'alice', `round ${round}`)).headers
+    const { etag } = (await gateway.put('/lab/p01/f', 'alice', `round ${round}`)).headers
     const writers = Array.from({ length: 50 }, (_, index) =>
-      gateway.put('/lab/alice/f', 'alice', `writer ${index} of round ${round}`, { 'If-Match': String(etag) }),
+      gateway.put('/lab/p01/f', 'alice', `writer ${index} of round ${round}`, { 'If-Match': String(etag) }),
     )
     const answers = await Promise.all(writers)
     const winners = answers.flatMap(({ status }, index) => (status === 204 ? [index] : []))
@@ -27,17 +29,13 @@ t.test('of fifty writers with one If-Match exactly one wins, whatever process se
       others.every((status) => status === 412),
       `round ${round}: the rest get 412: ${[...new Set(others)].join()}`,
     )
-    const { text } = await gateway.get('/lab/alice/f', 'alice')
+    const { text } = await gateway.get('/lab/p01/f', 'alice')
     t.equal(text, `writer ${winners[0]} of round ${round}`, 'and the winner is what is there')
   }
-  t.same(readdirSync(join(gateway.tree('/lab'), 'alice')), ['f'], 'nothing is left beside it')
+  t.same(readdirSync(join(gateway.tree('/lab'), 'p01')), ['f'], 'nothing is left beside it')
 })
 
 t.test('of fifty writers of a new file exactly one makes it', async (t) => {
-  const gateway = await startTestGateway(t, {
-    workers: 2,
-    mounts: [{ path: '/lab', make: (top) => void makeLab(top) }],
-  })
   const writers = Array.from({ length: 50 }, (_, index) =>
     gateway.put('/lab/alice/new', 'alice', `writer ${index}`, { 'If-None-Match': '*' }),
   )
@@ -47,21 +45,18 @@ t.test('of fifty writers of a new file exactly one makes it', async (t) => {
 })
 
 t.test('readers see one version or the other while it is replaced', async (t) => {
-  const gateway = await startTestGateway(t, {
-    workers: 2,
-    mounts: [{ path: '/lab', make: (top) => void makeLab(top), backend: { sync: 'never' } }],
-  })
   const versions = ['a', 'b'].map((letter) => Buffer.alloc(1_000_000, letter))
-  await gateway.put('/lab/alice/f', 'alice', versions[0] ?? '')
+  await gateway.put('/lab/alice/changing', 'alice', versions[0] ?? '')
   let writing = true
   const writer = (async () => {
-    for (let round = 0; round < 30; round++) await gateway.put('/lab/alice/f', 'alice', versions[round % 2] ?? '')
+    for (let round = 0; round < 30; round++)
+      await gateway.put('/lab/alice/changing', 'alice', versions[round % 2] ?? '')
     writing = false
   })()
   let mixtures = 0
   let reads = 0
   while (writing) {
-    const { status, body } = await gateway.get('/lab/alice/f', 'alice')
+    const { status, body } = await gateway.get('/lab/alice/changing', 'alice')
     reads++
     if (status !== 200 || !versions.some((version) => version.equals(body))) mixtures++
   }
@@ -70,11 +65,6 @@ t.test('readers see one version or the other while it is replaced', async (t) =>
 })
 
 t.test('metrics are counted over all processes, by labels that nobody from outside can multiply', async (t) => {
-  const gateway = await startTestGateway(t, {
-    workers: 2,
-    metrics: true,
-    mounts: [{ path: '/lab', make: (top) => void makeLab(top) }],
-  })
   const scrape = async () => (await send(gateway.metricsPort, { path: '/metrics' })).text
   const ask = async (tag: string) => {
     for (let index = 0; index < 8; index++) {
