@@ -1,6 +1,6 @@
 /** The I/O threads of one mount: bounds, deadlines, cancelling, recovery. */
 
-import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
@@ -174,6 +174,19 @@ t.test('a thread whose identity is in doubt ends', async (t) => {
   const pool = await poolOf(t, { log: () => {} })
   await t.rejects(pool.run('lose', {}, undefined, forever), { code: 'unavailable' })
   await pool.ready()
+})
+
+t.test('what was finished before a thread met a doubt is answered, and nothing stays open', async (t) => {
+  const pool = await poolOf(t, { log: () => {} })
+  const path = join(scratch(t), 'file')
+  writeFileSync(path, '')
+  // Under way together, so that the answers wait for each other.
+  const opens = Array.from({ length: 4 }, () => pool.run<number>('open', { path }, undefined, forever))
+  const lost = pool.run('lose', {}, undefined, forever)
+  const opened = await Promise.all(opens)
+  await t.rejects(lost, { code: 'unavailable' })
+  t.equal(descriptorsOf(path), 4)
+  for (const fd of opened) closeSync(fd)
 })
 
 t.test('closing fails what is under way, also when a thread is stuck', async (t) => {

@@ -101,9 +101,12 @@ function assume(ids: RunAs): void {
   throw new StorageError('denied', 'this account may not act here', { reason })
 }
 
-/** Nothing may run on this thread any more. The main thread fails what was under way and starts another one. */
+/**
+ * Nothing may run on this thread any more. The main thread fails what was under way and starts another one. What was
+ * finished before was done under the right identity, and is answered.
+ */
 function end(fault: IdentityFault): never {
-  replies.length = 0
+  flush()
   send({ type: 'unfit', failure: toFailure(fault) })
   process.exit(1)
 }
