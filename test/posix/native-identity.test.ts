@@ -7,7 +7,9 @@ import t, { type Test } from 'tap'
 import { IoPool } from '../../backends/posix/io/pool.ts'
 import type { RunAs } from '../../backends/posix/io/protocol.ts'
 import { checkIds, nobody } from '../../backends/posix/native/identity.ts'
+import { asAccount } from '../../backends/posix/native/process.ts'
 import type { PosixSetup } from '../../backends/posix/options.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
 
 const skip = process.getuid?.() === 0 ? false : 'needs root to switch'
 const forever = new AbortController().signal
@@ -16,9 +18,8 @@ const bob = { uid: 61002, gid: 61002, gids: [61002] }
 
 type Act = <T>(operation: string, args: unknown, ids: RunAs) => Promise<T>
 
-/** One thread, so that every call meets what the one before has left; and a directory where everybody may write. */
-async function setting(t: Test): Promise<{ readonly act: Act; readonly top: string }> {
-  const pool = new IoPool({
+function poolAsItIs(): IoPool {
+  return new IoPool({
     name: 'native',
     threads: 1,
     queue: 100,
@@ -27,6 +28,11 @@ async function setting(t: Test): Promise<{ readonly act: Act; readonly top: stri
     identity: { minUid: 1000 },
     operationsModule: new URL('./pool-operations.ts', import.meta.url).href,
   })
+}
+
+/** One thread, so that every call meets what the one before has left; and a directory where everybody may write. */
+async function setting(t: Test): Promise<{ readonly act: Act; readonly top: string }> {
+  const pool = poolAsItIs()
   t.teardown(() => pool.close())
   await pool.ready()
   const top = mkdtempSync(join(tmpdir(), 'portolan-identity-'))
@@ -111,6 +117,27 @@ t.test('the superuser, his group, system accounts and callers without ids never 
   }
   t.throws(() => statSync(path), { code: 'ENOENT' })
   t.throws(() => checkIds({ uid: 1000, gid: 1000, gids: Array(65537).fill(1000) }, 1000), { code: 'denied' })
+})
+
+t.test('nobody acts as the account of the gateway', { skip }, async (t) => {
+  const service = { uid: 61234, gid: 61235 }
+  // The thread is what the one that starts it is at that moment.
+  const pool = asAccount(service, poolAsItIs)
+  t.teardown(() => pool.close())
+  await pool.ready()
+  const top = mkdtempSync(join(tmpdir(), 'portolan-identity-'))
+  t.teardown(() => rmSync(top, { recursive: true, force: true }))
+  chmodSync(top, 0o777)
+  const create = (name: string, ids: RunAs) =>
+    pool.run('create', { path: join(top, name), mode: 0o600 }, ids, forever).then(String, (error: unknown) => error)
+  const refused = await create('service', { ...service, gids: [] })
+  t.match(refused, { code: 'denied' })
+  t.match(StorageError.reasonOf(StorageError.from(refused)), { rule: 'posix-ids', text: /61234 is the gateway's own/ })
+  t.throws(() => statSync(join(top, 'service')), { code: 'ENOENT' })
+  await create('alice', alice)
+  t.equal(statSync(join(top, 'alice')).uid, alice.uid)
+  await create('housekeeping', 'gateway')
+  t.equal(statSync(join(top, 'housekeeping')).uid, service.uid, 'but for itself')
 })
 
 t.test('the main thread stays what it is', { skip }, async (t) => {

@@ -25,7 +25,7 @@ export type Operations = Readonly<Record<string, Operation>> & { readonly dispos
 
 /** The identity switching of a mount of the `native` grade. */
 export interface IdentitySetup {
-  /** Uids and gids below it are refused; 0 always is. */
+  /** Uids below it are refused. So are, always, uid 0, group 0 and the gateway's own uid; other groups are not judged. */
   readonly minUid: number
 }
 

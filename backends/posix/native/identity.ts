@@ -37,15 +37,16 @@ export type Identity = PosixIds | 'gateway'
 
 /**
  * Throws `denied` for ids that no mapping may lead to, whatever the account source said: the superuser,
- * the group of the superuser and uids below `minUid`.
+ * the group of the superuser, uids below `minUid`, and `own`, the uid of the gateway itself.
  */
-export function checkIds(ids: PosixIds, minUid: number): void {
+export function checkIds(ids: PosixIds, minUid: number, own?: number): void {
   const refuse = (text: string): never => {
     throw new StorageError('denied', 'this account may not act here', { reason: { rule: 'posix-ids', text } })
   }
   if (!isId(ids.uid) || !isId(ids.gid) || !ids.gids.every(isId)) refuse('an id is not a number in the usable range')
   if (ids.uid === 0 || ids.gid === 0 || ids.gids.includes(0)) refuse('uid 0 and group 0 are never used')
   if (ids.uid < minUid) refuse(`uid ${ids.uid} is below the configured minimum ${minUid}`)
+  if (ids.uid === own) refuse(`uid ${ids.uid} is the gateway's own`)
   if (ids.gids.length > mostGroups) refuse('the account has too many groups')
 }
 
@@ -69,7 +70,7 @@ export class IdentitySwitch {
    */
   become(identity: Identity): void {
     // First, since the ids asked for may be the gateway's own, which the thread may have right now.
-    if (identity !== 'gateway') checkIds(identity, this.#minUid)
+    if (identity !== 'gateway') checkIds(identity, this.#minUid, this.#own.uid)
     this.#switch(identity === 'gateway' ? this.#own : identity)
   }
 
