@@ -51,7 +51,8 @@ function bringPackages() {
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock && existsSync(`${bin}/node`)) return
   console.error('Installing packages (npm ci) ...')
   const npm = process.env.npm_execpath
-  const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error']
+  // No package needs its install script: what is native comes prebuilt inside packages.
+  const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
   const done = npm
     ? spawnSync(process.execPath, [npm, ...args], { cwd: home, stdio: ['ignore', 2, 2] })
     : spawnSync('npm', args, { cwd: home, stdio: ['ignore', 2, 2] })
@@ -68,7 +69,18 @@ function bringPackages() {
 /** Installs missing Debian packages as root; otherwise prints the line that does. */
 function bringDebian(...groups) {
   const wanted = Object.assign({}, ...groups.map((group) => debian[group]))
-  const missing = Object.keys(wanted).filter((name) => !existsSync(wanted[name]))
+  install(Object.keys(wanted).filter((name) => !existsSync(wanted[name])))
+}
+
+/** Node 26 is linked against a library that a minimal Debian lacks. */
+function bringLibraries() {
+  const starts = () => spawnSync(`${bin}/node`, ['--version']).status === 0
+  if (starts()) return
+  install(['libatomic1'])
+  if (!starts()) fail(`Node 26 does not start; see what it says:\n  ${bin}/node --version`)
+}
+
+function install(missing) {
   if (missing.length === 0) return
   const line = `apt-get install -y --no-install-recommends ${missing.join(' ')}`
   if (process.getuid() !== 0)
@@ -104,6 +116,7 @@ const checks = [['tsc'], ['biome', 'check', '--error-on-warnings', '.'], ['node'
 
 const [mode, ...rest] = process.argv.slice(2)
 bringPackages()
+bringLibraries()
 switch (mode) {
   case 'start':
     await chain(['node', 'gateway/demo.ts', ...rest])
