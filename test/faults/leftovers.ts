@@ -50,6 +50,11 @@ function unnamedFiles(gateway: TestGateway, tree: string): string[] {
   )
 }
 
+/** Descriptors of a file that the gateway's processes hold. */
+export function openFiles(gateway: TestGateway, file: string): string[] {
+  return gateway.pids().flatMap((pid) => descriptors(pid).filter((target) => target === file))
+}
+
 function descriptors(pid: number): string[] {
   return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
     try {

@@ -1,13 +1,13 @@
 /** Senders that go away, stop, or send something else than they announced. */
 
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { startTestGateway, type TestGateway } from '../gateway/harness.ts'
 import { eventually } from '../gateway/processes.ts'
 import { makeLab } from '../gateway/tree.ts'
-import { leftovers } from './leftovers.ts'
+import { leftovers, openFiles } from './leftovers.ts'
 
 t.setTimeout(180_000)
 
@@ -175,4 +175,25 @@ t.test('slow headers and idle connections are cut', { timeout: 60_000 }, async (
   socket.resume()
   await once(socket, 'close')
   t.pass('and between two requests')
+})
+
+t.test('a reader that goes away, or takes nothing, leaves no file open', { timeout: 60_000 }, async (t) => {
+  const gateway = await start(t)
+  const file = join(gateway.tree('/lab'), 'alice/large')
+  await gateway.put('/lab/alice/large', 'alice', 'x')
+  truncateSync(file, 512 * 1024 * 1024)
+  for (const leaves of [true, false]) {
+    const responses = await Promise.all(
+      Array.from({ length: 8 }, () => gateway.open({ path: '/lab/alice/large', user: 'alice' })),
+    )
+    for (const response of responses) response.on('error', () => {})
+    t.equal(openFiles(gateway, file).length, 8, 'each reads from its own')
+    if (leaves) for (const response of responses) response.destroy()
+    await eventually(() => openFiles(gateway, file).length === 0, 20_000, 'files stay open').catch(() => {})
+    t.same(openFiles(gateway, file), [], leaves ? 'gone readers' : 'readers that stall are cut')
+    const line = await gateway.auditOf(responses[0] ?? { headers: {} })
+    t.match(line, { action: 'read', outcome: 'failed', bytes: Number })
+    t.ok(Number(line.bytes) < 512 * 1024 * 1024, 'and the line tells how far it came')
+    for (const response of responses) response.destroy()
+  }
 })

@@ -196,6 +196,7 @@ t.test('what is no good token is refused, and explain names the reason', async (
     if (status === 401)
       t.match(answer.headers['www-authenticate'], /^Bearer .*error="invalid_token"/, `${what}: a challenge`)
     t.notOk('reason' in answer.json(), `${what}: without the reason`)
+    t.match(answer.json().explain, '/explain?path=', `${what}: with a link to it`)
     const explained = (
       await gateway.request({ path: '/.portolan/api/v1/explain?path=/vo/a&action=read', token })
     ).json()
