@@ -20,6 +20,7 @@ import type { AccountIds } from '../backends/posix/native/process.ts'
 import {
   asAccount,
   becomeAccount,
+  closeOnExec,
   detachMount,
   hideMemory,
   keepOverExec,
@@ -98,7 +99,10 @@ export function hasExactly(numbers: readonly number[]): boolean {
   return process.getuid?.() !== 0 && process.geteuid?.() !== 0 && permitted === set && ambient === set
 }
 
-/** Descriptors of tops that the first start opened, in this process and those it forks. Throws if one is not what it should be. */
+/**
+ * Descriptors of tops that the first start opened, or that `rootsFor` gave. From here on programs that this process
+ * starts do not get them. Throws if one is not what it should be.
+ */
 export function inheritedRoots(): ReadonlyMap<string, number> {
   const roots = new Map<string, number>()
   const text = process.env[rootsVariable]
@@ -107,9 +111,42 @@ export function inheritedRoots(): ReadonlyMap<string, number> {
     if (typeof fd !== 'number' || (sys.fstat(fd).mode & sys.S_IFMT) !== sys.S_IFDIR) {
       throw new Error(`${rootsVariable} names a descriptor that is not a directory`)
     }
+    closeOnExec(fd)
     roots.set(path, fd)
   }
   return roots
+}
+
+/** How a process of the gateway gets the tops: descriptors to be handed to it in this order from number `first` on, and its environment. */
+export function rootsFor(
+  roots: ReadonlyMap<string, number>,
+  first: number,
+): { readonly descriptors: readonly number[]; readonly environment: Readonly<Record<string, string>> } {
+  const numbers = Object.fromEntries([...roots.keys()].map((path, index) => [path, first + index]))
+  return { descriptors: [...roots.values()], environment: { [rootsVariable]: JSON.stringify(numbers) } }
+}
+
+/** Programs that the calling thread starts from here on get no capability. It keeps its own, and cannot take this back. */
+export function endInheritance(): void {
+  if (ambientSet() === 0n) return
+  setAmbient([])
+  setCapabilities({ ...getCapabilities(), inheritable: 0n })
+}
+
+/** Starts a program without capabilities, in a process that hands its own on to others. `start` must be synchronous. */
+export function startUnprivileged<T>(start: () => T): T {
+  const ambient = ambientSet()
+  if (ambient === 0n) return start()
+  setAmbient([])
+  try {
+    return start()
+  } finally {
+    setAmbient(numbersOf(ambient))
+  }
+}
+
+function numbersOf(set: bigint): number[] {
+  return Array.from({ length: 64 }, (_, number) => number).filter((number) => set & (1n << BigInt(number)))
 }
 
 function wantedCapabilities({ native, lowPorts }: PrivilegeOptions): number[] {

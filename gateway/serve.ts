@@ -12,6 +12,7 @@ import { FileAudit } from './core/audit.ts'
 import { Metrics } from './core/metrics.ts'
 import { Storage } from './core/storage.ts'
 import type { HttpDoor } from './http/server.ts'
+import { endInheritance } from './privileges.ts'
 import { takePrivileges } from './serve/account.ts'
 import { urlOf, withPublicUrl } from './serve/addresses.ts'
 import { posixMaker } from './serve/backends.ts'
@@ -48,6 +49,8 @@ export interface Gateway {
 export async function startGateway(config: Config, options: StartOptions): Promise<Gateway> {
   await using opened = new AsyncDisposableStack()
   const roots = takePrivileges(config, undefined)
+  // What it needs it has; programs that it asks for accounts need none of it.
+  endInheritance()
   const state = await openState({ directory: config.state.directory })
   opened.defer(() => state.close())
   if (config.state.masterKeyFile) await SecretStore.open(state, await readMasterKeys(config.state.masterKeyFile))

@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { forRunning } from './config/restart.ts'
 import { type Config, ConfigError, loadConfig } from './config.ts'
 import { StorageError } from './core/errors.ts'
+import { rootsFor } from './privileges.ts'
 import { takePrivileges } from './serve/account.ts'
 import { withPublicUrl } from './serve/addresses.ts'
 import { checkFiles } from './serve/files.ts'
@@ -55,11 +56,11 @@ const maxThreads = 1024
 export async function runGateway(options: RunOptions): Promise<number> {
   const written = await configOf(options)
   // Started as root this does not return: the program starts again as the account of the gateway.
-  takePrivileges(written, options.configFile)
+  const roots = takePrivileges(written, options.configFile)
   await checkFiles(written)
   const log = openLog(written.log, { role: 'supervisor' })
   if (process.geteuid?.() === 0) log.warn({}, 'serving as root; `runAs` names an account for it')
-  const supervisor = new Supervisor({ written, running: await withPublicUrl(written) }, options, log)
+  const supervisor = new Supervisor({ written, running: await withPublicUrl(written), roots }, options, log)
   try {
     return await supervisor.run()
   } finally {
@@ -71,6 +72,14 @@ async function configOf({ config, configFile }: RunOptions): Promise<Config> {
   if (config) return config
   if (configFile === undefined) throw new StorageError('invalid', 'there is no configuration')
   return loadConfig(configFile)
+}
+
+interface StartConfig {
+  /** As it is in the file. */
+  readonly written: Config
+  readonly running: Config
+  /** Tops of native mounts that root opened, for the workers. */
+  readonly roots: ReadonlyMap<string, number>
 }
 
 class Supervisor {
@@ -87,13 +96,16 @@ class Supervisor {
   #reloading: Promise<void> = Promise.resolve()
   #asked = false
 
-  constructor(config: { readonly written: Config; readonly running: Config }, options: RunOptions, log: Log) {
+  constructor(config: StartConfig, options: RunOptions, log: Log) {
     this.#written = config.written
     this.#running = config.running
     this.#options = options
     this.#log = log
-    cluster.setupPrimary({ exec: options.workerFile ?? ownWorker(), args: [], execArgv: [] })
-    const environment = { UV_THREADPOOL_SIZE: String(threadsFor(config.running)), NOTIFY_SOCKET: '' }
+    const standard = [0, 1, 2, 'ipc'] as const
+    const { descriptors, environment: where } = rootsFor(config.roots, standard.length)
+    const stdio = [...standard, ...descriptors]
+    cluster.setupPrimary({ exec: options.workerFile ?? ownWorker(), args: [], execArgv: [], stdio })
+    const environment = { UV_THREADPOOL_SIZE: String(threadsFor(config.running)), NOTIFY_SOCKET: '', ...where }
     this.#crew = new Crew(config.running, { workers: workersFor(config.running), environment, log })
   }
 

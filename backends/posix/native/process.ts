@@ -24,6 +24,7 @@ const c = {
 const CLONE_NEWNS = 0x00020000
 const MNT_DETACH = 2
 const F_SETFD = 2
+const FD_CLOEXEC = 1
 const PR_SET_DUMPABLE = 4
 const PR_SET_KEEPCAPS = 8
 
@@ -83,6 +84,11 @@ export function detachMount(target: Name): void {
 /** A descriptor that programs executed from here get too. */
 export function keepOverExec(fd: number): void {
   if (c.fcntl(fd, F_SETFD, 0) < 0) fail('fcntl')
+}
+
+/** A descriptor that programs executed from here do not get. */
+export function closeOnExec(fd: number): void {
+  if (c.fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) fail('fcntl')
 }
 
 /** No core dumps, and no process of the same account may look into this one's memory. */
