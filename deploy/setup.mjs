@@ -58,11 +58,14 @@ function bringPackages() {
     : spawnSync('npm', args, { cwd: home, stdio: ['ignore', 2, 2] })
   if (done.status !== 0)
     fail('npm ci failed: see above. Check that the npm registry can be reached, then run the command again.')
-  if (!existsSync(`${bin}/node`))
-    fail('npm brought no Node 26 for this platform: Portolan runs on Linux, x64 or arm64.')
-  // The platform's package has the binary and no command of its own.
-  rmSync(`${bin}/biome`, { force: true })
-  symlinkSync(`../@biomejs/cli-linux-${process.arch}/biome`, `${bin}/biome`)
+  const tools = { node: `node-linux-${process.arch}/bin/node`, biome: `@biomejs/cli-linux-${process.arch}/biome` }
+  for (const [name, file] of Object.entries(tools)) {
+    if (!existsSync(`${home}node_modules/${file}`))
+      fail(`npm brought no ${name} for this platform: Portolan runs on Linux, x64 or arm64.`)
+    // Not every npm links commands of optional packages, and Biome's has none.
+    rmSync(`${bin}/${name}`, { force: true })
+    symlinkSync(`../${file}`, `${bin}/${name}`)
+  }
   writeFileSync(stamp, lock)
 }
 
