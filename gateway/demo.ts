@@ -6,9 +6,9 @@
  * Started as root it goes on as an account of its own; this program then runs a second time, as that account.
  */
 
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { loadConfig } from './config.ts'
 import { StorageError } from './core/errors.ts'
@@ -45,17 +45,22 @@ async function prepare(port: number): Promise<Demo> {
   if (process.geteuid?.() !== 0) {
     return prepareDemo({ directory, port, asRoot: false, native: { because: 'that needs a start as root' } })
   }
-  const demo = await prepareDemo({ directory, port, asRoot: true, native: true })
-  process.env[marker] = directory
-  try {
-    // Does not return where it can be done.
-    takePrivileges(await loadConfig(demo.configFile), demo.configFile)
-    return demo
-  } catch (error) {
+  const isNew = !existsSync(join(directory, 'made.json'))
+  let because = ''
+  // Where the kernel does not let root give up its rights in the way we need, the demo goes on with less.
+  for (const native of [true, false] as const) {
+    const demo = await prepareDemo({ directory, port, asRoot: true, native: native || { because } })
+    process.env[marker] = directory
+    try {
+      // Does not return where it can be done.
+      takePrivileges(await loadConfig(demo.configFile), demo.configFile)
+    } catch (error) {
+      because = StorageError.from(error).message
+    }
     delete process.env[marker]
-    const because = StorageError.from(error).message
-    return prepareDemo({ directory, port, asRoot: true, native: { because } })
   }
+  if (isNew) rmSync(directory, { recursive: true })
+  return prepareDemo({ directory, port, asRoot: false, native: { because } })
 }
 
 try {

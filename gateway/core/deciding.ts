@@ -121,7 +121,7 @@ export class Gate {
 
   /** Writes the audit line of a call that did not, and gives the error to throw. */
   fail(task: Task, thrown: unknown): StorageError {
-    const error = causeOf(thrown)
+    const error = askForCredential(task, causeOf(thrown))
     this.#end(task, error)
     return error
   }
@@ -270,6 +270,18 @@ export function leadsAnonymous(namespace: Namespace, path: Path): boolean {
 /** Whether the action changes something, and so is for nobody where a mount is read-only. */
 export function isChange(action: Action): boolean {
   return !harmless.has(action)
+}
+
+/** Refusals that no credential would change. */
+const settledRules: ReadonlySet<string> = new Set(['mount-point', 'symlink', 'special-file', 'mode', 'administrator'])
+
+/** Who came without a credential is asked for one where it could help (RFC 9110, section 15.5.2). */
+function askForCredential({ principal }: Task, error: StorageError): StorageError {
+  if (error.code !== 'denied' || principal.user !== undefined) return error
+  const reason = StorageError.reasonOf(error)
+  if (reason && settledRules.has(reason.rule)) return error
+  const details = { cause: error, ...(error.path && { path: error.path }), ...(reason && { reason }) }
+  return new StorageError('unauthenticated', 'a credential is needed', details)
 }
 
 /** The one answer to everybody who may not: it does not tell what is there. The reason is for the audit log. */

@@ -207,7 +207,7 @@ t.test('callers without a credential are let in only where the mount says so', a
   await world.file('/public/members', 'members', 'keeper', deny('ANONYMOUS@', everything), allow('EVERYONE@', readAll))
   const cases = [
     ['/public/free', 'bytes'],
-    ['/public/members', 'denied'],
+    ['/public/members', 'unauthenticated'],
     ['/data/x', 'unauthenticated'],
     ['/', 'directory'],
     ['/area', 'directory'],
