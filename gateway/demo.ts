@@ -6,13 +6,13 @@
  * Started as root it goes on as an account of its own; this program then runs a second time, as that account.
  */
 
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync, rmSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { loadConfig } from './config.ts'
 import { StorageError } from './core/errors.ts'
-import { type Demo, demoIn, prepareDemo } from './demo/prepare.ts'
+import { type Demo, demoIn, madeIn, prepareDemo } from './demo/prepare.ts'
 import { takePrivileges } from './serve/account.ts'
 import { runGateway } from './supervisor.ts'
 
@@ -45,7 +45,10 @@ async function prepare(port: number): Promise<Demo> {
   if (process.geteuid?.() !== 0) {
     return prepareDemo({ directory, port, asRoot: false, native: { because: 'that needs a start as root' } })
   }
-  const isNew = !existsSync(join(directory, 'made.json'))
+  const before = madeIn(directory)
+  if (before?.asRoot === false && statSync(directory).uid === 0) {
+    return prepareDemo({ directory, port, asRoot: false, native: { because: 'root cannot step down here' } })
+  }
   let because = ''
   // Where the kernel does not let root give up its rights in the way we need, the demo goes on with less.
   for (const native of [true, false] as const) {
@@ -59,7 +62,7 @@ async function prepare(port: number): Promise<Demo> {
     }
     delete process.env[marker]
   }
-  if (isNew) rmSync(directory, { recursive: true })
+  if (before === undefined) rmSync(directory, { recursive: true })
   return prepareDemo({ directory, port, asRoot: false, native: { because } })
 }
 

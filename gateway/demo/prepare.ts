@@ -32,9 +32,15 @@ export interface DemoOptions {
 }
 
 /** How the trees were made; another way needs new trees. */
-interface Made {
+export interface Made {
   readonly asRoot: boolean
   readonly native: boolean
+}
+
+/** How the demo in this directory was made; undefined if there is none. */
+export function madeIn(directory: string): Made | undefined {
+  const file = join(directory, 'made.json')
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Made) : undefined
 }
 
 /** Throws `invalid` when the directory holds a demo that was made as another user. */
@@ -95,14 +101,10 @@ function asap3Note(native: DemoOptions['native']): string {
 function claim(directory: string, made: Made): void {
   const file = join(directory, 'made.json')
   mkdirSync(directory, { recursive: true, mode: 0o755 })
-  if (!existsSync(file)) {
-    write(file, JSON.stringify(made), 0o644)
-    return
-  }
-  const before = JSON.parse(readFileSync(file, 'utf8')) as Made
-  if (before.asRoot === made.asRoot) {
+  const before = madeIn(directory)
+  if (before === undefined || before.asRoot === made.asRoot) {
     // What the kernel guards and what Portolan guards are kept in different ways.
-    if (before.native !== made.native) rmSync(join(directory, 'asap3'), { recursive: true, force: true })
+    if (before && before.native !== made.native) rmSync(join(directory, 'asap3'), { recursive: true, force: true })
     write(file, JSON.stringify(made), 0o644)
     return
   }
