@@ -10,6 +10,7 @@ import { checkIds, nobody } from '../../backends/posix/native/identity.ts'
 import { asAccount } from '../../backends/posix/native/process.ts'
 import type { PosixSetup } from '../../backends/posix/options.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
+import { outOfReach } from '../reach.ts'
 
 const skip = process.getuid?.() === 0 ? false : 'needs root to switch'
 const forever = new AbortController().signal
@@ -119,7 +120,7 @@ t.test('the superuser, his group, system accounts and callers without ids never 
   t.throws(() => checkIds({ uid: 1000, gid: 1000, gids: Array(65537).fill(1000) }, 1000), { code: 'denied' })
 })
 
-t.test('nobody acts as the account of the gateway', { skip }, async (t) => {
+t.test('nobody acts as the account of the gateway', { skip: skip || outOfReach() }, async (t) => {
   const service = { uid: 61234, gid: 61235 }
   // The thread is what the one that starts it is at that moment.
   const pool = asAccount(service, poolAsItIs)

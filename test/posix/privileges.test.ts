@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
+import { outOfReach } from '../reach.ts'
 
 const home = resolve(import.meta.dirname, '../..')
 const account = { uid: 61234, gid: 61235 }
@@ -149,21 +150,25 @@ t.test('root is refused as the service account', { skip }, async (t) => {
   t.match(said, { refused: /must not be root/ })
 })
 
-t.test('where the kernel allows no private mounts, the closed directory is named', { skip }, async (t) => {
-  const top = place(t)
-  const state = join(top, 'closed/state')
-  mkdirSync(state, { recursive: true })
-  chownSync(state, account.uid, account.gid)
-  chmodSync(join(top, 'closed'), 0o700)
-  const through = ['setpriv', '--bounding-set', '-sys_admin']
-  const options = { account, native: true, roots: [] }
-  const closed = await start(t, { ...options, needed: [state] }, { through })
-  t.match(closed.said, { uid: 0, refused: `may not enter ${join(top, 'closed')}, and unshare gave EPERM` })
-  const open = await start(t, { ...options, needed: [top] }, { through })
-  t.match(open.said, { permitted: switching }, 'which is not asked for where nothing is closed')
-})
+t.test(
+  'where the kernel allows no private mounts, the closed directory is named',
+  { skip: skip || outOfReach() },
+  async (t) => {
+    const top = place(t)
+    const state = join(top, 'closed/state')
+    mkdirSync(state, { recursive: true })
+    chownSync(state, account.uid, account.gid)
+    chmodSync(join(top, 'closed'), 0o700)
+    const through = ['setpriv', '--bounding-set', '-sys_admin']
+    const options = { account, native: true, roots: [] }
+    const closed = await start(t, { ...options, needed: [state] }, { through })
+    t.match(closed.said, { uid: 0, refused: `may not enter ${join(top, 'closed')}, and unshare gave EPERM` })
+    const open = await start(t, { ...options, needed: [top] }, { through })
+    t.match(open.said, { permitted: switching }, 'which is not asked for where nothing is closed')
+  },
+)
 
-t.test('an ordinary account without the capabilities is told so', { skip }, async (t) => {
+t.test('an ordinary account without the capabilities is told so', { skip: skip || outOfReach() }, async (t) => {
   const through = ['setpriv', '--reuid', '61234', '--regid', '61235', '--clear-groups']
   const { said } = await start(t, { account, native: true, needed: [], roots: [] }, { through })
   t.match(said, { uid: 61234, refused: /without the ambient capabilities/ })
