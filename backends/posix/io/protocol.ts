@@ -69,6 +69,7 @@ export interface Failure {
   readonly cause: string
 }
 
+/** A `content` in the result is a Uint8Array with memory of its own, which leaves the thread with the reply. */
 export interface Reply {
   readonly slot: number
   readonly result?: unknown

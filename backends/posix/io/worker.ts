@@ -114,10 +114,21 @@ function end(fault: IdentityFault): never {
 function flush(): void {
   if (replies.length === 0 && revoked.length === 0) return
   const now = performance.now()
-  send({ type: 'replies', replies, revoked, spent: now - since })
+  port.postMessage({ type: 'replies', replies, revoked, spent: now - since } satisfies FromThread, contents())
   since = now
   replies.length = 0
   revoked.length = 0
+}
+
+/** Bytes that came along are handed over, not copied. */
+function contents(): ArrayBuffer[] {
+  const found: ArrayBuffer[] = []
+  for (const { result } of replies) {
+    if (typeof result !== 'object' || result === null || !('content' in result)) continue
+    const { content } = result
+    if (content instanceof Uint8Array && content.buffer instanceof ArrayBuffer) found.push(content.buffer)
+  }
+  return found
 }
 
 function send(message: FromThread): void {
