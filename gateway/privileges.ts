@@ -92,13 +92,6 @@ export function currentCapabilities(): {
   return { permitted: getCapabilities().permitted, bounding: boundingSet(), ambient: ambientSet() }
 }
 
-/** Whether the process is an ordinary account that has these capabilities, hands them on to what it starts, and has no other. */
-export function hasExactly(numbers: readonly number[]): boolean {
-  const set = capabilitySet(...numbers)
-  const { permitted, ambient } = currentCapabilities()
-  return process.getuid?.() !== 0 && process.geteuid?.() !== 0 && permitted === set && ambient === set
-}
-
 /**
  * Descriptors of tops that the first start opened, or that `rootsFor` gave. From here on programs that this process
  * starts do not get them. Throws if one is not what it should be.

@@ -56,15 +56,15 @@ const walls: readonly Wall[] = [
   { room: /^backends\/backend\.ts$/, may: /^$/, types: /^acl\/|^gateway\/core\/(path|errors|call)\.ts$/ },
   {
     room: /^backends\/posix\//,
-    may: /^backends\/(posix\/|backend\.ts)|^acl\/(?!identity)|^gateway\/core\/(path|errors|call)\.ts$/,
+    may: /^backends\/(posix\/|(backend|digesting)\.ts)|^acl\/(?!identity)|^gateway\/core\/(path|errors|call)\.ts$/,
   },
   {
     room: /^backends\/memory\//,
-    may: /^backends\/(memory\/|backend\.ts)|^acl\/(?!identity)|^gateway\/core\/(path|errors|call)\.ts$/,
+    may: /^backends\/(memory\/|(backend|digesting)\.ts)|^acl\/(?!identity)|^gateway\/core\/(path|errors|call)\.ts$/,
   },
   {
     room: /^gateway\/core\//,
-    may: /^gateway\/core\/|^acl\/(?!identity)|^mounts\/namespace\.ts$/,
+    may: /^gateway\/core\/|^backends\/digesting\.ts$|^acl\/(?!identity)|^mounts\/namespace\.ts$/,
     types: /^backends\/backend\.ts$|^gateway\/state\/state\.ts$/,
   },
   {

@@ -3,9 +3,6 @@
 import { createHash } from 'node:crypto'
 import type { Digest } from '../backend.ts'
 
-/** All kinds there are. */
-export const digestKinds: readonly Digest[] = ['adler32', 'crc32c', 'md5', 'sha-256', 'sha-512']
-
 /** The digest as big-endian bytes: 4 for adler32 and crc32c. */
 export function digestOf(kind: Digest, bytes: Uint8Array): Uint8Array {
   switch (kind) {

@@ -26,9 +26,10 @@ import type {
   QuotaFacet,
   Trail,
 } from '../backend.ts'
+import { digestKinds } from '../digesting.ts'
 import { permissionsOfNew, permissionsWithAcl, permissionsWithMode } from './acls.ts'
 import { type Change, commit, needPlace, rename } from './changes.ts'
-import { digestKinds, digestOf } from './digests.ts'
+import { digestOf } from './digests.ts'
 import { editNode, type Host, MemoryDraft, openNode } from './files.ts'
 import { entryOf, type Node, need, needFile, type Spot, Tree, trailOf, versionOf } from './tree.ts'
 

@@ -2,10 +2,11 @@
 
 import { pipeline } from 'node:stream/promises'
 import type { Entry, OpenFile, Trail } from '../../backends/backend.ts'
+import { startDigest } from '../../backends/digesting.ts'
 import type { Place } from '../../mounts/namespace.ts'
 import type { Call } from './call.ts'
 import { type Gate, missing, requirePlain } from './deciding.ts'
-import { sameDigest, startDigest } from './digests.ts'
+import { sameDigest } from './digests.ts'
 import { StorageError } from './errors.ts'
 import { openListing } from './listing.ts'
 import { makeDirectory, makeParents } from './making.ts'
@@ -242,7 +243,7 @@ async function verify(gate: Gate, task: Task, to: Path, { entry, digests }: Writ
     for await (const chunk of streamOf(gate, task, place.mount, copy, { start: 0, end: entry.size }))
       digest.update(chunk)
     const expected = digests['sha-256']
-    if (expected && sameDigest(digest.finish(), expected)) return
+    if (expected && sameDigest(digest.digest(), expected)) return
     throw new StorageError('bad-checksum', 'the copy differs from the original', { path: to })
   } finally {
     await copy.close()

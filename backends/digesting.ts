@@ -1,7 +1,7 @@
 /** Digests over bytes that come in pieces. */
 
 import { createHash } from 'node:crypto'
-import type { Digest } from '../backend.ts'
+import type { Digest } from './backend.ts'
 
 /** One digest being computed. */
 export interface Digesting {
