@@ -1,7 +1,7 @@
 /** Makes the demo below one directory: trees, people, tokens, configuration. What is there stays; secrets are made anew. */
 
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createDevelopmentIssuer } from '../../acl/identity/development-issuer.ts'
 import type { Secret } from '../../acl/secret.ts'
@@ -102,6 +102,10 @@ function claim(directory: string, made: Made): void {
   const file = join(directory, 'made.json')
   mkdirSync(directory, { recursive: true, mode: 0o755 })
   const before = madeIn(directory)
+  // The demo may be removed and made anew; what somebody else keeps under that name may not.
+  if (before === undefined && readdirSync(directory).length > 0) {
+    throw new StorageError('invalid', `${directory} holds something that is no demo; move it away and start again`)
+  }
   if (before === undefined || before.asRoot === made.asRoot) {
     // What the kernel guards and what Portolan guards are kept in different ways.
     if (before && before.native !== made.native) rmSync(join(directory, 'asap3'), { recursive: true, force: true })
