@@ -35,8 +35,18 @@ export interface Principal {
   readonly administrator?: boolean
   /** Seconds since 1970 after which the credential is void; undefined for one without an end. */
   readonly expires?: number
-  /** What a back end that checks callers itself may forward. Prints as [secret]. */
-  readonly credential?: { readonly kind: 'bearer' | 'kerberos'; readonly secret: Secret }
+  /** What a back end that checks callers itself may forward. */
+  readonly credential?: Forwardable
+}
+
+/** A credential that others than the gateway may accept. */
+export interface Forwardable {
+  readonly kind: 'bearer' | 'kerberos'
+  /** Prints as [secret]. */
+  readonly secret: Secret
+  /** Who issued a token and whom it is for, verified; a back end is sent only what is meant for it. */
+  readonly issuer?: string
+  readonly audiences?: readonly string[]
 }
 
 /** A caller without any credential. Whether a mount admits it is for the mount to say. */

@@ -3,7 +3,7 @@
  *
  * Rules for implementers, checked by test/backends/conformance.ts:
  * - Paths are relative to the back end's own root and are already normalised.
- * - The caller has checked the credential's bounds. Unless `enforces` is true, the back end checks no
+ * - The caller has checked the credential's bounds. Unless it `enforces`, the back end checks no
  *   permission; it reports the ACLs it saw in the Trail and Storage decides.
  * - Every failure is a StorageError; anything else is a bug.
  * - A list entry equals what `walk` would say of that object.
@@ -13,7 +13,9 @@
 
 import type { Readable, Writable } from 'node:stream'
 import type { Acl, Rights } from '../acl/acl.ts'
+import type { Principal } from '../acl/principal.ts'
 import type { Call } from '../gateway/core/call.ts'
+import type { StorageError } from '../gateway/core/errors.ts'
 import type { Path } from '../gateway/core/path.ts'
 
 export interface Entry {
@@ -39,8 +41,12 @@ export interface Entry {
   readonly target?: string
   /** Absent when it could not be read, or when the back end decides itself: absent means no. */
   readonly acl?: Acl
-  readonly locality?: 'disk' | 'tape' | 'disk-and-tape' | 'lost'
+  /** Where the bytes are; absent where the back end knows no tape. */
+  readonly locality?: Locality
 }
+
+/** Where the bytes of a file are. `unavailable`: somewhere that does not answer now; `none`: there are none. */
+export type Locality = 'disk' | 'tape' | 'disk-and-tape' | 'unavailable' | 'lost' | 'none'
 
 /** What a walk saw: each directory from the back end's root down, then the object. */
 export interface Trail {
@@ -161,8 +167,8 @@ export interface Changes {
 export interface Backend {
   /** For logs and metrics: "posix:/gpfs/dust". */
   readonly name: string
-  /** True when the back end (or the kernel below it) decides on each call as the caller. */
-  readonly enforces: boolean
+  /** Whether the back end (or the kernel below it) decides on each call of `principal` itself, as that caller. */
+  enforces(principal: Principal): boolean
 
   walk(path: Path, call: Call): Promise<Trail>
   list(directory: Path, options: ListOptions, call: Call): Promise<Pending<Listing>>
@@ -184,6 +190,8 @@ export interface Backend {
   readonly editing?: EditFacet
   readonly properties?: PropertyFacet
   readonly redirects?: RedirectFacet
+  readonly tape?: TapeFacet
+  readonly versions?: VersionFacet
   readonly checking?: CheckFacet
 }
 
@@ -248,8 +256,71 @@ export interface PropertyFacet {
 }
 
 export interface RedirectFacet {
-  /** A short-lived URL from which the caller may fetch the bytes itself. */
-  readUrl(file: Path, call: Call): Promise<URL>
+  /**
+   * A short-lived URL, good for many ranges of this one file, from which the caller at `call.from` may fetch the
+   * bytes itself. Undefined: not for this caller or this file, which is then read through the gateway.
+   */
+  readUrl(file: Path, call: Call): Promise<URL | undefined>
+}
+
+/** Files on tape. Requests are the back end's own; the gateway's queue and its callers are in gateway/core/staging.ts. */
+export interface TapeFacet {
+  /**
+   * Asks for bringing files to disk and keeping them there. Two calls with one `key` are one request, also after a
+   * crash between them. Returns the back end's id of it.
+   */
+  stage(request: StageOrder, call: Call): Promise<string>
+  /** Throws `not-found` for an id the back end does not know any more. */
+  progress(id: string, call: Call): Promise<readonly StageProgress[]>
+  /** Stops what is left of a request: these files of it, or all. What is done already stays. */
+  cancel(id: string, files: readonly Path[] | undefined, call: Call): Promise<void>
+  /** Ends the pin that the request holds on these files. Unknown files and ids are no error. */
+  release(id: string, files: readonly Path[], call: Call): Promise<void>
+  /** In the order asked; one that cannot be told has its error. Never causes a recall. */
+  locality(files: readonly Path[], call: Call): Promise<ReadonlyArray<Locality | StorageError>>
+}
+
+export interface StageOrder {
+  readonly key: string
+  readonly files: readonly StageFile[]
+}
+
+export interface StageFile {
+  readonly path: Path
+  /** Seconds that the file stays on disk once it is there; the back end's default if absent. */
+  readonly lifetime?: number
+}
+
+export interface StageProgress {
+  readonly path: Path
+  readonly state: StageState
+  /** Milliseconds since 1970. */
+  readonly startedAt?: number
+  readonly finishedAt?: number
+  /** Why it failed, for the one who asked. */
+  readonly error?: string
+}
+
+/** States of the WLCG Tape REST API v1; the last three are final. */
+export type StageState = 'submitted' | 'started' | 'completed' | 'cancelled' | 'failed'
+
+/** Earlier states of files that the storage keeps, such as snapshots. */
+export interface VersionFacet {
+  /** Newest first. What is not there in a version is left out. */
+  list(path: Path, call: Call): Promise<Pending<readonly FileVersion[]>>
+  /**
+   * Opens the file as it was. The trail shows the objects as they were, with the ACLs they had then; Storage asks
+   * today's too.
+   */
+  open(file: Path, version: string, call: Call): Promise<Pending<OpenFile>>
+}
+
+export interface FileVersion {
+  /** Names the version among those of its path; safe in a URL's query. */
+  readonly version: string
+  /** ns since 1970: when the storage kept it. */
+  readonly kept: bigint
+  readonly entry: Entry
 }
 
 /** For `portolan check`: tries the real thing and reports, changing nothing that stays. */

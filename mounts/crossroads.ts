@@ -24,7 +24,10 @@ const acl: Acl = {
 /** Holds directories only, and nothing can be changed: every operation but walk and list is `read-only`. */
 export class Crossroads implements Backend {
   readonly name = 'between'
-  readonly enforces = false
+  enforces(): boolean {
+    return false
+  }
+
   readonly #names: (directory: Path) => readonly string[] | undefined
 
   /** `names` gives the names in a directory, undefined where there is none. */

@@ -9,7 +9,7 @@ function backend(name: string): Backend {
   const never = () => Promise.reject(new Error('not for this test'))
   return {
     name,
-    enforces: false,
+    enforces: () => false,
     walk: never,
     list: never,
     open: never,

@@ -4,6 +4,7 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { Principal } from '../principal.ts'
 import { Secret } from '../secret.ts'
 import { type Accounts, principalOf } from './accounts.ts'
+import { audiencesOf } from './claims.ts'
 import { type Trace, type TrustedIssuer, verifyToken } from './jwt.ts'
 import { mapToken } from './mapping.ts'
 import type { IdentityOptions } from './options.ts'
@@ -49,7 +50,12 @@ export async function authenticateBearer(token: string, context: BearerContext):
     ...local,
     grants,
     expires: verified.expires,
-    credential: { kind: 'bearer', secret: new Secret(token) },
+    credential: {
+      kind: 'bearer',
+      secret: new Secret(token),
+      issuer: issuer.issuer,
+      audiences: audiencesOf(verified.payload),
+    },
     ...(isAdministrator && { administrator: true }),
   }
   return { principal, tokenId: verified.tokenId === undefined ? undefined : `${issuer.issuer}|${verified.tokenId}` }

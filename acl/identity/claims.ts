@@ -109,3 +109,9 @@ function checkAudience(payload: JsonObject, issuer: IssuerOptions): void {
     throw refuse('token-audience', `aud ${quoted(aud)} is none of ${quoted(issuer.audiences)}`)
   }
 }
+
+/** Whom a token is for, as checked. */
+export function audiencesOf(payload: JsonObject): readonly string[] {
+  const aud = member(payload, 'aud')
+  return (Array.isArray(aud) ? aud : [aud]).filter((name) => typeof name === 'string')
+}

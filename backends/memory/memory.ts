@@ -47,7 +47,10 @@ export interface MemoryOptions {
 
 export class MemoryBackend implements Backend {
   readonly name: string
-  readonly enforces = false
+  enforces(): boolean {
+    return false
+  }
+
   readonly #tree: Tree
   readonly #limit: number | undefined
   #closed = false

@@ -60,7 +60,6 @@ const sweepAge = 60_000
 
 export class PosixBackend implements Backend {
   readonly name: string
-  readonly enforces: boolean
   readonly acls: FileAcls
   readonly checksums: FileChecksums
   readonly properties: FileProperties
@@ -74,7 +73,7 @@ export class PosixBackend implements Backend {
     this.#desk = new Desk(options, services)
     this.#area = new StagingArea(this.#desk)
     this.name = this.#desk.name
-    this.enforces = this.#desk.setup.native
+
     this.acls = new FileAcls(this.#desk)
     this.checksums = new FileChecksums(this.#desk)
     this.properties = new FileProperties(this.#desk)
@@ -100,6 +99,11 @@ export class PosixBackend implements Backend {
   /** Descriptors kept for calls under way; for tests and metrics. */
   get openHandles(): number {
     return this.#desk.handles.kept
+  }
+
+  /** In the `native` grade the kernel decides, whoever calls. */
+  enforces(): boolean {
+    return this.#desk.setup.native
   }
 
   async walk(path: Path, call: Call): Promise<Trail> {
@@ -268,7 +272,7 @@ export class PosixBackend implements Backend {
       try {
         await this.#ready
         findings.push(...(await this.#desk.run('inspectTree', {}, this.#desk.itself)))
-        if (this.enforces) findings.push({ subject: 'identity', level: 'ok', text: 'I/O threads switch identities' })
+        if (this.enforces()) findings.push({ subject: 'identity', level: 'ok', text: 'I/O threads switch identities' })
       } catch (error) {
         const { message, code } = StorageError.from(error)
         findings.push({ subject: 'reachable', level: 'error', text: `${code}: ${message}` })

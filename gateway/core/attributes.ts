@@ -45,8 +45,8 @@ export function setAttributes(gate: Gate, call: Call, path: Path, changes: Chang
           if (action !== 'set-owner') gate.allow(task, action, place, trail)
           else allowOwner(gate, task, changes, place, trail)
         }
-        if (trail.entry) requireSafeMode(changes, place, trail.entry)
-        else if (!backend.enforces) throw missing(path)
+        if (trail.entry) requireSafeMode(task, changes, place, trail.entry)
+        else if (!backend.enforces(task.principal)) throw missing(path)
       },
     )
     return named(place, entry)
@@ -79,7 +79,7 @@ export function setAcl(
       () => acls.set(place.inner, acl, options, task),
       ({ trail }) => {
         gate.allow(task, 'write-acl', place, trail)
-        if (!trail.entry && !backend.enforces) throw missing(path)
+        if (!trail.entry && !backend.enforces(task.principal)) throw missing(path)
         const { ifChanged } = options
         if (trail.entry && ifChanged !== undefined && trail.entry.changed !== ifChanged) {
           throw new StorageError('precondition', 'the object has changed', { path })
@@ -98,7 +98,7 @@ export function rights(gate: Gate, call: Call, path: Path): Promise<HeldRights> 
     const trail = await gate.run(task, place, () => backend.walk(place.inner, task))
     gate.allow(task, 'stat', place, trail)
     if (!trail.entry && !task.namespace.leadsToMount(path)) throw missing(path)
-    if (backend.enforces) return enforcedRights(gate, task, place, trail.entry?.type ?? 'directory')
+    if (backend.enforces(task.principal)) return enforcedRights(gate, task, place, trail.entry?.type ?? 'directory')
     return decidedRights(task, place, trail)
   })
 }
@@ -176,8 +176,8 @@ function allowOwner(gate: Gate, task: Task, changes: Changes, place: Place, trai
 }
 
 /** In the grades where files belong to the gateway's account, none of them may run as that account. */
-function requireSafeMode({ mode }: Changes, { mount, path }: Place, entry: Entry): void {
-  if (mode === undefined || mount.backend.enforces) return
+function requireSafeMode({ principal }: Task, { mode }: Changes, { mount, path }: Place, entry: Entry): void {
+  if (mode === undefined || mount.backend.enforces(principal)) return
   const dangerous = entry.type === 'directory' ? setUserId : setUserId | setGroupId
   if ((mode & dangerous & ~(entry.mode ?? 0)) === 0) return
   throw denied(path, { rule: 'mode', text: 'set-id bits are not set here', path })

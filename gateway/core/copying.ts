@@ -171,7 +171,7 @@ async function copyInside(
       },
       ({ trail }) => {
         gate.allow(task, 'read', place, trail)
-        if (!trail.entry && !backend.enforces) throw missing(place.path)
+        if (!trail.entry && !backend.enforces(task.principal)) throw missing(place.path)
         if (trail.entry) requirePlain(trail.entry, place.path)
         if (trail.entry) requireOnline(place, trail.entry)
         if (goal) decide(goal)

@@ -168,7 +168,7 @@ export class Gate {
   allow(task: Task, action: Action, place: Place, trail: Trail): void {
     const way = this.permitsWay(task, action, place, trail)
     if (!way.allowed) throw denied(place.path, way.reason)
-    const decision = place.mount.backend.enforces
+    const decision = place.mount.backend.enforces(task.principal)
       ? permitsObject(task.principal, action, place.path, trail.entry)
       : permitsTrail(task.principal, action, clip(place.mount, trail), place.path)
     if (!decision.allowed) throw denied(place.path, decision.reason)
@@ -178,7 +178,7 @@ export class Gate {
   allowAs(task: Task, action: Action, place: Place, trail: Trail, rule: (seen: Trail) => Decision): void {
     const way = this.permitsWay(task, action, place, trail)
     if (!way.allowed) throw denied(place.path, way.reason)
-    if (place.mount.backend.enforces) return
+    if (place.mount.backend.enforces(task.principal)) return
     const decision = rule(clip(place.mount, trail))
     if (!decision.allowed) throw denied(place.path, decision.reason)
   }
@@ -341,7 +341,7 @@ export function nameAndType({ name, type }: Entry): Entry {
 /** A directory to somebody who may list it: its attributes only where `stat` would show them. */
 export function shownDirectory({ principal }: Task, place: Place, entry: Entry): Entry {
   const own = named(place, entry)
-  if (place.mount.backend.enforces) return own
+  if (place.mount.backend.enforces(principal)) return own
   return decideEntry(own, principal, right.readAttributes).outcome === 'allowed' ? own : nameAndType(own)
 }
 

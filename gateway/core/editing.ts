@@ -31,7 +31,7 @@ export async function edit(
       ({ trail }) => {
         gate.allow(task, 'edit', place, trail)
         const { entry } = trail
-        if (!entry && !backend.enforces) throw missing(path)
+        if (!entry && !backend.enforces(task.principal)) throw missing(path)
         if (entry?.type === 'directory') throw new StorageError('is-directory', 'this is a directory', { path })
         if (entry) requirePlain(entry, path)
         if (entry && !options.truncate) requireOnline(place, entry)

@@ -107,10 +107,10 @@ class Inquiry {
       const trail = await this.#gate.run(asked, place, () => backend.walk(place.inner, asked))
       const way = this.#gate.permitsWay(asked, this.#action, place, trail)
       if (!way.allowed) return this.#say('traverse', false, way.reason)
-      if (backend.enforces) return this.#enforced(trail)
+      if (backend.enforces(asked.principal)) return this.#enforced(trail)
       return this.#decided(place, clip(place.mount, trail))
     } catch (thrown) {
-      return this.#unanswered(StorageError.from(thrown), backend.enforces)
+      return this.#unanswered(StorageError.from(thrown), backend.enforces(asked.principal))
     } finally {
       asked.detach()
     }

@@ -71,12 +71,12 @@ async function openPlace(
   const listing = await gate.act(
     task,
     place,
-    () => backend.list(place.inner, { acls: options.names !== true && !backend.enforces }, task),
+    () => backend.list(place.inner, { acls: options.names !== true && !backend.enforces(task.principal) }, task),
     ({ trail }) => {
       gate.allow(task, 'list', place, trail)
       entry = trail.entry
       resolved = trail.resolved
-      if (entry === undefined && !backend.enforces) throw missing(place.path)
+      if (entry === undefined && !backend.enforces(task.principal)) throw missing(place.path)
       if (entry && entry.type !== 'directory') {
         throw new StorageError('not-directory', 'not a directory', { path: place.path })
       }
@@ -161,7 +161,7 @@ class View {
     this.#path = path
     this.#names = visibleNames(principal, path)
     this.#others = resolved === undefined ? 'all' : visibleNames(principal, rebase(resolved, mount.base, mount.at))
-    this.#enforced = mount.backend.enforces
+    this.#enforced = mount.backend.enforces(task.principal)
     this.#isClosed = !this.#enforced && decideEntry(directory, principal, right.traverse).outcome !== 'allowed'
   }
 

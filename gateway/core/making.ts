@@ -25,7 +25,7 @@ export function makeDirectory(gate: Gate, task: Task, path: Path, admission: Adm
     ({ trail }) => {
       gate.allow(task, 'mkdir', place, trail)
       if (trail.entry) throw new StorageError('exists', 'something of that name exists', { path })
-      if (!backend.enforces) requireParent(trail, path)
+      if (!backend.enforces(task.principal)) requireParent(trail, path)
     },
     { admission },
   )

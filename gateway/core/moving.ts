@@ -64,7 +64,7 @@ class Move {
     // What was there and is to stay would otherwise be refused as existing.
     const same = source.inner === target.inner
     let goal: Trail | undefined
-    if (backend.enforces && this.#task.principal.grants !== 'unbounded') await this.#requireKind()
+    if (backend.enforces(this.#task.principal) && this.#task.principal.grants !== 'unbounded') await this.#requireKind()
     try {
       const entry = await this.#gate.act(
         this.#task,
@@ -147,13 +147,13 @@ class Move {
     const { source, target } = this
     const { entry } = trail
     this.#gate.allow(this.#task, 'move-away', source, trail)
-    if (entry === undefined && !source.mount.backend.enforces) throw missing(source.path)
+    if (entry === undefined && !source.mount.backend.enforces(this.#task.principal)) throw missing(source.path)
     const directory = entry?.type === 'directory'
     const half = directory ? this.#intoDirectory : this.#intoFile
     if (entry && !half.allowed) throw denied(target.path, half.reason)
     this.#gate.allow(this.#task, directory ? 'move-in-directory' : 'move-in-file', target, goal)
     if (!goal.entry) {
-      if (!target.mount.backend.enforces) requireParent(goal, target.path)
+      if (!target.mount.backend.enforces(this.#task.principal)) requireParent(goal, target.path)
       return
     }
     if (source.inner === target.inner && source.mount.backend === target.mount.backend) return

@@ -47,7 +47,7 @@ export async function getPropertiesOf(
     () => properties.get(place.inner, task),
     ({ trail }) => {
       gate.allow(task, 'read-properties', place, trail)
-      if (!trail.entry && !place.mount.backend.enforces) throw missing(path)
+      if (!trail.entry && !place.mount.backend.enforces(task.principal)) throw missing(path)
     },
     { admission },
   )
@@ -78,7 +78,7 @@ export async function setPropertiesOf(
     () => properties.set(place.inner, changes, task),
     ({ trail }) => {
       gate.allow(task, 'write-properties', place, trail)
-      if (!trail.entry && !place.mount.backend.enforces) throw missing(path)
+      if (!trail.entry && !place.mount.backend.enforces(task.principal)) throw missing(path)
     },
     { admission },
   )
@@ -115,7 +115,7 @@ export function usage(gate: Gate, call: Call, path: Path): Promise<Usage> {
       () => quotas.usage(place.inner, task),
       ({ trail }) => {
         gate.allow(task, 'stat', place, trail)
-        if (!trail.entry && !place.mount.backend.enforces) throw missing(path)
+        if (!trail.entry && !place.mount.backend.enforces(task.principal)) throw missing(path)
       },
     )
   })
@@ -130,7 +130,7 @@ function kept(gate: Gate, task: Task, place: Place): Promise<Digests> {
     () => checksums.kept(place.inner, task),
     ({ trail }) => {
       gate.allow(task, 'read', place, trail)
-      if (!trail.entry && !place.mount.backend.enforces) throw missing(place.path)
+      if (!trail.entry && !place.mount.backend.enforces(task.principal)) throw missing(place.path)
       if (trail.entry) requireFile(place, trail.entry.type)
     },
   )

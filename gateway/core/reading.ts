@@ -53,9 +53,8 @@ export async function read(gate: Gate, call: Call, path: Path, options: ReadOpti
     const decision = permitsPath(task.principal, 'read', path)
     if (!decision.allowed) return await readAncestor(gate, task, path, denied(path, decision.reason))
     const place = gate.admit(task, path)
-    if (options.mayRedirect && place.mount.backend.redirects) {
-      return await redirect(gate, task, place, options)
-    }
+    const elsewhere = options.mayRedirect === true ? await redirect(gate, task, place, options) : undefined
+    if (elsewhere) return settled(gate, task, elsewhere)
     const found = await gate.limits.run(task, place.mount, () => open(gate, task, place, options), { late: closeLate })
     if (found.kind === 'file') return bytesOf(gate, task, place, found.file, options)
     if (found.kind === 'attributes') return new BytesReading(gate, task, place.mount, found.entry, undefined, undefined)
@@ -125,7 +124,7 @@ function decideOpen(
   const { entry } = trail
   if (entry === undefined) {
     // A back end that enforces may have looked at nothing so far.
-    if (place.mount.backend.enforces) return undefined
+    if (place.mount.backend.enforces(task.principal)) return undefined
     throw missing(place.path)
   }
   if (entry.type === 'directory') return { kind: 'directory', entry: shownDirectory(task, place, entry) }
@@ -153,7 +152,7 @@ function bytesOf(gate: Gate, task: Task, place: Place, file: OpenFile, options: 
   const { entry } = file
   try {
     // A back end that enforces may have shown nothing before it opened.
-    if (place.mount.backend.enforces) {
+    if (place.mount.backend.enforces(task.principal)) {
       requirePlain(entry, place.path)
       if (options.conditions && isUnmodified(options.conditions, entry)) {
         closeLate({ kind: 'file', file })
@@ -193,9 +192,12 @@ async function readAncestor(gate: Gate, task: Task, path: Path, refusal: Storage
   return settled(gate, task, { kind: 'directory', entry: shownDirectory(task, task.namespace.resolve(path), entry) })
 }
 
-async function redirect(gate: Gate, task: Task, place: Place, options: ReadOptions): Promise<Reading> {
+/** Undefined where the bytes go through the gateway after all. Nothing here makes a tape move. */
+async function redirect(gate: Gate, task: Task, place: Place, options: ReadOptions): Promise<Settled | undefined> {
   const { backend } = place.mount
-  const reading = await gate.run(task, place, async (): Promise<Settled> => {
+  const { redirects } = backend
+  if (!redirects) return undefined
+  return gate.run(task, place, async (): Promise<Settled | undefined> => {
     const trail = await backend.walk(place.inner, task)
     const entry = gate.existing(task, 'read', place, trail)
     if (entry.type === 'directory') return { kind: 'directory', entry: shownDirectory(task, place, entry) }
@@ -203,11 +205,9 @@ async function redirect(gate: Gate, task: Task, place: Place, options: ReadOptio
     if (options.conditions && isUnmodified(options.conditions, entry)) return { kind: 'unmodified', entry }
     requireOnline(place, entry)
     task.requireAlive()
-    const { redirects } = backend
-    if (!redirects) throw new StorageError('unsupported', 'no redirects here', { path: place.path })
-    return { kind: 'elsewhere', entry, url: await redirects.readUrl(place.inner, task) }
+    const url = await redirects.readUrl(place.inner, task)
+    return url && { kind: 'elsewhere', entry, url }
   })
-  return settled(gate, task, reading)
 }
 
 class BytesReading {

@@ -68,7 +68,7 @@ export async function removeOne(
   gate.requireWritable(place)
   gate.requireMovable(task, path)
   const { backend } = place.mount
-  if (conditions && backend.enforces) {
+  if (conditions && backend.enforces(task.principal)) {
     // A back end that enforces may look at nothing before it acts.
     const { entry } = await gate.run(task, place, () => backend.walk(place.inner, task), { admission })
     if (!entry) throw missing(path)
@@ -80,8 +80,8 @@ export async function removeOne(
     () => backend.remove(place.inner, task),
     ({ trail }) => {
       gate.allow(task, action, place, trail)
-      if (trail.entry === undefined && !backend.enforces) throw missing(path)
-      if (conditions && (trail.entry || !backend.enforces)) requireConditions(conditions, trail.entry)
+      if (trail.entry === undefined && !backend.enforces(task.principal)) throw missing(path)
+      if (conditions && (trail.entry || !backend.enforces(task.principal))) requireConditions(conditions, trail.entry)
     },
     { admission },
   )

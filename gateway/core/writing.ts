@@ -55,7 +55,7 @@ export class Target {
     const { mount, path } = this.place
     const half = entry ? this.#replace : this.#create
     // A back end that enforces may have looked at nothing: then the commit's condition keeps the bounds.
-    const unseen = mount.backend.enforces && !entry
+    const unseen = mount.backend.enforces(task.principal) && !entry
     if (!half.allowed && !unseen) throw denied(path, half.reason)
     gate.allow(task, entry ? 'replace' : 'create', this.place, trail)
     if (entry?.type === 'directory') throw new StorageError('is-directory', 'this is a directory', { path })
@@ -124,7 +124,7 @@ async function beginUpload(
   const { backend } = place.mount
   const { conditions = {}, size } = options
   let seen: Entry | undefined
-  if (backend.enforces && needsLook(conditions)) {
+  if (backend.enforces(task.principal) && needsLook(conditions)) {
     const trail = await gate.run(task, place, () => backend.walk(place.inner, task), { admission })
     seen = trail.entry
   }
@@ -134,10 +134,10 @@ async function beginUpload(
     () => backend.create(place.inner, size === undefined ? {} : { size }, task),
     ({ trail }) => {
       target.decide(gate, task, trail)
-      seen = trail.entry ?? (backend.enforces ? seen : undefined)
+      seen = trail.entry ?? (backend.enforces(task.principal) ? seen : undefined)
       if (options.onlyNew && seen) throw new StorageError('exists', 'the file exists', { path: place.path })
       // What a back end that enforces has not shown is checked by the commit alone.
-      if (seen || !backend.enforces || needsLook(conditions)) requireConditions(conditions, seen)
+      if (seen || !backend.enforces(task.principal) || needsLook(conditions)) requireConditions(conditions, seen)
       task.operation = seen && task.operation === 'create' ? 'replace' : task.operation
     },
     { admission, late: (late) => late.discard() },

@@ -19,7 +19,7 @@ function enforcing(memory: MemoryBackend): Backend {
   const unseen = { ancestors: [], parentExists: true, entry: undefined }
   return new Proxy<Backend>(memory, {
     get(target, key) {
-      if (key === 'enforces') return true
+      if (key === 'enforces') return () => true
       const value: unknown = Reflect.get(target, key, target)
       if (typeof value !== 'function') return value
       return async (...args: unknown[]) => {

@@ -209,7 +209,7 @@ export const drafts: readonly Case[] = [
       await t.rejects(refusal, no)
       await draft.discard()
       t.equal(seen.length, 1)
-      if (!area.backend.enforces) {
+      if (!area.backend.enforces(area.call.principal)) {
         t.equal(seen[0]?.entry?.version, version)
         t.equal(seen[0]?.parentExists, true)
       }
