@@ -9,7 +9,7 @@ import { type Config, ConfigError, loadConfig, type MountConfig } from './config
 import { FileAudit } from './core/audit.ts'
 import { StorageError } from './core/errors.ts'
 import { takePrivileges } from './serve/account.ts'
-import { posixMaker } from './serve/backends.ts'
+import { backendMaker } from './serve/backends.ts'
 import { checkFiles, readMasterKeys } from './serve/files.ts'
 import { identityOptions } from './serve/identity.ts'
 import { openState } from './state/open.ts'
@@ -193,7 +193,7 @@ async function checkMount(mount: MountConfig, { config, roots, state }: Means, r
   }, mount.deadline)
   late.catch(() => {})
   await attempt(report, part, 'reachable', async () => {
-    const made = posixMaker(roots, state, quiet)(mount, config.minUid)
+    const made = backendMaker({ roots, services: state, log: quiet })(mount, config)
     try {
       const backend = await Promise.race([made, late])
       const findings = (await Promise.race([backend.checking?.check(), late])) ?? []

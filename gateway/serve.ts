@@ -6,7 +6,6 @@
 import { join } from 'node:path'
 import { Registry } from 'prom-client'
 import { createIdentity, type IdentityService } from '../acl/identity/service.ts'
-import type { BackendServices } from '../backends/backend.ts'
 import type { Config } from './config.ts'
 import { FileAudit } from './core/audit.ts'
 import { Metrics } from './core/metrics.ts'
@@ -15,7 +14,7 @@ import type { HttpDoor } from './http/server.ts'
 import { endInheritance } from './privileges.ts'
 import { takePrivileges } from './serve/account.ts'
 import { urlOf, withPublicUrl } from './serve/addresses.ts'
-import { posixMaker } from './serve/backends.ts'
+import { backendMaker } from './serve/backends.ts'
 import { openDoor } from './serve/doors.ts'
 import { readMasterKeys } from './serve/files.ts'
 import { identityOptions } from './serve/identity.ts'
@@ -58,7 +57,7 @@ export async function startGateway(config: Config, options: StartOptions): Promi
   opened.defer(() => identity.close())
   const audit = await openAudit(config)
   opened.defer(() => audit.close())
-  const mounts = new Mounts(posixMaker(roots, state satisfies BackendServices, options.log))
+  const mounts = new Mounts(backendMaker({ roots, services: state, log: options.log }))
   opened.defer(() => mounts.close())
   const first = await mounts.change(config)
   first.accept()

@@ -16,6 +16,7 @@ import { StorageError } from './core/errors.ts'
 import { rootsFor } from './privileges.ts'
 import { takePrivileges } from './serve/account.ts'
 import { withPublicUrl } from './serve/addresses.ts'
+import { dataThreadsOf } from './serve/backend-files.ts'
 import { checkFiles } from './serve/files.ts'
 import { type Log, openLog } from './serve/log.ts'
 import { Crew } from './supervisor/crew.ts'
@@ -252,6 +253,6 @@ function workersFor({ workers }: Config): number {
 
 /** Each mount's share of data threads fits into the pool, so that a hung one cannot use up another's. */
 function threadsFor({ mounts }: Config): number {
-  const data = mounts.reduce((sum, { backend }) => sum + backend.dataThreads, 0)
+  const data = mounts.reduce((sum, { backend }) => sum + dataThreadsOf(backend), 0)
   return Math.min(data + spareThreads, maxThreads)
 }

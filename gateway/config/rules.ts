@@ -19,7 +19,7 @@ const reserved = '/.portolan' as Path
 
 /** All rules that do not hold, in the order of the file's sections. */
 export function brokenRules(config: Parsed): readonly BrokenRule[] {
-  return [...listening(config), ...identity(config), ...mapping(config), ...mounting(config)]
+  return [...listening(config), ...identity(config), ...mapping(config), ...mounting(config), ...storing(config)]
 }
 
 function* listening({ publicUrl, listen, metrics, trustedProxies }: Parsed): Generator<BrokenRule> {
@@ -104,6 +104,71 @@ function* mounting({ mounts }: Parsed): Generator<BrokenRule> {
     seen.add(at)
   }
 }
+
+/** Grades that a back end knows. */
+const grades = {
+  posix: ['gateway', 'native'],
+  gpfs: ['gateway', 'native'],
+  dust: ['gateway', 'native'],
+  dcache: ['delegated'],
+  s3: ['gateway'],
+} as const
+
+function* storing({ mounts, issuers }: Parsed): Generator<BrokenRule> {
+  for (const [index, { backend, enforce }] of mounts.entries()) {
+    const path = ['mounts', index, 'backend']
+    const known: readonly string[] = grades[backend.type]
+    if (!known.includes(enforce)) {
+      yield { path: ['mounts', index, 'enforce'], text: `is ${known.join(' or ')} for \`type: ${backend.type}\`` }
+    }
+    if (backend.type === 'gpfs' || backend.type === 'dust') yield* asking(backend, path)
+    if (backend.type === 'dcache') yield* delegating(backend, issuers, path)
+    if (backend.type === 's3' && !isSafe(backend.endpoint)) yield { path: [...path, 'endpoint'], text: plainText }
+  }
+}
+
+type BackendSection = Parsed['mounts'][number]['backend']
+type ScaleSection = Extract<BackendSection, { type: 'gpfs' | 'dust' }>
+type DcacheSection = Extract<BackendSection, { type: 'dcache' }>
+
+const plainText = 'must be https off loopback'
+
+function isSafe(address: string): boolean {
+  const { protocol, hostname } = new URL(address)
+  return protocol === 'https:' || hostname === 'localhost' || isLoopback(hostname.replace(/^\[|\]$/g, ''))
+}
+
+function* asking(backend: ScaleSection, path: KeyPath): Generator<BrokenRule> {
+  const overNfs = backend.type === 'dust' && backend.over === 'nfs'
+  if (!overNfs && backend.fileSystem === undefined) yield { path, text: 'fileSystem is missing' }
+  const usesRest = backend.information === 'rest' || (backend.acls === 'rest' && !overNfs)
+  if (usesRest && !backend.rest) yield { path, text: 'rest is missing, which `acls` or `information` names' }
+  if (backend.rest && !isSafe(backend.rest.url)) yield { path: [...path, 'rest', 'url'], text: plainText }
+}
+
+function* delegating(backend: DcacheSection, issuers: Parsed['issuers'], path: KeyPath): Generator<BrokenRule> {
+  for (const key of ['webdav', 'frontend'] as const) {
+    const address = backend[key]
+    if (address !== undefined && !isSafe(address)) yield { path: [...path, key], text: plainText }
+  }
+  const { exchange, service, otherwise } = backend
+  if (exchange && !isSafe(exchange.endpoint)) yield { path: [...path, 'exchange', 'endpoint'], text: plainText }
+  const isKnown = (name: string) => issuers.some((issuer) => issuer.name === name)
+  for (const [index, { issuer }] of backend.accepts.entries()) {
+    if (!isKnown(issuer)) yield { path: [...path, 'accepts', index, 'issuer'], text: noIssuer }
+  }
+  for (const [index, name] of (exchange?.issuers ?? []).entries()) {
+    if (!isKnown(name)) yield { path: [...path, 'exchange', 'issuers', index], text: noIssuer }
+  }
+  if (otherwise === 'service' && !service) yield { path, text: 'service is missing, which `otherwise` names' }
+  if (!service) return
+  const byName = countGiven(service.user, service.password)
+  if (countGiven(service.token) + byName / 2 !== 1) {
+    yield { path: [...path, 'service'], text: 'expected either token, or user and password' }
+  }
+}
+
+const noIssuer = 'is not the name of an issuer above'
 
 function countGiven(...values: readonly unknown[]): number {
   return values.filter((value) => value !== undefined).length

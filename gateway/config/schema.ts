@@ -7,6 +7,7 @@ import { resolve } from 'node:path'
 import { z } from 'zod'
 import { algorithms } from '../../acl/identity/options.ts'
 import { root } from '../core/path.ts'
+import { backendSection, type Sources } from './backends.ts'
 import {
   address,
   choice,
@@ -18,6 +19,7 @@ import {
   path,
   section,
   size,
+  span,
   text,
   whole,
   yesNo,
@@ -70,7 +72,7 @@ export function schemaFor(directory: string) {
     accounts: list(accountSource(file), 100).default([]),
     /** Accounts with a smaller uid are refused. */
     minUid: whole(1, 2 ** 32 - 2).default(1000),
-    mounts: list(mount(file), 1000).min(1, 'expected at least one mount'),
+    mounts: list(mount({ file, secret }), 1000).min(1, 'expected at least one mount'),
   })
 }
 
@@ -125,11 +127,11 @@ function limits() {
     maxUpload: size.default(5 * 2 ** 40),
     /** Calls at once, all principals together. */
     inFlight: whole(1, 1_000_000).default(1024),
-    headersTimeout: duration.default(15_000),
+    headersTimeout: span.default(15_000),
     /** A connection without a request. */
-    idleTimeout: duration.default(60_000),
+    idleTimeout: span.default(60_000),
     /** A transfer that does not move. */
-    stallTimeout: duration.default(60_000),
+    stallTimeout: span.default(60_000),
     /** What runs may go on for this long after SIGTERM. */
     shutdownTimeout: duration.default(30_000),
   }).prefault({})
@@ -166,7 +168,7 @@ function issuer<File extends z.ZodType>(file: File) {
       prefix: z.string('expected a text').exactOptional(),
     }).exactOptional(),
     leeway: duration.exactOptional(),
-    maxLifetime: duration.exactOptional(),
+    maxLifetime: span.exactOptional(),
   })
 }
 
@@ -187,16 +189,14 @@ function accountSource<File extends z.ZodType>(file: File) {
   })
 }
 
-function mount<File extends z.ZodType>(file: File) {
-  return section({
+function mount<File extends z.ZodType, Secret extends z.ZodType>(sources: Sources<File, Secret>) {
+  const given = section({
     path,
-    backend: z.discriminatedUnion('type', [posix(file)], {
-      error: (issue) => (issue.code === 'invalid_union' ? 'expected a section with `type: posix`' : undefined),
-    }),
+    backend: backendSection(sources),
     /** The directory of the back end that appears at `path`. */
     base: path.default(root),
-    /** Who decides: `gateway` by the ACLs it reads, or `native`: the kernel, as the user. */
-    enforce: choice('gateway', 'native').default('gateway'),
+    /** Who decides: `gateway` by the ACLs it reads, `native`: the kernel, as the user, or `delegated`: dCache. */
+    enforce: choice('gateway', 'native', 'delegated').exactOptional(),
     readOnly: yesNo.default(false),
     /** Callers without a credential are let in as far as EVERYONE@ goes. */
     anonymous: yesNo.default(false),
@@ -204,33 +204,14 @@ function mount<File extends z.ZodType>(file: File) {
     /** Calls at once in one process. */
     maxInFlight: whole(1, 100_000).default(256),
     /** A call that got no answer by then fails. */
-    deadline: duration.default(20_000),
+    deadline: span.default(20_000),
     note: text.exactOptional(),
   })
+  return given.transform(({ enforce, ...rest }) => ({ ...rest, enforce: enforce ?? usualGrade(rest.backend) }))
 }
 
-function posix<File extends z.ZodType>(file: File) {
-  const name = text.refine(
-    (given) => !given.includes('/') && given !== '.' && given !== '..',
-    'expected a name without /',
-  )
-  return section({
-    type: z.literal('posix'),
-    root: file,
-    /** Where ACLs are looked for, in this order. */
-    acl: list(choice('nfs4', 'xattr', 'posix'), 3).default(['nfs4', 'xattr', 'posix']),
-    symlinks: choice('none', 'within').default('none'),
-    /** Whether other file systems mounted inside the tree are entered. */
-    crossMounts: yesNo.default(false),
-    /** Names that do not exist for any caller, such as .snapshots. */
-    reserved: list(name, 1000).default([]),
-    /** fsync before the answer, or not (for scratch). */
-    sync: choice('always', 'never').default('always'),
-    /** What replacing a file does where its owner, group and ACL cannot be given to the new one. */
-    replace: choice('keep', 'refuse').default('keep'),
-    /** I/O threads for metadata, one process. */
-    threads: whole(1, 64).default(4),
-    /** Reads and writes of bytes at once, one process. */
-    dataThreads: whole(1, 64).default(4),
-  })
+/** Who decides where the configuration does not say. */
+function usualGrade(backend: { readonly type: string; readonly over?: string }): 'gateway' | 'native' | 'delegated' {
+  if (backend.type === 'dcache') return 'delegated'
+  return backend.type === 'dust' && backend.over === 'nfs' ? 'native' : 'gateway'
 }

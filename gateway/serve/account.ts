@@ -6,6 +6,7 @@ import { dirname } from 'node:path'
 import type { Config } from '../config.ts'
 import { StorageError } from '../core/errors.ts'
 import { preparePrivileges } from '../privileges.ts'
+import { certificatesOf, secretsOf, topOf } from './backend-files.ts'
 
 /**
  * Gives the process exactly the privileges that the configuration needs, before anything else is
@@ -15,7 +16,7 @@ import { preparePrivileges } from '../privileges.ts'
  * Gives descriptors of the tops of native mounts, by path, where root opened them.
  */
 export function takePrivileges(config: Config, configFile: string | undefined): ReadonlyMap<string, number> {
-  const native = config.mounts.filter(({ enforce }) => enforce === 'native').map(({ backend }) => backend.root)
+  const native = config.mounts.flatMap(({ enforce, backend }) => (enforce === 'native' ? topOf(backend) : []))
   const isRoot = process.geteuid?.() === 0
   if (isRoot && config.runAs === undefined) {
     if (native.length === 0) return new Map()
@@ -83,7 +84,9 @@ function filesOf(config: Config, configFile: string | undefined): readonly strin
     key && 'file' in key ? key.file : undefined,
     ...issuers.flatMap(({ ca, keys }) => [ca, keys.jwksFile]),
     ...accounts.map(({ file }) => file),
-    ...mounts.filter(({ enforce }) => enforce === 'gateway').map(({ backend }) => backend.root),
+    ...mounts.flatMap(({ enforce, backend }) => (enforce === 'gateway' ? topOf(backend) : [])),
+    ...mounts.flatMap(({ backend }) => certificatesOf(backend)),
+    ...mounts.flatMap(({ backend }) => secretsOf(backend).map((ref) => ('file' in ref ? ref.file : undefined))),
   ]
   return files.filter((file) => file !== undefined)
 }

@@ -6,11 +6,16 @@ import { readSecret } from '../config/secret-file.ts'
 import type { Config, SecretRef } from '../config.ts'
 import { StorageError } from '../core/errors.ts'
 import { type MasterKey, parseMasterKeys } from '../state/secrets.ts'
+import { certificatesOf, secretsOf } from './backend-files.ts'
 
 /** Reads certificates and keys to see that they are there, closed to others, and fit together. Throws `invalid`. */
 export async function checkFiles(config: Config): Promise<void> {
   for (const { tls } of config.listen) if (tls) await checkPair(tls)
   for (const { ca } of config.issuers) if (ca !== undefined) await readText(ca)
+  for (const { backend } of config.mounts) {
+    for (const file of certificatesOf(backend)) await readText(file)
+    for (const ref of secretsOf(backend)) await readSecret(ref)
+  }
   if (config.state.masterKeyFile) await readMasterKeys(config.state.masterKeyFile)
 }
 

@@ -8,7 +8,7 @@ import { type Mount, Namespace } from '../../mounts/namespace.ts'
 import type { Config, MountConfig } from '../config.ts'
 
 /** Makes a back end; mounts with the same `backend` section, grade and deadline share one. */
-export type MakeBackend = (mount: MountConfig, minUid: number) => Promise<Backend>
+export type MakeBackend = (mount: MountConfig, config: Config) => Promise<Backend>
 
 interface Made<T> {
   readonly key: string
@@ -55,10 +55,10 @@ export class Mounts {
     const backends: Made<Backend>[] = []
     const mounts: Made<Mount>[] = []
     for (const mount of config.mounts) {
-      const key = keyOf(mount, config.minUid)
+      const key = keyOf(mount, config)
       let made = find(backends, key) ?? find(this.#backends, key)
       if (!made) {
-        made = { key, value: await this.#make(mount, config.minUid) }
+        made = { key, value: await this.#make(mount, config) }
         fresh.push(made.value)
       }
       if (!backends.includes(made)) backends.push(made)
@@ -84,8 +84,10 @@ function find<T>(made: readonly Made<T>[], key: string): Made<T> | undefined {
   return made.find((candidate) => candidate.key === key)
 }
 
-function keyOf({ backend, enforce, deadline }: MountConfig, minUid: number): string {
-  return JSON.stringify([backend, enforce, deadline, minUid])
+function keyOf({ backend, enforce, deadline }: MountConfig, { minUid, issuers }: Config): string {
+  // dCache is told apart whose tokens it takes by the issuers' own names.
+  const known = backend.type === 'dcache' ? issuers.map(({ name, issuer }) => [name, issuer]) : []
+  return JSON.stringify([backend, enforce, deadline, minUid, known])
 }
 
 function mountOf(mount: MountConfig, backend: Backend): Mount {

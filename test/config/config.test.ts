@@ -46,9 +46,7 @@ t.test('what is not written has its documented default', async (t) => {
   t.equal(mount?.enforce, 'gateway')
   t.equal(mount?.deadline, 20_000)
   t.equal(mount?.base, '/')
-  t.same(mount?.backend.acl, ['nfs4', 'xattr', 'posix'])
-  t.equal(mount?.backend.symlinks, 'none')
-  t.equal(mount?.backend.sync, 'always')
+  t.match(mount?.backend, { type: 'posix', acl: ['nfs4', 'xattr', 'posix'], symlinks: 'none', sync: 'always' })
 })
 
 t.test('durations, sizes and file names are understood', async (t) => {
@@ -132,6 +130,7 @@ const mistakes: readonly (readonly [was: string, is: string, message: string])[]
     'limits: { idleTimeout: 60d }\ndomain:',
     'c.yaml:1:24: limits.idleTimeout: expected a duration of at most 24 days',
   ],
+  ['domain:', 'limits: { idleTimeout: 0s }\ndomain:', 'c.yaml:1:24: limits.idleTimeout: expected a duration longer'],
   ['domain:', 'limits: { idleTimeout: 1.5h }\ndomain:', 'c.yaml:1:24: limits.idleTimeout: expected a duration'],
   // rules between keys
   ['127.0.0.1', '0.0.0.0', 'c.yaml:3:16: listen[0].address: plain HTTP off loopback needs `insecure: true`'],
@@ -221,6 +220,10 @@ t.test('all mistakes are reported at once', async (t) => {
 t.test('a short file cannot become a huge value, and odd files are refused', async (t) => {
   const bomb = `a: &a [${'x,'.repeat(9)}]\n${[...'bcdefghij'].map((name, index) => `${name}: &${name} [${`*${'abcdefghij'[index]},`.repeat(9)}]`).join('\n')}\n`
   t.match(messageOf(bomb + plain), 'c.yaml:1:1: the aliases')
+  const began = performance.now()
+  const many = `a: &a x\nb: [${'*a,'.repeat(20_000)}]\n`
+  t.match(messageOf(many + plain), /c\.yaml:2:\d+: more than 100 aliases/)
+  t.ok(performance.now() - began < 5000, 'each alias is looked up in all that stands above it')
   for (const text of ['', '[]', 'x', '# nothing\n', '--- 1\n--- 2\n', 'null']) t.match(messageOf(text), 'c.yaml:', text)
 })
 

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { type Acl, right } from '../../acl/acl.ts'
 import { Secret } from '../../acl/secret.ts'
 import { MemoryBackend } from '../../backends/memory/memory.ts'
-import { parseConfig } from '../../gateway/config.ts'
+import { type MountConfig, parseConfig } from '../../gateway/config.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { urlOf, withPublicUrl } from '../../gateway/serve/addresses.ts'
 import { openLog } from '../../gateway/serve/log.ts'
@@ -46,6 +46,10 @@ function config(...mounts: readonly string[]) {
   )
 }
 
+function rootOf(backend: MountConfig['backend']): string {
+  return 'root' in backend ? backend.root : ''
+}
+
 function directoryFor(t: Test): string {
   const directory = mkdtempSync(join(tmpdir(), 'portolan-parts-'))
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
@@ -56,7 +60,7 @@ t.test('a change of mounts keeps what stays the same, and names what nobody uses
   const made = new Map<string, Watched>()
   const mounts = new Mounts(async ({ backend }) => {
     const fresh = new Watched()
-    made.set(backend.root, fresh)
+    made.set(rootOf(backend), fresh)
     return fresh
   })
   const a = 'path: /a, backend: { type: posix, root: /x }'
@@ -80,7 +84,7 @@ t.test('a change of mounts keeps what stays the same, and names what nobody uses
 t.test('when one back end cannot be made, those made before it are closed and nothing changes', async (t) => {
   const made: Watched[] = []
   const mounts = new Mounts(async ({ backend }) => {
-    if (backend.root === '/bad') throw new StorageError('unavailable', 'not there')
+    if (rootOf(backend) === '/bad') throw new StorageError('unavailable', 'not there')
     const fresh = new Watched()
     made.push(fresh)
     return fresh
@@ -93,7 +97,7 @@ t.test('when one back end cannot be made, those made before it are closed and no
 
 t.test('a hung mount is unreachable, the gateway stays ready, and it is looked at once', async (t) => {
   const backends = [new Watched(), new Watched()]
-  const mounts = new Mounts(async ({ backend }) => backends[backend.root === '/x' ? 0 : 1] ?? new Watched())
+  const mounts = new Mounts(async ({ backend }) => backends[rootOf(backend) === '/x' ? 0 : 1] ?? new Watched())
   const { namespace } = await mounts.change(
     config('path: /a, backend: { type: posix, root: /x }', 'path: /b, backend: { type: posix, root: /y }'),
   )
