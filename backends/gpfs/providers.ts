@@ -23,14 +23,11 @@ export interface AclProvider {
   readonly kind: 'commands' | 'rest'
   /**
    * The NFSv4 ACL of the object at `path`, an absolute path on this machine without links in it. For an object that
-   * has only a traditional ACL or mode bits it is their translation by Scale. `denied`, `not-found` and `invalid`
-   * (a list that cannot be parsed) never carry what Scale printed.
+   * has only a traditional ACL or mode bits it is their translation by Scale.
    */
   read(path: string, signal: AbortSignal): Promise<StoredAcl>
   /** Replaces the whole list. Owner and group of `acl` are not written. `unsupported` for what GPFS cannot store. */
   write(path: string, acl: Acl, signal: AbortSignal): Promise<void>
-  /** Ends what is running. Calls after it fail with `unavailable`. */
-  close(): Promise<void>
 }
 
 /** What one file system says about itself. */
@@ -42,6 +39,13 @@ export interface FileSystemInfo {
   quotas(subject: QuotaSubject, signal: AbortSignal): Promise<Quota | undefined>
   /** Snapshots of an independent fileset by its name, or with undefined those of the whole file system. */
   snapshots(fileset: string | undefined, signal: AbortSignal): Promise<readonly Snapshot[]>
+}
+
+/** Both, by one way. */
+export interface Scale {
+  readonly acls: AclProvider
+  readonly info: FileSystemInfo
+  /** Ends what is running. Calls after it fail with `unavailable`. */
   close(): Promise<void>
 }
 
