@@ -64,7 +64,7 @@ async function copy(
     try {
       const size = await pump(desk, file.ref, staged.handle.ref, caller)
       const after = await desk.run('restat', { file: file.ref, name: entry.name }, caller)
-      if (desk.entry(after.entry, after).version !== entry.version) {
+      if (size !== entry.size || desk.entry(after.entry, after).version !== entry.version) {
         throw new StorageError('stale', 'the file changed while it was copied', { path: source.path })
       }
       return await staged.commit(options, size)

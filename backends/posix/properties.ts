@@ -109,10 +109,12 @@ export class FileProperties implements PropertyFacet {
     }
     await this.#overflow(read.overflow, next)
     if (!read.supported) return
-    const outcome = await this.#attributes(object, caller, [
-      [names.properties, undefined],
-      [names.elsewhere, Uint8Array.of(49)],
-    ])
+    const gone = [names.properties, undefined] as const
+    const marked = [names.elsewhere, Uint8Array.of(49)] as const
+    // The old value counts as long as it is there, so that at no moment there is none at all; only where both
+    // together have no room it has to go first.
+    let outcome = await this.#attributes(object, caller, [marked, gone])
+    if (outcome === 'full') outcome = await this.#attributes(object, caller, [gone, marked])
     if (outcome !== 'done') throw new StorageError('no-space', 'the object can hold no more attributes')
   }
 

@@ -68,7 +68,7 @@ export class StagedFile {
     { size, acl }: Pick<StageArgs, 'size' | 'acl'>,
   ): Promise<StagedFile> {
     const { parent, caller, path } = target
-    const args: StageArgs = { parent: parent.ref, size, acl }
+    const args: StageArgs = { parent: parent.ref, size, acl, replaces: target.sight.trail.entry !== undefined }
     if (desk.unnamedFiles) {
       const staged = await desk.run('stage', args, caller)
       if ('fd' in staged) return new StagedFile(desk, area, target, { ...staged, hidden: undefined })
@@ -205,7 +205,7 @@ export class StagedFile {
       const reason = { rule: 'replace', text: 'the new file could not be given the owner or ACL of the old one' }
       throw new StorageError('denied', 'this mount does not replace files of others', { path, reason })
     }
-    const args = { parent: parent.ref, name: this.#name, expected: { id: old.id, changed: old.changed } }
+    const args = { parent: parent.ref, name: this.#name, expected: { id: old.id, changed: old.changed }, size }
     const { fd } = await this.#desk.run('openOld', args, caller)
     const file = this.#desk.adoptFile(fd)
     // Once begun it is ended: half of it would help nobody.

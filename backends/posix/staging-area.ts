@@ -23,6 +23,8 @@ interface Place {
   readonly name: string
   readonly uid?: number
   readonly gid?: number
+  /** A directory of a group may let him in by one of these alone. */
+  readonly gids?: readonly number[]
 }
 
 /** The hidden names of one mount. */
@@ -38,7 +40,7 @@ export class StagingArea {
   /** A name that the journal knows of. */
   async reserve(directory: Path, { ids }: Caller): Promise<Hidden> {
     const name = `${stagingPrefix}${randomBytes(12).toString('hex')}`
-    const place: Place = { directory, name, ...(typeof ids === 'object' && { uid: ids.uid, gid: ids.gid }) }
+    const place: Place = { directory, name, ...(typeof ids === 'object' && ids) }
     const hidden = { name, place: JSON.stringify(place) }
     await this.#desk.services.journal.add(this.#desk.name, hidden.place)
     return hidden
@@ -93,9 +95,9 @@ export class StagingArea {
     return true
   }
 
-  #as({ uid, gid }: Place): Caller {
+  #as({ uid, gid, gids = [] }: Place): Caller {
     if (uid === undefined || gid === undefined) return this.#desk.itself
-    const ids: PosixIds = { uid, gid, gids: [] }
+    const ids: PosixIds = { uid, gid, gids }
     return { ids, signal: this.#desk.itself.signal }
   }
 }
@@ -109,10 +111,11 @@ function parse(text: string): Place | undefined {
     return undefined
   }
   if (typeof value !== 'object' || value === null) return undefined
-  const { directory, name, uid, gid } = value as Readonly<Record<string, unknown>>
+  const { directory, name, uid, gid, gids } = value as Readonly<Record<string, unknown>>
   if (typeof directory !== 'string' || typeof name !== 'string' || !name.startsWith(stagingPrefix)) return undefined
   const place = { directory: directory as Path, name }
-  return typeof uid === 'number' && typeof gid === 'number' ? { ...place, uid, gid } : place
+  if (typeof uid !== 'number' || typeof gid !== 'number') return place
+  return { ...place, uid, gid, gids: Array.isArray(gids) ? gids.filter((id) => typeof id === 'number') : [] }
 }
 
 /** The directory in which a name lies, without links. */

@@ -28,6 +28,8 @@ export interface StageArgs {
   readonly hidden?: string
   readonly size?: number | undefined
   readonly acl?: AclBytes | undefined
+  /** A file is to be replaced: as long as the draft has not got that one's mode, its name shows its bytes to nobody else. */
+  readonly replaces?: boolean
 }
 
 /** `unnamed`: the file system has no files without a name. */
@@ -75,11 +77,12 @@ export interface PublishArgs {
 export type Published = (Changed & { readonly labelled: boolean }) | { readonly taken: true }
 
 /** Makes the file that a draft is written to, in the directory it will appear in. */
-export function stage(shop: Workshop, { parent, hidden, size, acl }: StageArgs): Staged {
+export function stage(shop: Workshop, { parent, hidden, size, acl, replaces }: StageArgs): Staged {
   return shop.using(parent, (directory) => {
     if (size !== undefined) requireRoom(directory, size)
     const mode = inheritsMode(directory) ? 0o666 : 0o666 & ~shop.setup.umask
-    const fd = hidden === undefined ? openUnnamed(directory, mode) : openHidden(shop, directory, hidden, mode)
+    const fd =
+      hidden === undefined ? openUnnamed(directory, mode) : openHidden(shop, directory, hidden, replaces ? 0o600 : mode)
     if (fd === undefined) return { unnamed: 'unsupported' }
     shop.step('staged')
     try {
@@ -259,21 +262,41 @@ export interface OverwriteArgs {
   readonly parent: HandleRef
   readonly name: string
   readonly expected: Expected
+  /** Bytes that are to be written to it. */
+  readonly size: number
 }
 
-/** Opens the file that a draft cannot take the place of; the kernel checks that the caller may write it. */
-export function openOld(shop: Workshop, { parent, name, expected }: OverwriteArgs): { readonly fd: number } {
+/**
+ * Opens the file that a draft cannot take the place of; the kernel checks that the caller may write it. Fails with
+ * the file untouched where the file system can tell that there is no room for the bytes.
+ */
+export function openOld(shop: Workshop, { parent, name, expected, size }: OverwriteArgs): { readonly fd: number } {
   return shop.using(parent, (directory) => {
     requireExpected(shop, directory, name, expected)
     const fd = shop.walker.open(directory, name, sys.O_WRONLY | sys.O_NONBLOCK)
     try {
-      if (!shop.maker.isExpected(sys.fstat(fd), expected)) throw stale()
+      const stat = sys.fstat(fd)
+      if (!shop.maker.isExpected(stat, expected)) throw stale()
+      requireRoom(fd, size - stat.blocks * 512)
+      reserve(fd, size)
       return { fd }
     } catch (error) {
       sys.close(fd)
       throw error
     }
   })
+}
+
+/** Gives a file the blocks it is going to need: a full disk or a quota then shows before the old bytes are lost. */
+function reserve(fd: number, size: number): void {
+  if (size === 0) return
+  try {
+    sys.fallocate(fd, sys.FALLOC_FL_KEEP_SIZE, 0, size)
+  } catch (error) {
+    if (['ENOSPC', 'EDQUOT', 'EFBIG'].some((code) => sys.isErrno(error, code))) throw error
+    // Not every file system can, and then writing tells.
+    if (!(error instanceof sys.Errno)) throw error
+  }
 }
 
 export interface CopyArgs {
