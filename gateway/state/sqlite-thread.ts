@@ -53,6 +53,9 @@ function answerWith(database: DatabaseSync): (question: Question) => Answer {
 
   return ({ id, sql, parameters }) => {
     try {
+      // A full disk has ended the transaction already (https://www.sqlite.org/lang_transaction.html, section 3); that
+      // there is nothing to roll back must not be what the caller is told.
+      if (sql === 'rollback' && !database.isTransaction) return { id, rows: [], changes: 0n }
       const statement = prepare(sql)
       const values = parameters as readonly SQLInputValue[]
       if (statement.columns().length > 0) return { id, rows: statement.all(...values), changes: 0n }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { detachMount, mount } from '../../backends/posix/native/process.ts'
 import { openState } from '../../gateway/state/open.ts'
 
 function directoryFor(t: Test): string {
@@ -198,3 +199,23 @@ t.test('processes that start at once bring the tables up to date once', async (t
   for (const [index] of states.entries()) t.equal(await states[0]?.getSetting(`s${index}`), 'x')
   await Promise.all(states.map((state) => state.close()))
 })
+
+t.test(
+  'a full disk is no space, also in the middle of a transaction, and what was there stays',
+  { skip: process.getuid?.() === 0 ? false : 'needs root to mount a small file system' },
+  async (t) => {
+    const directory = directoryFor(t)
+    mount('portolan-test', directory, 'tmpfs', 0, 'size=2m,mode=0700')
+    t.teardown(() => detachMount(directory))
+    const state = await openState({ directory: join(directory, 'state') })
+    t.teardown(() => state.close())
+    await state.overflow.set('posix:a', 'small', new Map([['a', '1']]))
+    const values = new Map([...'abcdefgh'].map((name) => [name, 'x'.repeat(60_000)]))
+    const fill = async () => {
+      for (let index = 0; index < 100; index++) await state.overflow.set('posix:a', String(index), values)
+    }
+    await t.rejects(fill(), { code: 'no-space' })
+    await t.rejects(fill(), { code: 'no-space' }, 'and again')
+    t.same(await state.overflow.get('posix:a', 'small'), new Map([['a', '1']]))
+  },
+)
