@@ -27,6 +27,8 @@ export type IssuerConfig = Config['issuers'][number]
 export type ListenerConfig = Config['listen'][number]
 
 const maxBytes = 4 * 2 ** 20
+/** Few are allowed, so that a short file can neither become a huge value nor take long to read. */
+const maxAliases = 100
 
 /** Pure: `file` is only named in messages and is where relative file names start. Throws ConfigError. */
 export function parseConfig(text: string, file: string): Config {
@@ -65,15 +67,18 @@ export async function readConfigText(file: string): Promise<string> {
 }
 
 function valueIn(document: Document.Parsed, places: Places): unknown {
+  let aliases = 0
   visit(document, {
     Alias(_, alias) {
+      if (++aliases > maxAliases) {
+        throw new ConfigError([places.textProblem(alias.range?.[0] ?? 0, `more than ${maxAliases} aliases`)])
+      }
       if (alias.resolve(document)) return
       throw new ConfigError([places.textProblem(alias.range?.[0] ?? 0, `no anchor &${alias.source} above`)])
     },
   })
   try {
-    // Few aliases are allowed, so that a short file cannot become a huge value.
-    return document.toJS({ maxAliasCount: 100 })
+    return document.toJS({ maxAliasCount: maxAliases })
   } catch (cause) {
     throw new ConfigError([places.textProblem(0, 'the aliases of this file make too large a value')], cause)
   }

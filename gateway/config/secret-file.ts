@@ -21,7 +21,8 @@ export async function readSecret(ref: SecretRef): Promise<Secret> {
 }
 
 async function readSecretFile(file: string): Promise<Secret> {
-  const handle = await open(file, constants.O_RDONLY).catch((cause: NodeJS.ErrnoException) => {
+  // A pipe without a writer would keep us waiting before we could see that it is none of ours.
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: NodeJS.ErrnoException) => {
     throw new StorageError('invalid', `${file}: cannot be read (${cause.code ?? 'unknown'})`, { cause })
   })
   try {

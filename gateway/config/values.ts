@@ -27,6 +27,9 @@ export const duration = z.string('expected a duration such as 15s, 5m or 2h').tr
   return z.NEVER
 })
 
+/** A duration that is not 0, which would mean at once to us and never to a timer of Node's. */
+export const span = duration.refine((value) => value > 0, 'expected a duration longer than 0, such as 15s')
+
 /** `64K`, `5T` (powers of 1,024) or a plain number; becomes bytes. */
 export const size = z
   .union([z.number(), z.string()], 'expected a size such as 64K, 10G or 5T')

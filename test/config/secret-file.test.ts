@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -51,4 +52,10 @@ t.test('a secret may come from the environment', async (t) => {
   t.equal((await readSecret({ env: 'PORTOLAN_TEST_SECRET' })).reveal(), 'hush')
   delete process.env.PORTOLAN_TEST_SECRET
   await t.rejects(readSecret({ env: 'PORTOLAN_TEST_SECRET' }), { code: 'invalid' })
+})
+
+t.test('a pipe is no file, and nobody waits for it', { timeout: 20_000 }, async (t) => {
+  const file = join(directory, 'pipe')
+  execFileSync('mkfifo', ['-m', '600', file])
+  await t.rejects(readSecret({ file }), { code: 'invalid', message: `${file}: is not a file` })
 })
