@@ -13,7 +13,7 @@ const changes: readonly (readonly [was: string, is: string, waiting: readonly st
   ['path: /data', 'path: /other', []],
   ['domain', 'administrators: [a@example.org]\ndomain', []],
   ['domain', 'log: { level: debug }\ndomain', []],
-  ['a.crt', 'b.crt', []],
+  ['a.crt', 'b.crt', ['listen']],
   ['port: 8080', 'port: 8081', ['listen']],
   [', tls: { certificate: a.crt, key: a.key }', '', ['listen']],
   ['domain: example.org', 'domain: example.com', ['domain']],
