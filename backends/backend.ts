@@ -266,8 +266,9 @@ export interface RedirectFacet {
 /** Files on tape. Requests are the back end's own; the gateway's queue and its callers are in gateway/core/staging.ts. */
 export interface TapeFacet {
   /**
-   * Asks for bringing files to disk and keeping them there. Two calls with one `key` are one request, also after a
-   * crash between them. Returns the back end's id of it.
+   * Asks for bringing files to disk and keeping them there, those that are on disk already too. Two calls with one
+   * `key` are one request, also after a crash between them; the second then has `earlier`. Never two at a time with
+   * one key. Returns the back end's id of it.
    */
   stage(request: StageOrder, call: Call): Promise<string>
   /** Throws `not-found` for an id the back end does not know any more. */
@@ -282,6 +283,8 @@ export interface TapeFacet {
 
 export interface StageOrder {
   readonly key: string
+  /** Milliseconds since 1970 of the first call with this key, whose outcome is not known; absent in the first. */
+  readonly earlier?: number
   readonly files: readonly StageFile[]
 }
 

@@ -9,6 +9,7 @@ import { type Durably, SharedJournal } from './journal.ts'
 import { SharedLeases } from './leases.ts'
 import { SharedProperties } from './properties.ts'
 import { openSqlite, type Sqlite } from './sqlite.ts'
+import { SharedStagings } from './stagings.ts'
 import type { SealedValues, State } from './state.ts'
 import { migrate, type Tables } from './tables.ts'
 
@@ -60,6 +61,7 @@ class SqliteState implements State {
   readonly overflow: SharedProperties
   readonly leases: SharedLeases
   readonly sealed: SealedValues
+  readonly stagings: SharedStagings
   readonly #sqlite: Sqlite
   readonly #db: Kysely<Tables>
   readonly #holder: Holder
@@ -73,6 +75,7 @@ class SqliteState implements State {
     this.overflow = new SharedProperties(db)
     this.leases = new SharedLeases(db, holder)
     this.sealed = sealedValues(db)
+    this.stagings = new SharedStagings(db, holder.now, durablyOn(db))
   }
 
   async getSetting(name: string): Promise<string | undefined> {

@@ -25,6 +25,41 @@ export interface Tables {
     readonly value: string
   }
   readonly sealed_values: { readonly name: string; readonly sealed: string }
+  readonly stagings: {
+    readonly id: string
+    readonly principal: string
+    /** Null: nothing that comes is the same request any more. */
+    readonly claim: string | null
+    readonly lasting: number
+    readonly fingerprint: string
+    /** How many. */
+    readonly files: number
+    readonly created: number
+    readonly started: number | null
+    readonly completed: number | null
+  }
+  readonly staging_orders: {
+    readonly request: string
+    readonly mount: string
+    readonly backend: string
+    readonly asked: number | null
+    readonly order_id: string | null
+    /** The back end's progress was looked at. */
+    readonly polled: number | null
+  }
+  readonly staging_files: {
+    readonly request: string
+    readonly number: number
+    readonly path: string
+    readonly inner_path: string
+    readonly mount: string
+    readonly lifetime: number | null
+    readonly state: string
+    readonly outside: number
+    readonly started: number | null
+    readonly finished: number | null
+    readonly error: string | null
+  }
 }
 
 type Migration = (db: Transaction<Tables>) => Promise<void>
@@ -68,7 +103,51 @@ const migrations: readonly Migration[] = [
       .addColumn('sealed', 'text', (column) => column.notNull())
       .execute()
   },
+  addStagings,
 ]
+
+async function addStagings(db: Transaction<Tables>): Promise<void> {
+  await db.schema
+    .createTable('stagings')
+    .addColumn('id', 'text', (column) => column.primaryKey())
+    .addColumn('principal', 'text', (column) => column.notNull())
+    .addColumn('claim', 'text')
+    .addColumn('lasting', 'integer', (column) => column.notNull())
+    .addColumn('fingerprint', 'text', (column) => column.notNull())
+    .addColumn('files', 'integer', (column) => column.notNull())
+    .addColumn('created', 'bigint', (column) => column.notNull())
+    .addColumn('started', 'bigint')
+    .addColumn('completed', 'bigint')
+    .addUniqueConstraint('stagings_claim', ['principal', 'claim'])
+    .execute()
+  await db.schema.createIndex('stagings_completed').on('stagings').column('completed').execute()
+  await db.schema.createIndex('stagings_created').on('stagings').column('created').execute()
+  await db.schema
+    .createTable('staging_orders')
+    .addColumn('request', 'text', (column) => column.notNull())
+    .addColumn('mount', 'text', (column) => column.notNull())
+    .addColumn('backend', 'text', (column) => column.notNull())
+    .addColumn('asked', 'bigint')
+    .addColumn('order_id', 'text')
+    .addColumn('polled', 'bigint')
+    .addPrimaryKeyConstraint('staging_orders_key', ['request', 'mount'])
+    .execute()
+  await db.schema
+    .createTable('staging_files')
+    .addColumn('request', 'text', (column) => column.notNull())
+    .addColumn('number', 'integer', (column) => column.notNull())
+    .addColumn('path', 'text', (column) => column.notNull())
+    .addColumn('inner_path', 'text', (column) => column.notNull())
+    .addColumn('mount', 'text', (column) => column.notNull())
+    .addColumn('lifetime', 'integer')
+    .addColumn('state', 'text', (column) => column.notNull())
+    .addColumn('outside', 'integer', (column) => column.notNull())
+    .addColumn('started', 'bigint')
+    .addColumn('finished', 'bigint')
+    .addColumn('error', 'text')
+    .addPrimaryKeyConstraint('staging_files_key', ['request', 'number'])
+    .execute()
+}
 
 /**
  * Brings the tables up to this version of the gateway. Safe when several processes start at once.
