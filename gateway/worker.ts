@@ -13,6 +13,9 @@ import type { FromWorker, ToWorker } from './supervisor/messages.ts'
 let gateway: Gateway | undefined
 let log: Log | undefined
 let isStopping = false
+const started = Promise.withResolvers<void>()
+/** One after the other. The first when we serve: a configuration that came until then is newer than that of the start. */
+let reloading = started.promise
 
 function tell(message: FromWorker): void {
   // Without a supervisor there is nobody to tell; `disconnect` ends the process.
@@ -24,6 +27,7 @@ async function start(config: Config, workers: number): Promise<void> {
     log = openLog(config.log, { role: 'worker' })
     gateway = await startGateway(config, { log, workers })
     if (isStopping) return
+    started.resolve()
     tell({ kind: 'ready', addresses: gateway.addresses })
   } catch (error) {
     log?.fatal({ err: error }, 'the worker cannot start')
@@ -78,7 +82,7 @@ function end(status: number): void {
 
 process.on('message', (message: ToWorker) => {
   if (message.kind === 'start') void start(message.config, message.workers)
-  else if (message.kind === 'reload') void reload(message.id, message.config)
+  else if (message.kind === 'reload') reloading = reloading.then(() => reload(message.id, message.config))
   else if (message.kind === 'metrics') void metrics(message.id)
   else void stop(message.deadline)
 })

@@ -1,6 +1,8 @@
 import { readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
+import { familyOf } from '../gateway/processes.ts'
 import { beginDownload, bigSize, configText, get, start } from './world.ts'
 
 t.test('a file is read through a gateway made from a configuration file', async (t) => {
@@ -61,4 +63,19 @@ t.test('SIGHUP goes on in a new log file after a rotation', async (t) => {
   gateway.signal('SIGTERM')
   await gateway.ended
   t.equal(readFileSync(join(gateway.directory, 'audit.jsonl'), 'utf8').trim().split('\n').length, 1)
+})
+
+t.test('SIGHUP while a worker starts gives it the new configuration as well', async (t) => {
+  const { gateway, token } = await start(t, { workers: 1 })
+  const supervisor = gateway.process.pid ?? -1
+  const [before = -1] = familyOf(supervisor).filter((pid) => pid !== supervisor)
+  process.kill(before, 'SIGKILL')
+  while (familyOf(supervisor).every((pid) => pid === supervisor || pid === before)) await setImmediate()
+  // The one that takes its place was told the old configuration and is still loading its code.
+  gateway.configure(configText(gateway.directory, { mounts: ['more'], workers: 1 }))
+  gateway.signal('SIGHUP')
+  await gateway.line('the configuration was taken over')
+  await gateway.line('a worker was replaced')
+  t.equal(await (await get(gateway, '/more/hello', token)).text(), 'hello from more\n')
+  t.equal((await get(gateway, '/data/hello', token)).status, 404)
 })
