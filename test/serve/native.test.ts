@@ -5,8 +5,8 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -26,7 +26,7 @@ function notifier(t: Test): { readonly environment: NodeJS.ProcessEnv; readonly 
   const bin = mkdtempSync(join(tmpdir(), 'portolan-notify-'))
   t.teardown(() => rmSync(bin, { recursive: true, force: true }))
   const told = join(bin, 'told')
-  const script = `#!/bin/sh\n{ grep Cap /proc/self/status; ls -l /proc/self/fd; } >>${told}\n`
+  const script = `#!/bin/sh\n{ grep Cap /proc/self/status; stat -L -c 'open %d:%i' /proc/self/fd/*; } >>${told} 2>&1\n`
   writeFileSync(join(bin, 'systemd-notify'), script, { mode: 0o755 })
   chownSync(bin, account, account)
   chmodSync(bin, 0o755)
@@ -49,12 +49,19 @@ function childrenOf(parent: number | undefined): number[] {
   })
 }
 
+/** Which file a path leads to, whatever root and mounts the one who looks has. */
+function fileOf(path: string): string {
+  const { dev, ino } = statSync(path)
+  return `${dev}:${ino}`
+}
+
 /** Of each descriptor of this directory, whether programs that the process starts get it. */
 function handedOn(pid: number | undefined, directory: string): boolean[] {
   const open = readdirSync(`/proc/${pid}/fd`).filter((fd) => {
     try {
-      return readlinkSync(`/proc/${pid}/fd/${fd}`) === directory
+      return fileOf(`/proc/${pid}/fd/${fd}`) === fileOf(directory)
     } catch {
+      // Closed meanwhile, or a socket.
       return false
     }
   })
@@ -118,6 +125,7 @@ t.test(
     const given = readFileSync(told, 'utf8')
     t.match(given, /^CapPrm:\t0000000000000000$/m, 'nor has what the supervisor starts beside workers')
     t.notMatch(given, /^Cap(Prm|Eff|Amb):\t0*[1-9a-f]/m)
-    t.notMatch(given, top)
+    t.match(given, /^open \d+:\d+$/m, 'it has descriptors')
+    t.notOk(given.split('\n').includes(`open ${fileOf(top)}`), 'and none of the tree')
   },
 )
