@@ -27,6 +27,7 @@ export const putAcl: ApiHandler = async ({ door, storage }, request, reply) => {
   const ifChanged = changedOf(request.headers['if-match'])
   // Its kind decides what letters mean, its own owner and dialect fill what the sender leaves out.
   const entry = await storage.stat(exchange.call, path)
+  requireNoneMatch(request.headers['if-none-match'], entry)
   const acl = readAcl(request.headers['content-type'], request.body, entry)
   const view = await storage.setAcl(exchange.call, path, acl, ifChanged === undefined ? {} : { ifChanged })
   return sendAcl(exchange, view, reply)
@@ -62,6 +63,15 @@ function changedOf(header: string | undefined): bigint | undefined {
   return tag.version.startsWith('-') ? -BigInt(`0x${tag.version.slice(1)}`) : BigInt(`0x${tag.version}`)
 }
 
+/** Everything has an ACL, so `*` never holds. Throws `precondition`. */
+function requireNoneMatch(header: string | undefined, entry: Entry): void {
+  if (header === undefined) return
+  const tags = parseEntityTags(header)
+  if (tags === '*' || tags.some(({ version }) => `"${version}"` === tagOf(entry))) {
+    throw new StorageError('precondition', 'the ACL is there already')
+  }
+}
+
 function readAcl(type: string | undefined, body: unknown, entry: Entry): Acl {
   const text = textOf(body)
   const { owner, group, dialect = 'rfc8881' } = entry.acl ?? { owner: undefined, group: undefined }
@@ -69,13 +79,15 @@ function readAcl(type: string | undefined, body: unknown, entry: Entry): Acl {
   if (media === 'application/json') return aclFromJson(parseJson(text), { owner, group, dialect })
   if (media === 'text/plain') {
     const aces = parseNfs4Text(text, entry.type === 'directory' ? 'directory' : 'file')
+    // Nothing at all is a mistake, which would lock everybody out. Whoever means it writes it down, as JSON.
+    if (aces.length === 0) throw new StorageError('invalid', 'the text holds no entry')
     return { owner, group, dialect, aces }
   }
   throw new HttpError(415, 'unsupported', 'an ACL is sent as application/json or text/plain')
 }
 
 function textOf(body: unknown): string {
-  if (!(body instanceof Uint8Array)) throw new StorageError('invalid', 'the body is missing')
+  if (!(body instanceof Uint8Array) || body.length === 0) throw new StorageError('invalid', 'the body is missing')
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(body)
   } catch (cause) {

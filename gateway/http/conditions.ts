@@ -15,7 +15,8 @@ interface EntityTag {
   readonly version: string
 }
 
-const tag = /[ \t]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)/y
+/** Empty elements of the list are passed over (RFC 9110, section 5.6.1.2). */
+const tag = /[ \t,]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,[ \t,]*|$)/y
 const maxTags = 256
 
 /** A list of entity tags. Throws `invalid`: a condition that cannot be read must not be taken for true. */

@@ -37,6 +37,8 @@ export class Connection {
   exchange: Exchange | undefined
   /** Pipelined requests that wait for the one being answered. */
   readonly waiting: WaitingRequest[] = []
+  /** Characters in their headers. */
+  waitingText = 0
   /** Bytes arrived that are no HTTP: nothing more can be read from here. */
   broken = false
   /** Set while a body is being received: ends that with an error of ours. */
@@ -63,6 +65,17 @@ export class Connection {
     return this.#closed.signal
   }
 
+  wait(next: WaitingRequest): void {
+    this.waiting.push(next)
+    this.waitingText += textOf(next)
+  }
+
+  nextWaiting(): WaitingRequest | undefined {
+    const next = this.waiting.shift()
+    if (next) this.waitingText -= textOf(next)
+    return next
+  }
+
   /** The socket has closed. */
   close(): void {
     this.#closed.abort()
@@ -77,4 +90,8 @@ export class Connection {
     }
     return this.proxyTls ?? (this.listener.tls || this.listener.loopback)
   }
+}
+
+function textOf({ request: { url = '', rawHeaders } }: WaitingRequest): number {
+  return rawHeaders.reduce((sum, each) => sum + each.length, url.length)
 }

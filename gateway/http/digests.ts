@@ -5,13 +5,13 @@ import type { Digest, Digests } from '../../backends/backend.ts'
 import { StorageError } from '../core/errors.ts'
 
 /** Names of RFC 9530's registry (the key of Adler-32 is `adler`). */
-const modernNames: Readonly<Record<string, Digest>> = {
-  adler: 'adler32',
-  crc32c: 'crc32c',
-  md5: 'md5',
-  'sha-256': 'sha-256',
-  'sha-512': 'sha-512',
-}
+const modernNames: ReadonlyMap<string, Digest> = new Map([
+  ['adler', 'adler32'],
+  ['crc32c', 'crc32c'],
+  ['md5', 'md5'],
+  ['sha-256', 'sha-256'],
+  ['sha-512', 'sha-512'],
+])
 const modernKeys: Readonly<Record<Digest, string>> = {
   adler32: 'adler',
   crc32c: 'crc32c',
@@ -20,24 +20,24 @@ const modernKeys: Readonly<Record<Digest, string>> = {
   'sha-512': 'sha-512',
 }
 /** Names of RFC 3230 and of OC-Checksum, lower case. */
-const olderNames: Readonly<Record<string, Digest>> = {
-  adler32: 'adler32',
-  crc32c: 'crc32c',
-  md5: 'md5',
-  'sha-256': 'sha-256',
-  sha256: 'sha-256',
-  'sha-512': 'sha-512',
-  sha512: 'sha-512',
-}
+const olderNames: ReadonlyMap<string, Digest> = new Map([
+  ['adler32', 'adler32'],
+  ['crc32c', 'crc32c'],
+  ['md5', 'md5'],
+  ['sha-256', 'sha-256'],
+  ['sha256', 'sha-256'],
+  ['sha-512', 'sha-512'],
+  ['sha512', 'sha-512'],
+])
 const lengths: Readonly<Record<Digest, number>> = { adler32: 4, crc32c: 4, md5: 16, 'sha-256': 32, 'sha-512': 64 }
 
 /** What the caller wants to be told, and in which words. */
 export interface Wanted {
   /** All of them, each once. */
   readonly kinds: readonly Digest[]
-  /** In the words of RFC 3230. */
+  /** In the words of RFC 3230, each once. */
   readonly older: readonly Digest[]
-  /** In the words of RFC 9530. */
+  /** In the words of RFC 9530, each once. */
   readonly modern: readonly Digest[]
 }
 
@@ -45,16 +45,16 @@ export interface Wanted {
 export function parseWanted(headers: IncomingHttpHeaders): Wanted | undefined {
   const older = listOf(headers['want-digest']).flatMap((part) => {
     const [name = '', ...parameters] = part.split(';').map((each) => each.trim())
-    const kind = olderNames[name.toLowerCase()]
+    const kind = olderNames.get(name.toLowerCase())
     return kind && !parameters.some((each) => /^q=0(?:\.0*)?$/i.test(each)) ? [kind] : []
   })
   const modern = listOf(headers['want-repr-digest'] ?? headers['want-content-digest']).flatMap((part) => {
     const match = /^([a-z0-9-]+)=(\d+)/.exec(part)
-    const kind = modernNames[match?.[1] ?? '']
+    const kind = modernNames.get(match?.[1] ?? '')
     return kind && match?.[2] !== '0' ? [kind] : []
   })
   const kinds = [...new Set([...older, ...modern])]
-  return kinds.length === 0 ? undefined : { kinds, older, modern }
+  return kinds.length === 0 ? undefined : { kinds, older: [...new Set(older)], modern: [...new Set(modern)] }
 }
 
 /** Headers that tell `digests` in the words asked for; name, value, name, value. */
@@ -93,7 +93,7 @@ export function parseExpected(headers: IncomingHttpHeaders): Digests | undefined
   for (const name of ['repr-digest', 'content-digest']) addModern(headers[name], add)
   for (const part of listOf(headers.digest)) {
     const equals = part.indexOf('=')
-    const kind = olderNames[part.slice(0, equals).toLowerCase()]
+    const kind = olderNames.get(part.slice(0, Math.max(equals, 0)).toLowerCase())
     const value = part.slice(equals + 1)
     add(kind, kind === 'adler32' || kind === 'crc32c' ? fromHex(value, 8) : fromBase64(value))
   }
@@ -101,7 +101,7 @@ export function parseExpected(headers: IncomingHttpHeaders): Digests | undefined
   if (md5 !== undefined) add('md5', fromBase64(String(md5)))
   for (const part of String(headers['oc-checksum'] ?? '').split(/\s+/)) {
     const colon = part.indexOf(':')
-    const kind = olderNames[part.slice(0, Math.max(colon, 0)).toLowerCase()]
+    const kind = olderNames.get(part.slice(0, Math.max(colon, 0)).toLowerCase())
     if (kind) add(kind, fromHex(part.slice(colon + 1), lengths[kind] * 2))
   }
   return Object.keys(found).length === 0 ? undefined : found
@@ -114,7 +114,7 @@ function addModern(
 ): void {
   for (const part of listOf(header)) {
     const equals = part.indexOf('=')
-    const kind = modernNames[part.slice(0, Math.max(equals, 0))]
+    const kind = modernNames.get(part.slice(0, Math.max(equals, 0)))
     const value = /^:([A-Za-z0-9+/]*={0,2}):(?:;|$)/.exec(part.slice(equals + 1))?.[1]
     if (kind) add(kind, value === undefined ? undefined : fromBase64(value))
   }

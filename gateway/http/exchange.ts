@@ -18,6 +18,8 @@ export interface Door {
   /** Without a final slash. */
   readonly publicUrl: string
   readonly maxUpload: number
+  /** ms within which a body must come on. */
+  readonly stallTimeout: number
   readonly basic: boolean
   readonly log: DoorLog
 }
@@ -80,6 +82,11 @@ export class Exchange {
     const { signal } = this.connection
     this.#call = { id: this.id, principal, protocol, from: this.from, signal }
     return this.#call
+  }
+
+  /** The caller is known. */
+  get begun(): boolean {
+    return this.#call !== undefined
   }
 
   /** The call that `begin` made; before it an anonymous one. */

@@ -33,6 +33,13 @@ export class Hosts {
   }
 }
 
+/** RFC 9112, section 3.2: a Host header is needed even where the target's own authority wins. Throws `invalid`. */
+export function requireHost(host: string | undefined): void {
+  if (host === undefined || hostnameOf(host) === undefined) {
+    throw new StorageError('invalid', 'the Host header is missing or malformed')
+  }
+}
+
 /** Lower case, without port and final dot; IPv6 in brackets. Undefined for what is no host (RFC 9110, section 7.2). */
 function hostnameOf(host: string): string | undefined {
   const match = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{0,5})?$/.exec(host)

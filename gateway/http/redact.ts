@@ -7,6 +7,11 @@ const secretParameters = new Set([
   'token',
   'id_token',
   'refresh_token',
+  'authorization',
+  'client_secret',
+  'client_assertion',
+  'assertion',
+  'api_key',
   'code',
   'state',
   'password',
@@ -31,9 +36,9 @@ export function redactTarget(target: string): string {
       ? ''
       : `?${bare
           .slice(cut + 1)
-          .split('&')
+          .split(/([&;?#])/)
           .map(redactParameter)
-          .join('&')}`
+          .join('')}`
   return escapeControls(`${path}${query}`.slice(0, maxLength))
 }
 

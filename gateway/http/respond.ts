@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import type { Exchange } from './exchange.ts'
 
 /** A body this small is read and dropped, so that the connection can be used again. */
-const worthReading = 64 * 1024
+export const worthReading = 64 * 1024
 /** How long and how much a sender may go on after its answer: closing at once would reset what it has not read yet. */
 const lingerTime = 2000
 const lingerBytes = 4 * 1024 * 1024
@@ -25,7 +25,9 @@ export async function respond(
   const all = [...headers, 'X-Request-Id', exchange.id]
   if (!bodiless) all.push('Content-Length', String(bytes.length))
   const content = bodiless || request.method === 'HEAD' ? undefined : bytes
-  if (!leavesBody(exchange)) {
+  // Nothing more is to come from whoever was too slow (RFC 9110, section 15.5.9).
+  if (status === 408) response.shouldKeepAlive = false
+  if (status === 408 || !leavesBody(exchange)) {
     response.writeHead(status, all)
     response.end(content)
     return
@@ -58,7 +60,8 @@ async function linger({ request, connection }: Exchange): Promise<void> {
     dropped += chunk.length
     if (dropped > lingerBytes) done.abort()
   }
-  request.on('data', drop)
+  // Whoever gave the body up may have stopped the reading of it.
+  request.on('data', drop).resume()
   try {
     await once(request, 'close', { signal: done.signal })
   } catch {

@@ -6,6 +6,7 @@ import { StorageError } from '../core/errors.ts'
 import { HttpError } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { sendProblem } from './problem.ts'
+import { receiveWhole } from './receive.ts'
 import { authenticate, type Service } from './serve.ts'
 
 /** The door, as routes see it. */
@@ -19,6 +20,9 @@ export interface RouteDoor {
   authenticate(request: FastifyRequest): Promise<Exchange>
 }
 
+/** Larger bodies are refused; an ACL with all its entries fits. */
+const maxBody = 1024 * 1024
+
 /** Problem documents for every failure, bodies as bytes, nothing parsed that no route asked for. */
 export function prepareRoutes(
   app: FastifyInstance,
@@ -30,8 +34,17 @@ export function prepareRoutes(
     if (!exchange) throw new StorageError('internal', 'a request that did not come through the door')
     return exchange
   }
+  const known = async (request: FastifyRequest): Promise<Exchange> => {
+    const exchange = exchangeOf(request)
+    if (!exchange.begun) await authenticate(service, exchange, 'api')
+    return exchange
+  }
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  // Nobody's body is asked for, or read, before it is known who sends it.
+  app.addContentTypeParser('*', async (request: FastifyRequest) => {
+    if (request.is404) return undefined
+    return receiveWhole(await known(request), maxBody)
+  })
   app.addHook('onRequest', async (request, reply) => {
     reply.header('X-Request-Id', exchangeOf(request).id)
     reply.header('Cache-Control', 'no-store')
@@ -39,21 +52,27 @@ export function prepareRoutes(
   })
   app.setNotFoundHandler(async (request, reply) => {
     reply.hijack()
-    await sendProblem(exchangeOf(request), new StorageError('not-found', 'no such resource'))
+    const exchange = exchangeOf(request)
+    exchange.failed = await sendProblem(exchange, missing(app, exchange))
   })
   app.setErrorHandler(async (error, request, reply) => {
     reply.hijack()
     const exchange = exchangeOf(request)
     exchange.failed = await sendProblem(exchange, translated(error))
   })
-  return {
-    exchangeOf,
-    authenticate: async (request) => {
-      const exchange = exchangeOf(request)
-      await authenticate(service, exchange, 'api')
-      return exchange
-    },
-  }
+  return { exchangeOf, authenticate: known }
+}
+
+const methods = ['GET', 'HEAD', 'PUT'] as const
+
+/** RFC 9110, section 15.5.6: a method that is not offered says which are. */
+function missing(app: FastifyInstance, { path, slash }: Exchange): StorageError {
+  const url = slash ? `${path}/` : path
+  const offered = methods.filter((method) => app.hasRoute({ method, url }))
+  if (offered.length === 0) return new StorageError('not-found', 'no such resource')
+  return new HttpError(405, 'unsupported', 'this method is not offered here', {
+    headers: ['Allow', offered.join(', ')],
+  })
 }
 
 /** Fastify's own refusals (limits, schemas) carry a status; what carries none is a bug. */

@@ -18,10 +18,10 @@ import { type Admission, ownerOf } from './admission.ts'
 import { parseAuthorization, requireOneCredential } from './authenticate.ts'
 import { HttpError } from './errors.ts'
 import type { Exchange } from './exchange.ts'
-import type { Hosts } from './hosts.ts'
+import { type Hosts, requireHost } from './hosts.ts'
 import type { DataDoor, Method } from './options.ts'
 import { ownPrefix, sendProblem } from './problem.ts'
-import { sendContinue } from './receive.ts'
+import { worthReading } from './respond.ts'
 import { parseTarget } from './target.ts'
 
 export interface Service {
@@ -41,8 +41,10 @@ const remembered = 1000
 export async function serve(service: Service, exchange: Exchange): Promise<void> {
   const { request, response, connection } = exchange
   try {
+    if (exchange.hasBody && (request.method === 'GET' || request.method === 'HEAD')) passOver(exchange)
     const target = parseTarget(request.url ?? '')
     const host = target === '*' ? undefined : target.authority
+    if (host !== undefined) requireHost(request.headers.host)
     service.hosts.check(host ?? request.headers.host, connection.listener)
     if (target === '*') {
       requireServerWide(request.method)
@@ -52,8 +54,6 @@ export async function serve(service: Service, exchange: Exchange): Promise<void>
       exchange.query = target.query
     }
     if (isWithin(exchange.path, ownPrefix as Path)) {
-      // Bodies are small there, and refused by their length before they are read.
-      sendContinue(exchange)
       service.routing(request, response)
       if (!response.closed) await once(response, 'close')
     } else {
@@ -62,6 +62,13 @@ export async function serve(service: Service, exchange: Exchange): Promise<void>
   } catch (thrown) {
     exchange.failed = await sendProblem(exchange, thrown)
   }
+}
+
+/** The body of a GET means nothing (RFC 9110, section 9.3.1). One that is long, or held back, ends the connection. */
+function passOver({ request, response, awaitsContinue }: Exchange): void {
+  const length = Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY)
+  if (awaitsContinue || length > worthReading) response.shouldKeepAlive = false
+  request.resume()
 }
 
 function requireServerWide(method: string | undefined): void {

@@ -22,8 +22,9 @@ import { type Service, serve } from './serve.ts'
 /** Kerberos tickets with group lists, and tokens of 16 KiB, do not fit into Node's default. */
 const maxHeaderSize = 64 * 1024
 const maxHeaders = 256
-/** Pipelined requests kept waiting; more end the connection. */
+/** Pipelined requests kept waiting, and characters in their headers; more end the connection. */
 const maxWaiting = 256
+const maxWaitingText = 256 * 1024
 
 export interface HttpDoor {
   /** Opens all listeners; throws `unavailable` when one cannot be. */
@@ -67,14 +68,14 @@ class Doorkeeper implements HttpDoor {
       log,
       publicUrl: publicUrl.replace(/\/+$/, ''),
       maxUpload: this.#limits.maxUpload,
+      stallTimeout: this.#limits.stallTimeout,
       basic: options.basic ?? false,
     }
     this.#proxies = parseProxies(options.trustedProxies ?? [])
     this.#admission = new Admission(this.#limits.connectionsPerPrincipal)
     this.#app = fastify({
       logger: false,
-      bodyLimit: 1024 * 1024,
-      exposeHeadRoutes: false,
+      exposeHeadRoutes: true,
       routerOptions: { caseSensitive: true, ignoreTrailingSlash: false, ignoreDuplicateSlashes: false },
       ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
     })
@@ -151,6 +152,8 @@ class Doorkeeper implements HttpDoor {
       requireHostHeader: false,
     })
     server.timeout = stallTimeout
+    // A sender that is done sending still reads: without this, node:http ends the connection before it is answered.
+    Object.assign(server, { httpAllowHalfOpen: true })
     // Headers past a count would be dropped silently, conditions among them: counted in #begin instead.
     server.maxHeadersCount = 0
     server.on('request', (request, response) => this.#arrive({ request, response, awaitsContinue: false }))
@@ -179,16 +182,17 @@ class Doorkeeper implements HttpDoor {
     const connection = this.#connections.get(waiting.request.socket)
     if (!connection) return void waiting.request.socket.destroy()
     if (!connection.exchange) return void this.#answer(connection, waiting)
-    if (connection.waiting.length >= maxWaiting) return void connection.socket.destroy()
-    connection.waiting.push(waiting)
+    connection.wait(waiting)
+    if (connection.waiting.length > maxWaiting || connection.waitingText > maxWaitingText) connection.socket.destroy()
   }
 
   /** Answers a request and then those that were pipelined behind it. */
   async #answer(connection: Connection, first: WaitingRequest): Promise<void> {
-    for (let next: WaitingRequest | undefined = first; next; next = connection.waiting.shift()) {
+    for (let next: WaitingRequest | undefined = first; next; next = connection.nextWaiting()) {
       const exchange = this.#begin(connection, next)
       connection.exchange = exchange
-      if (this.#closing) next.response.shouldKeepAlive = false
+      // After an offer to upgrade, node:http drops what else came in the same packet.
+      if (this.#closing || next.request.headers.upgrade !== undefined) next.response.shouldKeepAlive = false
       await this.#complete(exchange)
       connection.exchange = undefined
       logRequest(exchange, this.#options.observe)
@@ -245,7 +249,7 @@ class Doorkeeper implements HttpDoor {
     const exchange = connection?.exchange
     if (!connection || !exchange || socket.writableLength > 0 || exchange.response.writableLength > 0) {
       socket.destroy()
-    } else if (connection.cut && !exchange.request.isPaused()) {
+    } else if (connection.cut && !exchange.request.complete && !exchange.request.isPaused()) {
       connection.cut(new HttpError(408, 'timeout', 'the body made no progress'))
     } else {
       // It is we, or the storage, who are slow.
@@ -257,8 +261,13 @@ class Doorkeeper implements HttpDoor {
 /** What is wrong with a request before anybody looks at what it asks for. */
 function requestFault({ request, awaitsContinue }: Exchange): StorageError | undefined {
   if (request.rawHeaders.length > maxHeaders * 2) return new HttpError(431, 'too-large', 'too many header fields')
+  if (request.httpVersionMajor !== 1) return new HttpError(505, 'unsupported', 'HTTP/1.1 is spoken here')
   // RFC 9112, section 6.3: without chunked as the only coding nobody can tell where the body ends.
   const coding = request.headers['transfer-encoding']
+  if (coding !== undefined && request.httpVersionMinor === 0) {
+    // RFC 9112, section 6.1: proxies of that age see another end of the body.
+    return new StorageError('invalid', 'HTTP/1.0 knows no transfer codings')
+  }
   if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked') {
     return new StorageError('invalid', 'the only transfer coding understood is chunked')
   }

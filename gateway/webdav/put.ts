@@ -87,10 +87,14 @@ function announcedSize({ request: { headers } }: Exchange): number | undefined {
   return size
 }
 
+/** Nanoseconds since 1970 beyond this do not fit into the 64 bits that storage has for them. */
+const latest = 9_223_372_035
+
 /** X-OC-Mtime: seconds since 1970, as ownCloud's and rclone's clients send it. */
 function modificationTime(header: string | string[] | undefined): bigint | undefined {
   if (header === undefined) return undefined
   const match = typeof header === 'string' ? /^(\d{1,11})(?:\.(\d{1,9})\d*)?$/.exec(header.trim()) : null
-  if (!match?.[1]) throw new StorageError('invalid', 'X-OC-Mtime is not a number of seconds')
+  if (!match?.[1] || Number(match[1]) > latest)
+    throw new StorageError('invalid', 'X-OC-Mtime is not a number of seconds')
   return BigInt(match[1]) * 1_000_000_000n + BigInt((match[2] ?? '').padEnd(9, '0'))
 }

@@ -184,6 +184,6 @@ t.test('everything below /.portolan is ours, however it is spelt', async (t) => 
     t.equal(answer.headers['content-type'], 'application/problem+json')
   }
   t.equal((await ask(port, 'PUT', '/.portolan/x', { as: 'alice', body: 'x' })).status, 404)
-  t.equal((await ask(port, 'PROPFIND', '/.portolan/', { as: 'alice' })).status, 404)
+  t.equal((await ask(port, 'PROPFIND', '/.portolan/', { as: 'alice' })).status, 405)
   await t.rejects(storage.stat(callOf(alice), parsePath('/.portolan')), { code: 'not-found' })
 })
