@@ -31,6 +31,7 @@ import { permissionsOfNew, permissionsWithAcl, permissionsWithMode } from './acl
 import { type Change, commit, needPlace, rename } from './changes.ts'
 import { digestOf } from './digests.ts'
 import { editNode, type Host, MemoryDraft, openNode } from './files.ts'
+import { MemoryTape, type MemoryTapeOptions } from './tape.ts'
 import { entryOf, type Node, need, needFile, type Spot, Tree, trailOf, versionOf } from './tree.ts'
 
 const pageLength = 1000
@@ -43,6 +44,8 @@ export interface MemoryOptions {
   readonly reserved?: readonly string[]
   /** ns since 1970; the system's clock by default. */
   readonly now?: () => bigint
+  /** Files may be on tape. */
+  readonly tape?: MemoryTapeOptions
 }
 
 export class MemoryBackend implements Backend {
@@ -53,6 +56,7 @@ export class MemoryBackend implements Backend {
 
   readonly #tree: Tree
   readonly #limit: number | undefined
+  readonly tape?: MemoryTape
   #closed = false
 
   /** `acl` is that of the root directory. */
@@ -60,7 +64,9 @@ export class MemoryBackend implements Backend {
     const { name = 'memory', limit, reserved = [], now = () => BigInt(Date.now()) * 1_000_000n } = options
     this.name = name
     this.#limit = limit
-    this.#tree = new Tree(permissionsWithAcl({ acl, mode: 0 }, acl), { reserved, now })
+    const { tape } = options
+    this.#tree = new Tree(permissionsWithAcl({ acl, mode: 0 }, acl), { reserved, now, tape: tape !== undefined })
+    if (tape) this.tape = new MemoryTape(this.#tree, (call) => this.#host.check(call), tape)
   }
 
   async walk(path: Path, call: Call): Promise<Trail> {

@@ -2,7 +2,7 @@
 
 import { StorageError } from '../../gateway/core/errors.ts'
 import { namesOf, type Path } from '../../gateway/core/path.ts'
-import type { Digests, Entry, Trail } from '../backend.ts'
+import type { Digests, Entry, Locality, Trail } from '../backend.ts'
 import type { Permissions } from './acls.ts'
 
 export interface Node {
@@ -19,6 +19,8 @@ export interface Node {
   digests: { readonly version: string; readonly values: Digests }
   /** No directory holds it any more. */
   gone: boolean
+  /** Absent where there is no tape. */
+  locality?: Locality
 }
 
 /** A place in the tree as one look found it. */
@@ -36,10 +38,15 @@ export class Tree {
   readonly top: Node
   readonly #reserved: ReadonlySet<string>
   readonly #now: () => bigint
+  readonly #tape: boolean
   #lastTime = 0n
   #lastId = 0
 
-  constructor(permissions: Permissions, options: { readonly reserved: Iterable<string>; now(): bigint }) {
+  constructor(
+    permissions: Permissions,
+    options: { readonly reserved: Iterable<string>; now(): bigint; readonly tape: boolean },
+  ) {
+    this.#tape = options.tape
     this.#reserved = new Set(options.reserved)
     this.#now = options.now
     this.top = this.make('directory', permissions)
@@ -67,6 +74,7 @@ export class Tree {
       properties: new Map(),
       digests: { version: '', values: {} },
       gone: false,
+      ...(this.#tape && { locality: type === 'file' ? 'disk' : 'none' }),
     }
   }
 
@@ -144,6 +152,7 @@ export function entryOf(name: string, node: Node): Entry {
     links: 1,
     ...(node.target === undefined ? {} : { target: node.target }),
     ...(acl ? { acl } : {}),
+    ...(node.locality ? { locality: node.locality } : {}),
   }
 }
 
