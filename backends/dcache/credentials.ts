@@ -6,10 +6,9 @@ import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { parentOf, parsePath } from '../../gateway/core/path.ts'
 import { claimsOf, hasStorageScope } from './claims.ts'
-import type { Door } from './door.ts'
 import { type ExchangeOptions, TokenExchange } from './exchange.ts'
 import { fingerprint } from './lent.ts'
-import { type Granted, MacaroonSource, narrowed } from './macaroons.ts'
+import { type Granted, type MacaroonDoor, MacaroonSource, narrowed } from './macaroons.ts'
 
 /** What a macaroon may be used for (dCache User Guide, "Macaroons", caveat `activity`). */
 export type Activity = 'LIST' | 'DOWNLOAD' | 'UPLOAD' | 'DELETE' | 'MANAGE' | 'READ_METADATA' | 'UPDATE_METADATA'
@@ -83,7 +82,7 @@ export class Delegation implements Credentials {
   readonly #issued = new WeakMap<Secret, Issued>()
 
   /** `door`: the WebDAV door, which gives macaroons; asked for when first needed. Throws `invalid` for options that make no sense. */
-  constructor(options: DelegationOptions, door: () => Door) {
+  constructor(options: DelegationOptions, door: () => MacaroonDoor) {
     if (options.otherwise === 'service' && !options.service) {
       throw new StorageError('invalid', 'otherwise: service needs a service credential')
     }

@@ -5,9 +5,14 @@ import { Secret } from '../../acl/secret.ts'
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Activity } from './credentials.ts'
-import type { Door } from './door.ts'
+import type { DoorRequest, DoorResponse } from './door.ts'
 import { errorOfStatus, unavailable } from './errors.ts'
 import { type Lent, LentCache } from './lent.ts'
+
+/** What is needed of the WebDAV door. */
+export interface MacaroonDoor {
+  request(request: DoorRequest): Promise<Pick<DoorResponse, 'status' | 'answered' | 'json' | 'discard'>>
+}
 
 /** What a macaroon shall be good for. */
 export interface MacaroonOrder {
@@ -38,11 +43,11 @@ const maxKept = 10_000
 const maxAnswer = 64 * 1024
 
 export class MacaroonSource {
-  readonly #door: () => Door
+  readonly #door: () => MacaroonDoor
   readonly #cache = new LentCache<Granted>(maxKept)
 
   /** `door`: the WebDAV door, asked for when it is needed. */
-  constructor(door: () => Door) {
+  constructor(door: () => MacaroonDoor) {
     this.#door = door
   }
 
@@ -81,8 +86,9 @@ export class MacaroonSource {
     })
     if (response.status !== 200) {
       response.discard()
-      const text = 'no macaroon for this credential'
-      throw errorOfStatus({ status: response.status === 400 ? 403 : response.status, text })
+      // A login that may not ask is told so as if the request were malformed.
+      const status = response.status === 400 ? 403 : response.status
+      throw errorOfStatus({ ...response.answered, status })
     }
     const { macaroon, format } = readAnswer(await response.json(maxAnswer))
     const end = Math.min(order.end, ...endsOf(macaroon))
