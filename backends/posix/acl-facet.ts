@@ -3,7 +3,7 @@
 import type { Acl, Rights } from '../../acl/acl.ts'
 import { right } from '../../acl/acl.ts'
 import { encodePosixAcl } from '../../acl/codec/posix-xattr.ts'
-import type { ObjectKind } from '../../acl/dialects.ts'
+import { type ObjectKind, storable } from '../../acl/dialects.ts'
 import { withMode } from '../../acl/mode.ts'
 import { acesFromPosix, acesFromPosixDefault, posixFromAces, rightsOfPermission } from '../../acl/posix.ts'
 import { numericId } from '../../acl/who.ts'
@@ -16,7 +16,8 @@ import { type Caller, type Desk, lookInto, type ObjectSight, pendingOf } from '.
 import type { Handle } from './handles.ts'
 import { underLease } from './leasing.ts'
 import type { Access } from './looking.ts'
-import { bytesOf } from './new-objects.ts'
+import { bytesOf, formOf } from './new-objects.ts'
+import { setByPath } from './path-writing.ts'
 import { requireEntry } from './requiring.ts'
 
 /** What the operation `set` is told besides which object it is about. */
@@ -66,6 +67,11 @@ export class FileAcls implements AclFacet {
   #apply(sight: ObjectSight, path: Path, setting: Setting, caller: Caller): Promise<Entry> {
     const { object, trail } = sight
     if (!object) throw new StorageError('denied', 'this belongs to another file system', { path })
+    const list = this.#desk.pathAcls && setting.acl?.list
+    if (list) {
+      const { acl: _, ...others } = setting
+      return underLease(this.#desk, trail, () => setByPath(this.#desk, sight, path, list, others, caller))
+    }
     if (setting.unchanged === undefined) return this.#set(object, trail.entry?.name ?? '', setting, caller)
     // A commit that replaces the file meanwhile would bring the old ACL back.
     return underLease(this.#desk, trail, () => this.#set(object, trail.entry?.name ?? '', setting, caller))
@@ -81,22 +87,24 @@ export class FileAcls implements AclFacet {
     const { native } = this.#desk.setup
     // Whoever sets a list says nothing of owner and group.
     const whole: Acl = { ...acl, owner: entry.acl?.owner, group: entry.acl?.group }
-    if (looked.nfs4 === true || !native) return { acl: bytesOf(whole, false, looked.nfs4) }
+    const form = formOf(this.#desk.setup, looked.nfs4)
+    if (form === 'list') return { acl: bytesOf(storable({ ...whole, dialect: 'gpfs' }, kindOf(entry)), false, form) }
+    if (form === 'nfs4' || !native) return { acl: bytesOf(whole, false, form) }
     return { posixAcl: exactPosix(acl, kindOf(entry)) }
   }
 
   #rightsOf(changes: Changes, entry: Entry, sight: ObjectSight): Setting {
     const { native, acl: sources } = this.#desk.setup
-    const nfs4 = sight.looked.nfs4 === true
-    if (native || (!nfs4 && !sources.includes('xattr'))) return numbersOf(changes)
+    const form = formOf(this.#desk.setup, sight.looked.nfs4)
+    if (native || (form === 'stored' && !sources.includes('xattr'))) return numbersOf(changes)
     if (!entry.acl) throw new StorageError('denied', 'the ACL of the object cannot be read')
     const { owner = entry.acl.owner, group = entry.acl.group, mode } = changes
     const named: Acl = { ...entry.acl, owner, group }
-    if (nfs4 && (changes.owner !== undefined || changes.group !== undefined)) {
+    if (form !== 'stored' && (changes.owner !== undefined || changes.group !== undefined)) {
       throw new StorageError('unsupported', 'files of this mount belong to the account of the gateway')
     }
     const acl = mode === undefined ? named : withMode(named, mode & 0o777, kindOf(entry))
-    const setting: Setting = { acl: bytesOf(acl, false, nfs4) }
+    const setting: Setting = { acl: bytesOf(acl, false, form) }
     // The nine low bits are the ACL's; the gateway's own access to the file stays what it is.
     const special = mode !== undefined && entry.type === 'directory' ? { special: mode & 0o7000 } : {}
     return { ...setting, ...special }

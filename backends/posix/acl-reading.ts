@@ -31,6 +31,16 @@ interface FileSystemKind {
   nfs4: boolean | undefined
 }
 
+/**
+ * ACLs by descriptor, from a library of the file system. Called on an I/O thread that acts as the caller, so that the
+ * file system decides; descriptors may be of O_PATH. Throws StorageError.
+ */
+export interface ThreadAclSource {
+  /** Undefined where there is no such ACL, so that the next source may speak. */
+  read(fd: number): Acl | undefined
+  write(fd: number, acl: Acl): void
+}
+
 const nfs4Name = 'system.nfs4_acl'
 const accessName = 'system.posix_acl_access'
 const defaultName = 'system.posix_acl_default'
@@ -40,13 +50,16 @@ const maxContents = 8192
 export class AclReader {
   /** Name of our own attribute. */
   readonly ownName: string
+  /** The library's, where there is one. */
+  readonly library: ThreadAclSource | undefined
   readonly #sources: readonly AclSource[]
   readonly #kinds = new Map<number, FileSystemKind>()
   /** By content, so that a million files of one ACL share one. */
   readonly #contents = new Map<string, ReadAcl>()
   #trouble: string[] = []
 
-  constructor(setup: PosixSetup) {
+  constructor(setup: PosixSetup, library?: ThreadAclSource) {
+    this.library = library
     this.ownName = `${setup.xattrNamespace}.portolan.acl`
     // Where the kernel decides, what only we would understand must not look like a rule.
     this.#sources = setup.native ? setup.acl.filter((source) => source !== 'xattr') : setup.acl
@@ -62,6 +75,7 @@ export class AclReader {
 
   /** Whether objects beside this one keep NFSv4 ACLs of the file system's own, and we use them. */
   hasNfs4(fd: number, dev: number): boolean {
+    if (this.library) return true
     if (!this.#sources.includes('nfs4')) return false
     const kind = this.#kind(fd, dev)
     if (kind.nfs4 === undefined) this.#nfs4(fd, kind)
@@ -75,7 +89,7 @@ export class AclReader {
   /** The ACL of an open object, O_PATH included; undefined means no. */
   read(fd: number, stat: sys.Stat): ReadAcl | undefined {
     if ((stat.mode & sys.S_IFMT) === sys.S_IFLNK) return this.#ofLink(stat)
-    for (const source of this.#sources) {
+    for (const source of this.#order) {
       try {
         const found = this.#from(source, fd, stat)
         if (found) return found
@@ -84,11 +98,19 @@ export class AclReader {
         return undefined
       }
     }
-    this.#trouble.push('acl-absent')
+    // Where nothing is to be read nothing is missing.
+    if (this.#order.length > 0) this.#trouble.push('acl-absent')
     return undefined
   }
 
-  #from(source: AclSource, fd: number, stat: sys.Stat): ReadAcl | undefined {
+  get #order(): ReadonlyArray<AclSource | 'library'> {
+    return this.library ? ['library', ...this.#sources] : this.#sources
+  }
+
+  #from(source: AclSource | 'library', fd: number, stat: sys.Stat): ReadAcl | undefined {
+    if (source === 'library') return this.#fromLibrary(fd, stat)
+    // Who owns it, and that nobody holds a right: the rest is put in on the main thread.
+    if (source === 'path') return this.#same('o', empty, stat, () => aclOf(stat, [], 'rfc8881'), false)
     const kind = this.#kind(fd, stat.dev)
     if (source === 'nfs4') {
       const bytes = kind.nfs4 === false ? undefined : this.#nfs4(fd, kind)
@@ -99,6 +121,14 @@ export class AclReader {
       return bytes && this.#same('x', bytes, undefined, () => decodeStoredAcl(bytes), true)
     }
     return kind.honestMode ? this.#posix(fd, stat) : undefined
+  }
+
+  #fromLibrary(fd: number, stat: sys.Stat): ReadAcl | undefined {
+    const acl = this.library?.read(fd)
+    if (!acl) return undefined
+    const { owner = String(stat.uid), group = String(stat.gid) } = acl
+    const content = Buffer.from(JSON.stringify(acl))
+    return this.#same('m', content, stat, () => ({ ...acl, owner, group }), false)
   }
 
   #nfs4(fd: number, kind: FileSystemKind): Buffer | undefined {
@@ -178,7 +208,7 @@ function aclOf(stat: sys.Stat, aces: readonly Ace[], dialect: Acl['dialect']): A
   return { owner: String(stat.uid), group: String(stat.gid), aces, dialect }
 }
 
-function troubleWith(source: AclSource, error: unknown): string {
+function troubleWith(source: AclSource | 'library', error: unknown): string {
   if (error instanceof StorageError) return `acl-malformed-${source}`
   return `acl-unreadable-${source}`
 }

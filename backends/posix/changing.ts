@@ -188,9 +188,26 @@ function storePosixAcl(fd: number, acl: NonNullable<SetArgs['posixAcl']>, stat: 
 
 /** Where the file system keeps NFSv4 ACLs it gets the list, elsewhere our own attribute does. */
 export function storeAcl({ maker, setup }: Workshop, fd: number, acl: AclBytes): void {
-  if (maker.acls.hasNfs4(fd, sys.fstat(fd).dev)) sys.fsetxattr(fd, nfs4Name, acl.nfs4, 0)
+  const { library } = maker.acls
+  if (library && acl.list) library.write(fd, acl.list)
+  else if (maker.acls.hasNfs4(fd, sys.fstat(fd).dev)) sys.fsetxattr(fd, nfs4Name, acl.nfs4, 0)
   else if (!setup.native && maker.acls.usesOwn()) sys.fsetxattr(fd, maker.acls.ownName, acl.stored, 0)
   else throw new StorageError('unsupported', 'this mount has no place for such an ACL')
+}
+
+/** The id of what a name in an open directory means; undefined when it means nothing. Knows hidden names too. */
+export function identify(
+  { using, maker }: Workshop,
+  { parent, name }: { readonly parent: HandleRef; readonly name: string },
+): string | undefined {
+  return using(parent, (directory) => {
+    try {
+      return maker.id(sys.fstatat(directory, name, sys.AT_SYMLINK_NOFOLLOW))
+    } catch (error) {
+      if (sys.isErrno(error, 'ENOENT')) return undefined
+      throw error
+    }
+  })
 }
 
 /** Throws `stale` unless the name still means what was seen. */
@@ -232,11 +249,14 @@ export function renameTo(fromDirectory: number, from: string, toDirectory: numbe
   }
 }
 
-/** For file systems that cannot refuse to replace: a file gets a second name first, which can. */
+/**
+ * For file systems that cannot refuse to replace, such as NFS: a file gets a second name first, which can. Where that
+ * is impossible the name is looked for: should it be taken in between, which nothing of ours does under its lease,
+ * a file or an empty directory that has it is lost.
+ */
 function renamePlainly(fromDirectory: number, from: string, toDirectory: number, to: string): void {
   const stat = sys.fstatat(fromDirectory, from, sys.AT_SYMLINK_NOFOLLOW)
-  if (kindOf(stat) !== sys.S_IFDIR) {
-    sys.linkat(fromDirectory, from, toDirectory, to, 0)
+  if (kindOf(stat) === sys.S_IFREG && hasSecondName(fromDirectory, from, toDirectory, to)) {
     sys.unlinkat(fromDirectory, from, 0)
     return
   }
@@ -244,11 +264,21 @@ function renamePlainly(fromDirectory: number, from: string, toDirectory: number,
     sys.fstatat(toDirectory, to, sys.AT_SYMLINK_NOFOLLOW)
   } catch (error) {
     if (!sys.isErrno(error, 'ENOENT')) throw error
-    // Should the name be taken in between, then only by an empty directory can it be lost.
     sys.renameat2(fromDirectory, from, toDirectory, to, 0)
     return
   }
   throw new StorageError('exists', 'the target exists')
+}
+
+/** False where the kernel gives no second name to a file of somebody else (fs.protected_hardlinks). */
+function hasSecondName(fromDirectory: number, from: string, toDirectory: number, to: string): boolean {
+  try {
+    sys.linkat(fromDirectory, from, toDirectory, to, 0)
+    return true
+  } catch (error) {
+    if (sys.isErrno(error, 'EPERM')) return false
+    throw error
+  }
 }
 
 /** Whether an object about to lose a name has properties elsewhere that go with it. */

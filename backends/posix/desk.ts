@@ -12,6 +12,7 @@ import type { RunAs } from './io/protocol.ts'
 import { DataShare } from './io/share.ts'
 import type { ArgsOf, OperationName, ResultOf } from './operations.ts'
 import { type PosixOptions, type PosixSetup, setupOf, stagingPrefix } from './options.ts'
+import type { Glance, PathAcls } from './path-acls.ts'
 import type { EntryWire, Looked, Numbered } from './wire.ts'
 
 /** Whoever a call is made for, and how long he waits. */
@@ -31,6 +32,8 @@ type Looks = 'look' | 'open' | 'openDirectory'
 const forever = new AbortController().signal
 const nobody: PosixIds = { uid: 65534, gid: 65534, gids: [] }
 const queueLength = 4096
+/** How often a look is repeated because something moved while an ACL was fetched. */
+const looks = 4
 
 export class Desk {
   readonly name: string
@@ -39,6 +42,8 @@ export class Desk {
   readonly pool: IoPool
   readonly share: DataShare
   readonly handles = new Handles()
+  /** Where set, the threads tell whose objects are, and the ACLs come from here. */
+  readonly pathAcls: PathAcls | undefined
   readonly log: (message: string, cause?: unknown) => void
   /** What went wrong with ACLs, and how often. */
   readonly trouble = new Map<string, number>()
@@ -54,6 +59,9 @@ export class Desk {
     const { threads = 4, dataThreads = 4, deadline = 20_000, syncDeadline = 300_000 } = options
     this.name = options.name ?? `posix:${options.root}`
     this.services = services
+    this.pathAcls = options.pathAcls
+    // By path means by name, so every file has one from the first.
+    if (this.pathAcls) this.unnamedFiles = false
     this.log = options.log ?? (() => {})
     this.setup = setupOf(options, this.handles.claims)
     this.#reserved = new Set(this.setup.reserved)
@@ -91,6 +99,27 @@ export class Desk {
 
   /** A look, told again in full where the short form could not be understood. */
   async see<N extends Looks>(name: N, args: ArgsOf<N>, caller: Caller): Promise<Sight<ResultOf<N>>> {
+    const { pathAcls } = this
+    if (!pathAcls) return this.#see(name, args, caller)
+    for (let left = looks - 1; ; left--) {
+      const sight = await this.#see(name, args, caller)
+      try {
+        const { trail, moved } = await pathAcls.complete(sight.trail, args.path, this.glance(caller), caller.signal)
+        if (!moved || left === 0) return { ...sight, trail }
+      } catch (error) {
+        this.#letGo(sight.looked)
+        throw error
+      }
+      this.#letGo(sight.looked)
+    }
+  }
+
+  /** A look at what a path leads to, links as links, without ACLs where those come by path. */
+  glance(caller: Caller): Glance {
+    return async (path) => (await this.#see('look', { path, follow: false }, caller)).trail
+  }
+
+  async #see<N extends Looks>(name: N, args: ArgsOf<N>, caller: Caller): Promise<Sight<ResultOf<N>>> {
     let looked: ResultOf<N> = await this.run(name, args, caller)
     try {
       return { looked, trail: this.#understand(looked) }
@@ -102,9 +131,10 @@ export class Desk {
     return { looked, trail: this.#understand(looked) }
   }
 
-  /** The entry that an act tells. */
+  /** The entry that an act tells; without its ACL where that comes by path. */
   entry(wire: EntryWire, numbered: Numbered): Entry {
-    return this.#listener.entry(wire, numbered)
+    const entry = this.#listener.entry(wire, numbered)
+    return this.pathAcls ? withoutAcl(entry) : entry
   }
 
   entries(wires: readonly EntryWire[], numbered: Numbered): Entry[] {
@@ -157,6 +187,10 @@ export class Desk {
       this.closeFile(open)
     }
   }
+}
+
+export function withoutAcl({ acl: _, ...entry }: Entry): Entry {
+  return entry
 }
 
 function idsOf({ posix, user, id }: Principal): PosixIds {

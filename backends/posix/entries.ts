@@ -1,7 +1,7 @@
 /** Entries as an I/O thread tells them: attributes, and ACLs remembered by file id and change time. */
 
 import { isUtf8 } from 'node:buffer'
-import { AclReader, type ReadAcl } from './acl-reading.ts'
+import { AclReader, type ReadAcl, type ThreadAclSource } from './acl-reading.ts'
 import { Teller, type Told } from './interning.ts'
 import * as sys from './native/sys.ts'
 import type { PosixSetup } from './options.ts'
@@ -37,10 +37,10 @@ export class EntryMaker {
   readonly #remembered = new Map<bigint, Remembered>()
   #now = 0n
 
-  constructor(setup: PosixSetup, walker: Walker, table: number) {
+  constructor(setup: PosixSetup, walker: Walker, table: number, library?: ThreadAclSource) {
     this.#setup = setup
     this.#walker = walker
-    this.acls = new AclReader(setup)
+    this.acls = new AclReader(setup, library)
     this.teller = new Teller(table)
   }
 

@@ -9,6 +9,8 @@ import { closing, kindOf, type Workshop } from './workshop.ts'
 
 /** Names looked at to find those that are not UTF-8. */
 const sample = 20_000
+/** ms that clocks may differ. */
+const tolerance = 1000
 
 const typeNames = new Map<number, string>(Object.entries(sys.fileSystemTypes).map(([name, type]) => [type, name]))
 
@@ -31,9 +33,11 @@ export function inspectTree(shop: Workshop, _args: Readonly<Record<string, never
 
 function aclKind({ setup, maker }: Workshop, fd: number, stat: sys.Stat, type: number): Finding {
   if (setup.native) return ok('acl-kind', 'the kernel decides')
+  if (setup.acl.includes('path')) return ok('acl-kind', 'ACLs come by path')
   const read = maker.acls.read(fd, stat)
   const trouble = maker.acls.takeTrouble()
   if (!read) return error('acl-kind', `the top directory has no ACL that can be used: ${trouble?.join(', ')}`)
+  if (maker.acls.library) return ok('acl-kind', 'ACLs by a library of the file system')
   if (maker.acls.hasNfs4(fd, stat.dev)) return ok('acl-kind', 'NFSv4 ACLs of the file system')
   const hidden = type === sys.fileSystemTypes.nfs || type === sys.fileSystemTypes.gpfs
   if (hidden) return ok('acl-kind', 'ACLs in an attribute of ours alone: the file system hides its own')
@@ -73,6 +77,7 @@ function tryWriting(shop: Workshop, root: number): Finding[] {
   try {
     return [
       ok('writable', 'files can be made'),
+      clockFinding(sys.fstat(fd)),
       attempt('xattr', 'extended attributes work', () => {
         sys.fsetxattr(fd, `${shop.setup.xattrNamespace}.portolan.check`, Buffer.from('1'), 0)
       }),
@@ -93,6 +98,13 @@ function tryWriting(shop: Workshop, root: number): Finding[] {
     sys.close(fd)
     for (const left of [name, `${name}-link`, `${name}-to`]) unlinkIfThere(root, left)
   }
+}
+
+/** Times that the file system stamps are compared with ours: to tell what may still change within one tick. */
+function clockFinding({ ctimeNs }: sys.Stat): Finding {
+  const apart = Math.abs(Number(BigInt(Date.now()) - ctimeNs / 1_000_000n))
+  if (apart <= tolerance) return ok('clock', `${apart} ms apart from that of the file system`)
+  return warning('clock', `${apart} ms apart from that of the file system: what is remembered of ACLs may be too old`)
 }
 
 function caseFinding(root: number, name: string): Finding {

@@ -1,9 +1,13 @@
 /** Listings of the POSIX back end: in the file system's own order, about a thousand entries a page. */
 
+import type { Path } from '../../gateway/core/path.ts'
 import type { Entry, Listing } from '../backend.ts'
-import type { Caller, Desk } from './desk.ts'
+import { type Caller, type Desk, withoutAcl } from './desk.ts'
 import type { Handle } from './handles.ts'
 import type { Page } from './looking.ts'
+
+/** Entries whose ACLs are fetched by path before the first of them is told. */
+const batch = 128
 
 /** Listings that were asked for and never read. */
 const forgotten = new FinalizationRegistry<Handle>((handle) => handle.release())
@@ -11,12 +15,14 @@ const forgotten = new FinalizationRegistry<Handle>((handle) => handle.release())
 /** The directory stays open from one page to the next, and is closed with the last one or when nobody wants more. */
 export class DirectoryListing implements Listing {
   readonly #desk: Desk
+  readonly #directory: Path
   readonly #handle: Handle
   readonly #caller: Caller
   readonly #acls: boolean
 
-  constructor(desk: Desk, handle: Handle, caller: Caller, options: { readonly acls: boolean }) {
+  constructor(desk: Desk, directory: Path, handle: Handle, caller: Caller, options: { readonly acls: boolean }) {
     this.#desk = desk
+    this.#directory = directory
     this.#handle = handle
     this.#caller = caller
     this.#acls = options.acls
@@ -34,10 +40,23 @@ export class DirectoryListing implements Listing {
         const entries = this.#desk.entries(page.entries, page)
         // The next page is read while this one is on its way out.
         next = this.#next()
-        if (entries.length > 0) yield entries
+        if (entries.length > 0) yield* this.#completed(entries)
       }
     } finally {
       this.#handle.release()
+    }
+  }
+
+  async *#completed(entries: readonly Entry[]): AsyncGenerator<readonly Entry[]> {
+    const { pathAcls } = this.#desk
+    if (!pathAcls || !this.#acls) {
+      yield pathAcls ? entries.map(withoutAcl) : entries
+      return
+    }
+    const glance = this.#desk.glance(this.#caller)
+    for (let at = 0; at < entries.length; at += batch) {
+      const some = entries.slice(at, at + batch)
+      yield await pathAcls.completeEntries(this.#directory, some, glance, this.#caller.signal)
     }
   }
 

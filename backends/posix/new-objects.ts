@@ -18,6 +18,15 @@ interface Place {
   readonly nfs4: boolean
 }
 
+/** What an ACL is stored as: a list for a library or a path, `system.nfs4_acl`, or our own attribute. */
+export type AclForm = 'list' | 'nfs4' | 'stored'
+
+/** `nfs4`: the object lies on a file system with NFSv4 ACLs. */
+export function formOf({ acl, aclModule }: PosixSetup, nfs4: boolean | undefined): AclForm {
+  if (aclModule !== undefined || acl.includes('path')) return 'list'
+  return nfs4 ? 'nfs4' : 'stored'
+}
+
 /**
  * The ACL of what the caller makes in a directory: inherited entries, the caller as owner, and as group that of a
  * set-group-id directory, else the caller's own. Undefined where nothing but the mode can hold it.
@@ -29,7 +38,8 @@ export function aclForNew(
   principal: Principal,
   { nfs4 }: Place,
 ): AclBytes | undefined {
-  if (setup.native || !(nfs4 || setup.acl.includes('xattr'))) return undefined
+  const form = formOf(setup, nfs4)
+  if (setup.native || (form === 'stored' && !setup.acl.includes('xattr'))) return undefined
   const { acl: parent, mode = 0 } = directory
   if (!parent) {
     const reason = { rule: 'no-acl', text: 'the ACL of the directory could not be read' }
@@ -41,17 +51,18 @@ export function aclForNew(
     group: (mode & setGroupId) !== 0 ? parent.group : ownGroup(principal),
     defaultMode: (kind === 'file' ? 0o666 : 0o777) & ~setup.umask,
   })
-  return bytesOf({ ...acl, dialect: 'rfc8881' }, nfs4, nfs4)
+  return bytesOf({ ...acl, dialect: form === 'list' ? parent.dialect : 'rfc8881' }, form !== 'stored', form)
 }
 
 /**
- * The bytes of a list in the forms it may be stored in. `naming`: the file system takes the account of the gateway
+ * A list in the form it is stored in. `naming`: the file system takes the account of the gateway
  * for the owner, so that what is meant for owner and group is said of them by name besides.
  */
-export function bytesOf(acl: Acl, naming: boolean, nfs4: boolean | undefined): AclBytes {
-  if (!nfs4) return { stored: encodeStoredAcl(acl), nfs4: empty }
+export function bytesOf(acl: Acl, naming: boolean, form: AclForm): AclBytes {
+  if (form === 'stored') return { stored: encodeStoredAcl(acl), nfs4: empty }
   const aces = naming ? acl.aces.flatMap((ace) => named(ace, acl)) : acl.aces
-  return { stored: empty, nfs4: encodeNfs4Acl(aces) }
+  if (form === 'nfs4') return { stored: empty, nfs4: encodeNfs4Acl(aces) }
+  return { stored: empty, nfs4: empty, list: { ...acl, aces } }
 }
 
 const empty = new Uint8Array(0)

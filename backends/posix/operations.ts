@@ -1,7 +1,8 @@
 /** The operations of the POSIX back end that run on I/O threads: synchronous, under their caller's identity. */
 
 import { randomInt } from 'node:crypto'
-import { mkdir, remove, rename, set } from './changing.ts'
+import type { ThreadAclSource } from './acl-reading.ts'
+import { identify, mkdir, remove, rename, set } from './changing.ts'
 import { inspectTree } from './inspecting.ts'
 import type { Operations, RunAs } from './io/protocol.ts'
 import { readAttributes, reopen, restat, truncate, usage, writeAttributes } from './keeping.ts'
@@ -22,6 +23,7 @@ const acts = {
   mkdir,
   remove,
   rename,
+  identify,
   set,
   stage,
   prepare,
@@ -48,8 +50,12 @@ export type ArgsOf<N extends OperationName> = Parameters<Acts[N]>[1]
 export type ResultOf<N extends OperationName> = ReturnType<Acts[N]>
 
 /** For one I/O thread. `step` is called at points of a change where a process may die; for tests. */
-export function createOperations(setup: PosixSetup, step: (step: Step) => void = () => {}): Operations {
-  const shop = makeWorkshop(setup, randomInt(2 ** 47), step)
+export function createOperations(
+  setup: PosixSetup,
+  step: (step: Step) => void = () => {},
+  library?: ThreadAclSource,
+): Operations {
+  const shop = makeWorkshop(setup, randomInt(2 ** 47), step, library)
   const operations: Record<string, (args: never, ids: RunAs) => unknown> = { dispose }
   for (const [name, act] of Object.entries(acts)) {
     const run = act as (shop: Workshop, args: never) => unknown

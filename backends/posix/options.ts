@@ -1,7 +1,12 @@
 /** What a mount of the POSIX back end is configured with. */
 
-/** Where an object's ACL may be found: `system.nfs4_acl`, an attribute of our own, POSIX ACL and mode. */
-export type AclSource = 'nfs4' | 'xattr' | 'posix'
+import type { PathAcls } from './path-acls.ts'
+
+/**
+ * Where an object's ACL may be found: `system.nfs4_acl`, an attribute of our own, POSIX ACL and mode. `path`: not by
+ * a descriptor at all; then `pathAcls` fetches it.
+ */
+export type AclSource = 'nfs4' | 'xattr' | 'posix' | 'path'
 
 export interface PosixOptions {
   /** For logs and metrics; "posix:" and the root by default. */
@@ -12,6 +17,13 @@ export interface PosixOptions {
   readonly grade: 'native' | 'gateway'
   /** Tried in this order; the first that has an ACL counts. `posix` is never used on NFS and GPFS. */
   readonly acl?: readonly AclSource[]
+  /**
+   * Module that exports `createAclSource(): ThreadAclSource`. The I/O threads ask it first, under the caller's
+   * identity, and store ACLs by it.
+   */
+  readonly aclModule?: string
+  /** Fetches ACLs where `acl` is `['path']`. Needs a tree without links that are followed. */
+  readonly pathAcls?: PathAcls
   /** `within`: links are followed as far as they stay in the tree. Default `none`. */
   readonly symlinks?: 'none' | 'within'
   /** Whether other file systems mounted inside the tree belong to it. Default false. */
@@ -50,6 +62,7 @@ export interface PosixSetup {
   readonly root: string | number
   readonly native: boolean
   readonly acl: readonly AclSource[]
+  readonly aclModule?: string
   readonly followLinks: boolean
   readonly crossMounts: boolean
   readonly reserved: readonly string[]
@@ -71,6 +84,7 @@ export function setupOf(options: PosixOptions, claims: SharedArrayBuffer): Posix
     root: options.root,
     native,
     acl: options.acl ?? ['nfs4', 'xattr', 'posix'],
+    ...(options.aclModule !== undefined && { aclModule: options.aclModule }),
     followLinks: options.symlinks === 'within',
     crossMounts: options.crossMounts ?? false,
     reserved: options.reserved ?? [],

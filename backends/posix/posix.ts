@@ -42,6 +42,7 @@ import { leaseKey, underLease, underLeases } from './leasing.ts'
 import { DirectoryListing } from './listing.ts'
 import { aclForNew } from './new-objects.ts'
 import type { PosixOptions } from './options.ts'
+import { mkdirByPath } from './path-writing.ts'
 import { attributeNames, FileProperties, forgetOverflow } from './properties.ts'
 import {
   refusal,
@@ -122,7 +123,7 @@ export class PosixBackend implements Backend {
       if (type !== 'directory') throw new StorageError('not-directory', 'not a directory', { path: directory })
       if (!handle || taken) throw refusal(looked, directory)
       taken = true
-      return new DirectoryListing(this.#desk, handle, caller, { acls: options.acls === true })
+      return new DirectoryListing(this.#desk, directory, handle, caller, { acls: options.acls === true })
     }
     return { trail, proceed, release: async () => (taken ? undefined : handle?.release()) }
   }
@@ -174,10 +175,17 @@ export class PosixBackend implements Backend {
       const acl = aclForNew(this.#desk.setup, 'directory', above, call.principal, { nfs4 })
       const args = { parent: parent.ref, name: nameOf(directory), ...(acl && { acl }) }
       // Where the ACL comes with an attribute of ours, nobody sees the directory before it has one.
-      if (!acl || nfs4) return this.#told(await this.#desk.run('mkdir', args, caller))
+      if (!acl || (nfs4 && !acl.list)) return this.#told(await this.#desk.run('mkdir', args, caller))
       const hidden = await this.#area.reserve(directoryOf(sight, directory), caller)
       try {
-        const made = await this.#desk.run('mkdir', { ...args, hidden: hidden.name }, caller)
+        const made = this.#desk.pathAcls
+          ? await mkdirByPath(
+              this.#desk,
+              { acl, path: directoryOf(sight, directory), directory: above.id, parent, name: args.name },
+              hidden,
+              caller,
+            )
+          : await this.#desk.run('mkdir', { ...args, hidden: hidden.name }, caller)
         await this.#area.strike(hidden)
         return this.#told(made)
       } catch (error) {

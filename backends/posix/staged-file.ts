@@ -6,6 +6,7 @@
  * time compares and replaces. Where the new file cannot be given what the old one has, the bytes are copied into it.
  */
 
+import type { Acl } from '../../acl/acl.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { nameOf, type Path } from '../../gateway/core/path.ts'
 import type { CommitOptions, Entry, Trail } from '../backend.ts'
@@ -13,6 +14,7 @@ import type { Caller, Desk, Sight } from './desk.ts'
 import type { Handle } from './handles.ts'
 import { digestsToKeep, keepDigestsElsewhere } from './kept-digests.ts'
 import { leaseKey, underLeases } from './leasing.ts'
+import { writeHidden } from './path-writing.ts'
 import { attributeNames, forgetOverflow, moveOverflow } from './properties.ts'
 import { pump } from './pumping.ts'
 import { requireCondition, requireParent, requireRegular } from './requiring.ts'
@@ -39,6 +41,10 @@ export class StagedFile {
   readonly #area: StagingArea
   readonly #target: Target
   readonly #overflow: string
+  /** What it is to get by path when it makes a new name. */
+  readonly #list: Acl | undefined
+  /** What it has got by path. */
+  #written: Acl | undefined
   #hidden: Hidden | undefined
   /** Properties of the old file are already kept under the draft's id as well. */
   #moved = false
@@ -50,7 +56,9 @@ export class StagedFile {
     area: StagingArea,
     target: Target,
     made: { readonly fd: number; readonly overflow: string; readonly hidden: Hidden | undefined },
+    list?: Acl,
   ) {
+    this.#list = list
     this.#desk = desk
     this.#area = area
     this.#target = target
@@ -68,7 +76,14 @@ export class StagedFile {
     { size, acl }: Pick<StageArgs, 'size' | 'acl'>,
   ): Promise<StagedFile> {
     const { parent, caller, path } = target
-    const args: StageArgs = { parent: parent.ref, size, acl, replaces: target.sight.trail.entry !== undefined }
+    // By path it comes later, and only where the file does not get that of the one it replaces.
+    const list = desk.pathAcls && acl?.list
+    const args: StageArgs = {
+      parent: parent.ref,
+      size,
+      acl: list ? undefined : acl,
+      replaces: target.sight.trail.entry !== undefined,
+    }
     if (desk.unnamedFiles) {
       const staged = await desk.run('stage', args, caller)
       if ('fd' in staged) return new StagedFile(desk, area, target, { ...staged, hidden: undefined })
@@ -77,13 +92,26 @@ export class StagedFile {
     const hidden = await area.reserve(directoryOf(target.sight, path), caller)
     try {
       const staged = await desk.run('stage', { ...args, hidden: hidden.name }, caller)
-      if ('fd' in staged) return new StagedFile(desk, area, target, { ...staged, hidden })
+      if ('fd' in staged)
+        return await StagedFile.#listed(new StagedFile(desk, area, target, { ...staged, hidden }, list))
     } catch (error) {
       // It may have been made all the same, or still be.
       await area.drop(hidden, parent, caller)
       throw error
     }
     throw new StorageError('internal', 'nothing was staged')
+  }
+
+  /** Where the file will be new, its list is written at once: better refused now than after all the bytes. */
+  static async #listed(file: StagedFile): Promise<StagedFile> {
+    if (!file.#list || file.#target.sight.trail.entry) return file
+    try {
+      await file.#write(file.#list)
+      return file
+    } catch (error) {
+      file.handle.release()
+      throw error
+    }
   }
 
   /** `size`: bytes written. Throws what the condition or the decision says, and then nothing has changed. */
@@ -150,6 +178,17 @@ export class StagedFile {
     throw new StorageError('busy', 'the file changes all the time', { path: this.#path, retryAfter: 1 })
   }
 
+  /** Gives the draft a list by path. */
+  async #write(list: Acl): Promise<void> {
+    const { caller, parent, path, sight } = this.#target
+    const draft = await this.#desk.run('restat', { file: this.handle.ref, name: this.#name }, caller)
+    const { id } = this.#desk.entry(draft.entry, draft)
+    const directory = sight.trail.ancestors.at(-1)?.id ?? ''
+    const name = this.#hidden?.name ?? ''
+    await writeHidden(this.#desk, { path: directoryOf(sight, path), directory, parent, name, id }, list, caller)
+    this.#written = list
+  }
+
   /** Takes the place of a file. Undefined when that has changed meanwhile. */
   async #over(old: Entry, options: CommitOptions, size: number): Promise<Entry | undefined> {
     const { caller, parent, path, sight } = this.#target
@@ -161,7 +200,7 @@ export class StagedFile {
       { draft: this.handle.ref, ...at, marker: names.elsewhere, dropped: names.digests },
       caller,
     )
-    if (!prepared.kept) return this.#copyInto(old, options, size)
+    if (!prepared.kept || !(await this.#passOn(old))) return this.#copyInto(old, options, size)
     const forget = await moveOverflow(this.#desk, prepared.overflow, this.#overflow)
     this.#moved = prepared.overflow !== undefined
     if (!this.#hidden) this.#hidden = await this.#area.reserve(directoryOf(sight, path), caller)
@@ -170,8 +209,18 @@ export class StagedFile {
     return done
   }
 
+  /** Where ACLs come by path, that of the old file. False: it cannot be given. */
+  async #passOn({ acl }: Entry): Promise<boolean> {
+    const { pathAcls } = this.#desk
+    if (!pathAcls) return true
+    if (!acl || !pathAcls.isWhole(acl)) return false
+    await this.#write(acl)
+    return true
+  }
+
   async #publish(options: CommitOptions, expected: Expected | undefined): Promise<Entry | undefined> {
     const { caller, parent } = this.#target
+    if (!expected && this.#list && this.#written !== this.#list) await this.#write(this.#list)
     const labels = options.digests && digestsToKeep(this.#desk.setup, options.digests)
     const published = await this.#desk.run(
       'publish',

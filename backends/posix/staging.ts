@@ -127,7 +127,7 @@ export function prepare(shop: Workshop, args: PrepareArgs): Prepared {
       return closing(walker.open(directory, args.name, sys.O_PATH), (old) => {
         const stat = sys.fstat(old)
         const overflow = keepsElsewhere(old, args.marker) ? { overflow: overflowId(maker.id(stat), stat) } : {}
-        const kept = (!shop.setup.native || !hidesAcl(old)) && passOn(old, stat, draft, args.dropped)
+        const kept = (!shop.setup.native || !hidesAcl(shop, old)) && passOn(shop, old, stat, draft, args.dropped)
         shop.step('prepared')
         return { kept, ...overflow }
       })
@@ -135,20 +135,24 @@ export function prepare(shop: Workshop, args: PrepareArgs): Prepared {
   )
 }
 
-/** GPFS has ACLs that no attribute shows, so a new file could not be given them. */
-function hidesAcl(fd: number): boolean {
-  return sys.fstatfs(fd).type === sys.fileSystemTypes.gpfs
+/** GPFS has ACLs that no attribute shows, so without its library a new file could not be given them. */
+function hidesAcl({ maker }: Workshop, fd: number): boolean {
+  return !maker.acls.library && sys.fstatfs(fd).type === sys.fileSystemTypes.gpfs
 }
 
-function passOn(old: number, stat: sys.Stat, draft: number, dropped: string): boolean {
+function passOn({ maker }: Workshop, old: number, stat: sys.Stat, draft: number, dropped: string): boolean {
   try {
     const mine = sys.fstat(draft)
     const uid = mine.uid === stat.uid ? undefined : stat.uid
     const gid = mine.gid === stat.gid ? undefined : stat.gid
     if (uid !== undefined || gid !== undefined) sys.fchown(draft, uid, gid)
     copyAttributes(old, stat, draft, dropped)
+    const { library } = maker.acls
+    const list = library?.read(old)
+    if (list) library?.write(draft, list)
     return true
   } catch (error) {
+    if (error instanceof StorageError && error.code === 'denied') return false
     // Not his to give away or to read: then the old file must stay.
     if (sys.isErrno(error, 'EPERM') || sys.isErrno(error, 'EACCES')) return false
     throw error

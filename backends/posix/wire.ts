@@ -55,10 +55,12 @@ export interface Expected {
   readonly changed: bigint
 }
 
-/** The ACL of an object about to be made, in the two forms it may be stored in. */
+/** The ACL of an object about to be made, in the forms it may be stored in. */
 export interface AclBytes {
   /** Value of our own attribute. */
   readonly stored: Uint8Array
   /** Value of system.nfs4_acl. */
   readonly nfs4: Uint8Array
+  /** The list itself, where neither is written but a library or a path leads to the ACL. */
+  readonly list?: Acl
 }

@@ -1,5 +1,6 @@
 /** What the operations of one I/O thread share. */
 
+import type { ThreadAclSource } from './acl-reading.ts'
 import { EntryMaker } from './entries.ts'
 import { type HandleRef, withHandle } from './handles.ts'
 import * as sys from './native/sys.ts'
@@ -20,9 +21,14 @@ export interface Workshop {
 }
 
 /** `table` must differ between all threads of the process. */
-export function makeWorkshop(setup: PosixSetup, table: number, step: (step: Step) => void): Workshop {
+export function makeWorkshop(
+  setup: PosixSetup,
+  table: number,
+  step: (step: Step) => void,
+  library?: ThreadAclSource,
+): Workshop {
   const walker = new Walker(setup)
-  const maker = new EntryMaker(setup, walker, table)
+  const maker = new EntryMaker(setup, walker, table, library)
   const words = new Int32Array(setup.claims)
   return { setup, walker, maker, using: (handle, work) => withHandle(words, handle, sys.close, work), step }
 }
@@ -36,7 +42,10 @@ export function closing<T>(fd: number, work: (fd: number) => T): T {
   }
 }
 
-/** Puts the entries of a directory on disk. False: the caller may not open it for that, as where one may write but not read. */
+/**
+ * Puts the entries of a directory on disk. False: the caller may not open it for that, as where one may write but not
+ * read, or this file system syncs no directories.
+ */
 export function syncDirectory(directory: number): boolean {
   let fd: number
   try {
@@ -45,8 +54,13 @@ export function syncDirectory(directory: number): boolean {
     if (sys.isErrno(error, 'EACCES')) return false
     throw error
   }
-  closing(fd, sys.fsync)
-  return true
+  try {
+    closing(fd, sys.fsync)
+    return true
+  } catch (error) {
+    if (sys.isErrno(error, 'EINVAL')) return false
+    throw error
+  }
 }
 
 /** The type bits of a mode. */

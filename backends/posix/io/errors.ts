@@ -3,6 +3,7 @@
 import type { ErrorCode } from '../../../gateway/core/errors.ts'
 import { StorageError } from '../../../gateway/core/errors.ts'
 import type { Path } from '../../../gateway/core/path.ts'
+import { errnoName } from '../native/errno.ts'
 
 interface Meaning {
   readonly code: ErrorCode
@@ -99,6 +100,9 @@ export function fromKernel(thrown: unknown, path?: Path): StorageError {
 
 function systemError(thrown: unknown): { readonly code?: string; readonly syscall?: string } {
   if (!(thrown instanceof Error) || !('code' in thrown) || typeof thrown.code !== 'string') return {}
-  if (!('syscall' in thrown) || typeof thrown.syscall !== 'string') return { code: thrown.code }
-  return { code: thrown.code, syscall: thrown.syscall }
+  const { errno } = thrown as NodeJS.ErrnoException
+  // Node's own are negative. Its library has no names for EDQUOT, ESTALE and a few more (uv_errno_t).
+  const code = typeof errno === 'number' && errno < 0 ? errnoName(-errno) : thrown.code
+  if (!('syscall' in thrown) || typeof thrown.syscall !== 'string') return { code }
+  return { code, syscall: thrown.syscall }
 }

@@ -47,8 +47,13 @@ function startIdentity(): IdentitySwitch | undefined {
 
 async function load(): Promise<Operations> {
   const module = data.operationsModule ?? new URL(sibling('operations'), import.meta.url).href
-  const { createOperations } = (await import(module)) as { createOperations: (setup: unknown) => Operations }
-  return createOperations(data.posix)
+  const { createOperations } = (await import(module)) as {
+    createOperations: (setup: unknown, step?: undefined, library?: unknown) => Operations
+  }
+  const { aclModule } = data.posix
+  if (aclModule === undefined) return createOperations(data.posix)
+  const { createAclSource } = (await import(aclModule)) as { createAclSource: () => unknown }
+  return createOperations(data.posix, undefined, createAclSource())
 }
 
 /** Run from source the modules are .ts; built, they are .js. */

@@ -1,0 +1,55 @@
+/**
+ * ACLs that only a path leads to, because no system call on a descriptor does: read and written beside the file
+ * system, with great rights. A path may lead elsewhere from one moment to the next, so whoever uses one looks before
+ * and after, and what was read belongs to an object only where both looks saw it.
+ */
+
+import type { Acl } from '../../acl/acl.ts'
+import type { Path } from '../../gateway/core/path.ts'
+import type { Entry, Trail } from '../backend.ts'
+
+/** Looks at a path anew, without ACLs. */
+export type Glance = (path: Path) => Promise<Trail>
+
+/** What was seen, with ACLs. `moved`: something was no longer where it had been seen, so the look is worth repeating. */
+export interface Completed {
+  readonly trail: Trail
+  readonly moved: boolean
+}
+
+/** Keeps and fetches ACLs for one mount of the `gateway` grade, on the main thread. */
+export interface PathAcls {
+  /** Gives every entry its ACL. One that cannot be read, or not be tied to its object, is absent. */
+  complete(trail: Trail, path: Path, glance: Glance, signal: AbortSignal): Promise<Completed>
+  /** The same for some entries of one directory. */
+  completeEntries(
+    directory: Path,
+    entries: readonly Entry[],
+    glance: Glance,
+    signal: AbortSignal,
+  ): Promise<readonly Entry[]>
+  /** Replaces a list. The caller has made sure that the path leads to the object, and does so again afterwards. */
+  write(path: Path, acl: Acl, signal: AbortSignal): Promise<void>
+  /** Whether a list that was read may be written again: false where something in it was not understood. */
+  isWhole(acl: Acl): boolean
+}
+
+/** The objects of a way, from the top down. */
+export function wayOf({ ancestors, entry }: Trail): readonly Entry[] {
+  return entry ? [...ancestors, entry] : ancestors
+}
+
+/**
+ * Whether a way led through the same objects all the time between two looks. A name was not given to another object
+ * meanwhile if its directory has not changed, or if the object has not: a rename changes the one, and with most file
+ * systems the other too.
+ */
+export function heldStill(before: readonly Entry[], after: readonly Entry[]): boolean {
+  if (before.length !== after.length) return false
+  return before.every((entry, i) => {
+    const now = after[i]
+    if (now?.id !== entry.id || now.type !== entry.type) return false
+    const [above, aboveNow] = [before[i - 1], after[i - 1]]
+    return above === undefined || above.changed === aboveNow?.changed || entry.changed === now.changed
+  })
+}
