@@ -3,11 +3,17 @@
  * breaker. Redirects are followed to pools only, and no credential goes there.
  */
 
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { Secret } from '../../acl/secret.ts'
 import type { Call } from '../../gateway/core/call.ts'
-import type { Activity } from './credentials.ts'
+import { BodyStream, collect } from './body.ts'
+import { Breaker } from './breaker.ts'
+import type { Activity, Credentials } from './credentials.ts'
+import { type Answered, abortOf, unavailable } from './errors.ts'
+import { encodePath } from './names.ts'
+import type { PoolPolicy } from './pools.ts'
+import { type Agents, answeredBy, isRedirect, letGo, SendFailure, send } from './sending.ts'
 
 export type Method =
   | 'GET'
@@ -50,9 +56,13 @@ export interface DoorRequest {
 
 export interface DoorResponse {
   readonly status: number
+  /** For `errorOfStatus`. */
+  readonly answered: Answered
   readonly headers: IncomingHttpHeaders
   /** Fails with StorageError: `unavailable` when it breaks off or stalls, the call's own reason when that is aborted. */
   readonly body: Readable
+  /** The body, of exactly `length` bytes where that is given; in the place of `body`. */
+  stream(options: { readonly length?: number }): BodyStream
   /** The whole body as bytes; `unavailable` when it is longer than `limit`. Within the deadline of a request. */
   bytes(limit?: number): Promise<Buffer>
   /** The whole body, parsed; `unavailable` when it is no JSON. */
@@ -68,4 +78,199 @@ export interface Door {
   request(request: DoorRequest): Promise<DoorResponse>
   /** Running requests fail with `unavailable`. */
   close(): Promise<void>
+}
+
+export interface HttpDoorOptions {
+  readonly url: URL
+  readonly credentials: Pick<Credentials, 'authorize' | 'refused'>
+  readonly pools: PoolPolicy
+  /** For the door, whose credential goes there, and for pools. */
+  readonly agents: { readonly door: Agents; readonly pools: Agents }
+  readonly deadline: number
+  readonly stall: number
+  readonly breaker?: Breaker
+}
+
+type Asking = Pick<DoorRequest, 'call' | 'activities' | 'object' | 'path' | 'authorization'>
+
+const itself = (answer: IncomingMessage) => answer
+
+/** Longest body of an answer that is read as a whole, unless the caller says otherwise. */
+const longestBody = 1024 * 1024
+const mostHops = 2
+
+/** What a redirected request may take along: nothing that tells who asks. */
+const travelling: ReadonlySet<string> = new Set(['range', 'want-digest', 'accept'])
+
+/** A door over HTTP. */
+export class HttpDoor implements Door {
+  readonly url: URL
+  readonly breaker: Breaker
+  readonly options: HttpDoorOptions
+  readonly #closing = new AbortController()
+
+  constructor(options: HttpDoorOptions) {
+    this.url = options.url
+    this.breaker = options.breaker ?? new Breaker()
+    this.options = options
+  }
+
+  async request(request: DoorRequest): Promise<DoorResponse> {
+    // A pool may have died since the door chose it; the door then chooses another.
+    for (let left = 1; ; left--) {
+      const answer = await this.authorized(request, (authorization) => this.#ask(request, authorization), itself)
+      if (request.follow !== 'pool' || !isRedirect(answer)) return this.#response(request, answer)
+      letGo(answer)
+      try {
+        return this.#response(request, await this.#follow(request, answer.headers.location))
+      } catch (error) {
+        if (!(error instanceof SendFailure)) throw error
+        if (left === 0 || error.kind !== 'network') throw error.toStorageError(this.signalOf(request.call))
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(unavailable('the back end is closed'))
+  }
+
+  /** Aborts with the call and with the end of the door. */
+  signalOf({ signal }: Call): AbortSignal {
+    return this.#closing.signal.aborted ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal])
+  }
+
+  /** Where a path and a query are at this door. */
+  urlOf(path: string, query: Readonly<Record<string, string>> = {}): URL {
+    const url = new URL(this.url)
+    url.pathname = `${url.pathname.replace(/\/$/, '')}${encodePath(path)}`
+    url.search = new URLSearchParams(query).toString()
+    return url
+  }
+
+  /**
+   * Runs `ask` with the credential of the call; once more with a fresh one where the first was refused. `ask` must have
+   * sent nothing that cannot be sent again when it gives such an answer.
+   */
+  async authorized<T>(
+    { call, activities, object, path, authorization }: Asking,
+    ask: (authorization: Secret | undefined) => Promise<T>,
+    answerOf: (asked: T) => IncomingMessage | undefined,
+  ): Promise<T> {
+    const { credentials } = this.options
+    if (authorization !== undefined) return ask(authorization === 'none' ? undefined : authorization)
+    const first = await credentials.authorize(call, activities, object ?? path)
+    const asked = await ask(first)
+    const answer = answerOf(asked)
+    if (answer?.statusCode !== 401 || !first || !credentials.refused(call, first)) return asked
+    letGo(answer)
+    return ask(await credentials.authorize(call, activities, object ?? path))
+  }
+
+  /** Sends one request to the door itself, through the breaker. Throws StorageError. */
+  async guarded<T>(
+    call: Call,
+    work: (fresh: boolean) => Promise<T>,
+    mayRepeat: (failure: SendFailure) => boolean,
+  ): Promise<T> {
+    const signal = this.signalOf(call)
+    for (let isFresh = false; ; isFresh = true) {
+      if (signal.aborted) throw abortOf(signal)
+      const leave = this.breaker.enter()
+      try {
+        const answer = await work(isFresh)
+        leave('answered')
+        return answer
+      } catch (error) {
+        if (!(error instanceof SendFailure)) {
+          leave('gave up')
+          throw error
+        }
+        leave(error.kind === 'aborted' ? 'gave up' : 'failed')
+        if (isFresh || error.kind !== 'network' || !mayRepeat(error)) throw error.toStorageError(signal)
+      }
+    }
+  }
+
+  #ask(request: DoorRequest, authorization: Secret | undefined): Promise<IncomingMessage> {
+    const { call, idempotent } = request
+    const { agents, deadline } = this.options
+    return this.guarded(
+      call,
+      (isFresh) =>
+        send({
+          url: this.urlOf(request.path, request.query),
+          method: request.method,
+          headers: { ...request.headers, ...(authorization && { Authorization: authorization.reveal() }) },
+          body: request.body,
+          agents: isFresh ? agents.door.fresh : agents.door.kept,
+          signal: this.signalOf(call),
+          deadline: request.deadline ?? deadline,
+        }),
+      ({ isUnsent }) => idempotent || isUnsent,
+    )
+  }
+
+  /** Goes where the door sends us, without a credential. Throws SendFailure, or StorageError where that is not allowed. */
+  async #follow(request: DoorRequest, location: string | undefined): Promise<IncomingMessage> {
+    const { agents, pools, deadline } = this.options
+    const headers = Object.fromEntries(
+      Object.entries(request.headers ?? {}).filter(([name]) => travelling.has(name.toLowerCase())),
+    )
+    let url = pools.target(location, this.urlOf(request.path))
+    for (let hops = 1; ; hops++) {
+      const signal = this.signalOf(request.call)
+      const { method } = request
+      const answer = await send({
+        url,
+        method,
+        headers,
+        agents: agents.pools.kept,
+        signal,
+        deadline: request.deadline ?? deadline,
+      })
+      if (!isRedirect(answer)) return answer
+      letGo(answer)
+      if (hops === mostHops) throw unavailable('the storage redirects in circles')
+      url = pools.target(answer.headers.location, url)
+    }
+  }
+
+  #response(request: DoorRequest, message: IncomingMessage): DoorResponse {
+    const stall = request.stall ?? this.options.stall
+    return responseOf(message, { signal: this.signalOf(request.call), stall, deadline: this.options.deadline })
+  }
+}
+
+/** An answer whose body is not read yet. */
+export function responseOf(
+  message: IncomingMessage,
+  { signal, stall, deadline }: { readonly signal: AbortSignal; readonly stall: number; readonly deadline: number },
+): DoorResponse {
+  let stream: BodyStream | undefined
+  const body = () => (stream ??= new BodyStream(message, { signal, stall }))
+  const bytes = (limit = longestBody) => collect(body(), limit, deadline)
+  // Until somebody reads, an end that comes early is nobody's business.
+  message.on('error', () => {})
+  return {
+    status: message.statusCode ?? 0,
+    answered: answeredBy(message),
+    headers: message.headers,
+    get body() {
+      return body()
+    },
+    stream: (options) => (stream ??= new BodyStream(message, { signal, stall, ...options })),
+    bytes,
+    json: async (limit) => {
+      try {
+        return JSON.parse((await bytes(limit)).toString('utf8')) as unknown
+      } catch (cause) {
+        if (cause instanceof SyntaxError) throw unavailable('the storage answered with no JSON', { cause })
+        throw cause
+      }
+    },
+    discard: () => {
+      if (stream) stream.destroy()
+      else letGo(message)
+    },
+  }
 }

@@ -15,7 +15,7 @@ export interface DcacheOptions {
   readonly root: Path
   /** PEM trusted besides nothing else; the system's if absent. */
   readonly ca?: string | undefined
-  /** Hosts that redirects may lead to: `pool1.desy.de` or `*.desy.de`, with `:port` or any port. The door's own host is one. */
+  /** Hosts that redirects may lead to: `pool1.desy.de` or `*.desy.de`, with `:port` or any port; and the door's own origin. */
   readonly pools: readonly string[]
   /** Bytes may travel between pool and gateway by plain http. */
   readonly insecurePools?: boolean
