@@ -23,6 +23,19 @@ const errors = {
   ENOSYS: 38,
   ENOTEMPTY: 39,
   ENODATA: 61,
+  EDQUOT: 122,
+}
+
+/** What a tree can be told to be short of. */
+export interface Shortage {
+  /** Bytes that may still be written; a write beyond is cut, and the next one EDQUOT, as of a quota (write(2)). */
+  readonly bytes?: number
+  /** Operations that are EDQUOT: where a name needs a block of its directory, or the server tells late. */
+  readonly refused?: readonly ('create' | 'tmpfile' | 'link' | 'rename' | 'rename2' | 'setxattr' | 'fsync')[]
+  /** A directory cannot be put on disk: EINVAL (fsync(2)). */
+  readonly directoriesUnsynced?: boolean
+  /** The file system has files without a name (O_TMPFILE). To be said before the first is asked for. */
+  readonly unnamed?: boolean
 }
 const S_IFDIR = 0o040000
 const S_IFREG = 0o100000
@@ -57,6 +70,8 @@ const done = Buffer.alloc(0)
 export class FuseTree {
   readonly #nodes = new Map<number, Node>()
   #next = 1
+  #shortage: Shortage = {}
+  #written = 0
 
   constructor(files: Readonly<Record<string, Uint8Array>>) {
     const top = this.#make(S_IFDIR | 0o777, 0, 0)
@@ -65,6 +80,12 @@ export class FuseTree {
       node.bytes = Buffer.from(bytes)
       top.children?.set(name, node)
     }
+  }
+
+  /** From now on; an empty one is plenty. */
+  shorten(shortage: Shortage): void {
+    this.#shortage = shortage
+    this.#written = 0
   }
 
   /** The whole reply to a whole request; undefined for one that gets none. */
@@ -77,7 +98,9 @@ export class FuseTree {
       if (request.readUInt32LE(4) === INIT) return reply(unique, 0, init(request.subarray(40)))
       // Only this tells the kernel that there is no such request here, so that it does without (STATX, for one).
       if (!operation) return reply(unique, -errors.ENOSYS, done)
+      if (operation === 'tmpfile' && !this.#shortage.unnamed) return reply(unique, -errors.ENOSYS, done)
       if (!node) return reply(unique, -errors.ENOENT, done)
+      if (this.#shortage.refused?.some((refused) => refused === operation)) throw new Refusal('EDQUOT')
       const body = this[operation]({ node, ...ids, body: request.subarray(40) })
       return body && reply(unique, 0, body)
     } catch (error) {
@@ -116,6 +139,12 @@ export class FuseTree {
   create({ node, uid, gid, body }: Request): Answer {
     const name = text(body.subarray(16))
     const child = this.#add(node, name, S_IFREG | (body.readUInt32LE(4) & 0o7777), uid, gid)
+    return Buffer.concat([entry(child), opened(child)])
+  }
+
+  tmpfile({ uid, gid, body }: Request): Answer {
+    const child = this.#make(S_IFREG | (body.readUInt32LE(4) & 0o7777), uid, gid)
+    child.links = 0
     return Buffer.concat([entry(child), opened(child)])
   }
 
@@ -162,7 +191,9 @@ export class FuseTree {
 
   write({ node, body }: Request): Answer {
     const offset = Number(body.readBigUInt64LE(8))
-    const size = body.readUInt32LE(16)
+    const size = Math.min(body.readUInt32LE(16), (this.#shortage.bytes ?? Number.POSITIVE_INFINITY) - this.#written)
+    if (size <= 0) throw new Refusal('EDQUOT')
+    this.#written += size
     if (node.bytes.length < offset + size) resize(node, offset + size)
     body.copy(node.bytes, offset, 40, 40 + size)
     node.modified = now()
@@ -201,6 +232,15 @@ export class FuseTree {
   }
 
   nothing(): Answer {
+    return done
+  }
+
+  fsync(): Answer {
+    return done
+  }
+
+  fsyncdir(): Answer {
+    if (this.#shortage.directoriesUnsynced) throw new Refusal('EINVAL')
     return done
   }
 
@@ -258,7 +298,7 @@ export class FuseTree {
   }
 }
 
-type Operation = Exclude<keyof FuseTree, 'answer'>
+type Operation = Exclude<keyof FuseTree, 'answer' | 'shorten'>
 
 const INIT = 26
 /** FUSE opcodes. Never ENOSYS for the rest: the kernel would not ask again for the life of the mount. */
@@ -277,7 +317,7 @@ const operations: Readonly<Record<number, Operation>> = {
   16: 'write',
   17: 'statfs',
   18: 'nothing', // RELEASE
-  20: 'nothing', // FSYNC
+  20: 'fsync',
   21: 'setxattr',
   22: 'getxattr',
   23: 'listxattr',
@@ -286,12 +326,13 @@ const operations: Readonly<Record<number, Operation>> = {
   27: 'open', // OPENDIR
   28: 'readdir',
   29: 'nothing', // RELEASEDIR
-  30: 'nothing', // FSYNCDIR
+  30: 'fsyncdir',
   34: 'nothing', // ACCESS
   35: 'create',
   36: 'forget', // INTERRUPT
   42: 'forget', // BATCH_FORGET
   45: 'rename2',
+  51: 'tmpfile',
 }
 
 function reply(unique: Uint8Array, error: number, body: Uint8Array): Buffer {

@@ -2,7 +2,7 @@
 
 import { openSync, read, statSync, writeSync } from 'node:fs'
 import { detachMount, mount } from '../../backends/posix/native/process.ts'
-import { FuseTree, maxWrite } from './fuse-tree.ts'
+import { FuseTree, maxWrite, type Shortage } from './fuse-tree.ts'
 
 const mountpoint = process.argv[2] ?? ''
 const bytes = Buffer.alloc(4 * 1024 * 1024, 'portolan')
@@ -25,6 +25,9 @@ process.on('message', (message) => {
     const late = withheld ?? []
     withheld = undefined
     for (const request of late) handle(request)
+  } else {
+    tree.shorten(message as Shortage)
+    process.send?.('shortened')
   }
 })
 process.on('disconnect', () => {

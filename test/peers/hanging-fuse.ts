@@ -1,4 +1,4 @@
-/** A file system that can be told to hang, for real: a FUSE mount whose server stops answering. */
+/** A file system that can be told to hang, for real, or to be short of quota: a FUSE mount with a server of ours. */
 
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -6,6 +6,7 @@ import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { detachMount } from '../../backends/posix/native/process.ts'
+import type { Shortage } from './fuse-tree.ts'
 
 /** Why there can be none here, or false. For `skip`. */
 export function noFuse(): string | false {
@@ -28,6 +29,8 @@ export interface HangingFuse {
   hang(options?: { readonly withhold: boolean }): Promise<void>
   /** Answers what has waited, and all that comes. */
   recover(): void
+  /** From now on it is short of this, and of nothing that was said before. */
+  shorten(shortage: Shortage): Promise<void>
   /** Calls under way fail with ENOTCONN; the mount is gone. */
   stop(): Promise<void>
 }
@@ -55,6 +58,11 @@ export async function startHangingFuse(directory: string): Promise<HangingFuse> 
     recover() {
       server.kill('SIGCONT')
       server.send('answer')
+    },
+    async shorten(shortage) {
+      const shortened = once(server, 'message')
+      server.send(shortage)
+      await shortened
     },
     async stop() {
       if (stopped) return

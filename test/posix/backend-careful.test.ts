@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Principal } from '../../acl/principal.ts'
+import { fromKernel } from '../../backends/posix/io/errors.ts'
 import { parsePath } from '../../gateway/core/path.ts'
 import { act, alice, bob, callOf, codeOf, makeTree, type Tree, write } from './backend-world.ts'
 
@@ -40,7 +41,6 @@ function smallFileSystem(t: Test): string {
     execFileSync('umount', ['-l', directory])
     rmSync(directory, { recursive: true })
   })
-  chmodSync(join(directory, '..'), statSync(join(directory, '..')).mode)
   return directory
 }
 
@@ -120,7 +120,22 @@ t.test('a copy of fewer bytes than the file has is no copy', async (t) => {
   t.same(readdirSync(tree.directory), ['file'])
 })
 
-/** Unused groups stay out of what the journal is told. */
+t.test('errors are known that the library below Node has no names for', async (t) => {
+  for (const [errno, code] of [
+    [122, 'quota'],
+    [116, 'stale'],
+    [37, 'busy'],
+    [2, 'not-found'],
+  ] as const) {
+    const thrown = Object.assign(new Error('x'), {
+      errno: -errno,
+      code: `Unknown system error -${errno}`,
+      syscall: 'write',
+    })
+    t.equal(fromKernel(thrown).code, code)
+  }
+})
+
 t.test('the journal knows whose a hidden name is', { skip }, async (t) => {
   const tree = await treeOf(t, { grade: 'native', operationsModule: withoutUnnamed })
   const many: Principal = { ...alice, posix: { uid: 41001, gid: 41001, gids: [group, 41901] } }
