@@ -203,6 +203,11 @@ export interface MoveOptions {
 export interface AclFacet {
   /** Stores the list as given, or fails; owner and group of `acl` are not changed by it. */
   set(path: Path, acl: Acl, options: { readonly ifChanged?: bigint }, call: Call): Promise<Pending<Entry>>
+  /**
+   * The object with its ACL, where `walk` leaves the ACL out because it costs too much. It is read with rights that
+   * the caller may not have, so it is Storage that decides, by the ACL itself, who is shown it.
+   */
+  get?(path: Path, call: Call): Promise<Pending<Entry>>
   /** Where the back end enforces: what the caller may do, asked of the one who decides; `unknown` when it cannot be told. */
   effective?(path: Path, call: Call): Promise<Rights | 'unknown'>
 }
@@ -258,9 +263,10 @@ export interface PropertyFacet {
 export interface RedirectFacet {
   /**
    * A short-lived URL, good for many ranges of this one file, from which the caller at `call.from` may fetch the
-   * bytes itself. Undefined: not for this caller or this file, which is then read through the gateway.
+   * bytes itself. Undefined: not for this caller or this file, which is then read through the gateway. `entry` is
+   * what a walk has just said of the file; nothing that may be on tape alone is to be fetched.
    */
-  readUrl(file: Path, call: Call): Promise<URL | undefined>
+  readUrl(file: Path, entry: Entry, call: Call): Promise<URL | undefined>
 }
 
 /** Files on tape. Requests are the back end's own; the gateway's queue and its callers are in gateway/core/staging.ts. */
@@ -324,6 +330,8 @@ export interface FileVersion {
   /** ns since 1970: when the storage kept it. */
   readonly kept: bigint
   readonly entry: Entry
+  /** The way to it as it was then, for Storage to decide by. */
+  readonly trail: Trail
 }
 
 /** For `portolan check`: tries the real thing and reports, changing nothing that stays. */

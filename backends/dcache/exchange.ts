@@ -5,6 +5,7 @@ import https from 'node:https'
 import type { Forwardable, Principal } from '../../acl/principal.ts'
 import { Secret } from '../../acl/secret.ts'
 import { type Reason, StorageError } from '../../gateway/core/errors.ts'
+import { isLoopback } from './addresses.ts'
 import { claimsOf, hasStorageScope } from './claims.ts'
 import { unavailable } from './errors.ts'
 import { fingerprint, type Lent, LentCache } from './lent.ts'
@@ -156,10 +157,6 @@ function unusable(what: string): StorageError {
 function refused(text: string): StorageError {
   const reason: Reason = { rule: 'exchange', text }
   return new StorageError('denied', 'not allowed', { reason })
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(host)
 }
 
 /** A connection of its own: nothing is left open between exchanges, and redirects are not followed. */

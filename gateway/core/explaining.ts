@@ -11,7 +11,7 @@ import { aceText, explainTrail, withoutAce } from '../../acl/explain.ts'
 import { type Action, needs } from '../../acl/needs.ts'
 import type { Principal } from '../../acl/principal.ts'
 import type { Entry, Trail } from '../../backends/backend.ts'
-import type { Place } from '../../mounts/namespace.ts'
+import type { Enforcement, Place } from '../../mounts/namespace.ts'
 import type { Call } from './call.ts'
 import { admitsAnonymous, clip, denied, type Gate, isChange } from './deciding.ts'
 import { type Reason, StorageError } from './errors.ts'
@@ -39,6 +39,12 @@ export function explain(
 }
 
 type Verdict = ExplainedStep['allowed']
+
+const deciders: Readonly<Record<Enforcement, string>> = {
+  native: 'native',
+  gateway: 'gateway',
+  delegated: 'the storage itself, by the credential of the caller',
+}
 
 class Inquiry {
   readonly #gate: Gate
@@ -88,14 +94,17 @@ class Inquiry {
   #mount({ mount, path }: Place): boolean {
     const changes = isChange(this.#action)
     const between = mount === this.#task.namespace.between
-    const where = between ? 'a directory between mounts' : `mounted at ${mount.at}, decided by ${mount.enforce}`
+    const where = between
+      ? 'a directory between mounts'
+      : `mounted at ${mount.at}, decided by ${deciders[mount.enforce]}`
     const closed = mount.readOnly && changes
     const text = closed ? `${where}, read-only` : where
     return this.#say('mount', !closed, { rule: closed ? 'read-only' : 'mount', text, path })
   }
 
   async #storage(place: Place): Promise<Explanation['allowed']> {
-    const { backend } = place.mount
+    const { backend, enforce } = place.mount
+    if (enforce === 'delegated' && this.#subject !== this.#asker && !this.#subject.credential) return this.#absent()
     // The back end is asked as the subject: what it shows and hides is what the subject would meet.
     const asked = new Task(
       { ...callOf(this.#task), principal: this.#subject },
@@ -107,7 +116,7 @@ class Inquiry {
       const trail = await this.#gate.run(asked, place, () => backend.walk(place.inner, asked))
       const way = this.#gate.permitsWay(asked, this.#action, place, trail)
       if (!way.allowed) return this.#say('traverse', false, way.reason)
-      if (backend.enforces(asked.principal)) return this.#enforced(trail)
+      if (backend.enforces(asked.principal)) return this.#enforced(place, trail)
       return this.#decided(place, clip(place.mount, trail))
     } catch (thrown) {
       return this.#unanswered(StorageError.from(thrown), backend.enforces(asked.principal))
@@ -133,26 +142,34 @@ class Inquiry {
     return this.#say('back end', true, { rule: 'back-end', text: 'nothing more is decided there' })
   }
 
-  #enforced(trail: Trail): 'unknown' | false {
+  #enforced({ mount }: Place, trail: Trail): 'unknown' | false {
+    const rule = mount.enforce
     const text = 'the storage decides as the caller'
-    this.#say('traverse', 'decided elsewhere', { rule: 'native', text })
-    this.#say('acl', 'decided elsewhere', { rule: 'native', text })
+    this.#say('traverse', 'decided elsewhere', { rule, text })
+    this.#say('acl', 'decided elsewhere', { rule, text })
     if (trail.entry || trail.ancestors.length === 0) {
-      this.#say('back end', 'decided elsewhere', { rule: 'native', text: 'a look at the path was not refused' })
+      this.#say('back end', 'decided elsewhere', { rule, text: 'a look at the path was not refused' })
       return 'unknown'
     }
     this.#say('back end', false, { rule: 'not-found', text: 'there is nothing of this name' })
     return needsObject(this.#action) ? false : 'unknown'
   }
 
-  #unanswered(error: StorageError, enforces: boolean): 'unknown' | false {
-    if (!enforces || (error.code !== 'denied' && error.code !== 'not-found')) {
-      this.#say('back end', 'decided elsewhere', { rule: error.code, text: error.message })
-      return 'unknown'
+  /** The storage decides by what a caller brings, and nobody else's credential may stand in for it. */
+  #absent(): 'unknown' {
+    const text = 'the storage decides by the credential that a caller brings, and none of this one is at hand'
+    for (const check of ['traverse', 'acl', 'back end'] as const) {
+      this.#say(check, 'decided elsewhere', { rule: 'delegated', text })
     }
-    const reason = StorageError.reasonOf(error) ?? { rule: 'native', text: `the storage says ${error.code}` }
-    this.#say('back end', false, { rule: reason.rule, text: reason.text })
-    return false
+    return 'unknown'
+  }
+
+  #unanswered(error: StorageError, enforces: boolean): 'unknown' | false {
+    const refused = enforces && (error.code === 'denied' || error.code === 'not-found')
+    const told = { rule: error.code, text: refused ? `the storage says ${error.code}` : error.message }
+    const { rule, text } = StorageError.reasonOf(error) ?? told
+    this.#say('back end', refused ? false : 'decided elsewhere', { rule, text })
+    return refused ? false : 'unknown'
   }
 
   /** The entry of the ACL, as far as the asker may know it. */

@@ -2,7 +2,7 @@
 
 import { permitsPath } from '../../acl/authorizer.ts'
 import type { Action } from '../../acl/needs.ts'
-import type { Entry, FileStream, OpenFile, Pending, Range } from '../../backends/backend.ts'
+import type { Backend, Entry, FileStream, OpenFile, Pending, Range } from '../../backends/backend.ts'
 import type { Mount, Place } from '../../mounts/namespace.ts'
 import type { Call } from './call.ts'
 import { isUnmodified } from './conditions.ts'
@@ -46,14 +46,23 @@ export async function syntheticEntry(task: Task, path: Path): Promise<Entry> {
   return entry
 }
 
-/** StorageOperations.read */
-export async function read(gate: Gate, call: Call, path: Path, options: ReadOptions): Promise<Reading> {
+/** Starts bringing a file from tape and gives the error to answer its reader with. */
+export type Recall = (call: Call, path: Path) => Promise<StorageError>
+
+/** StorageOperations.read. `recall`: for mounts that recall on reading; without it they do not. */
+export async function read(
+  gate: Gate,
+  call: Call,
+  path: Path,
+  options: ReadOptions,
+  recall?: Recall,
+): Promise<Reading> {
   const task = gate.begin(call, 'read', path)
   try {
     const decision = permitsPath(task.principal, 'read', path)
     if (!decision.allowed) return await readAncestor(gate, task, path, denied(path, decision.reason))
     const place = gate.admit(task, path)
-    const elsewhere = options.mayRedirect === true ? await redirect(gate, task, place, options) : undefined
+    const elsewhere = redirectable(options) ? await redirect(gate, task, place, options) : undefined
     if (elsewhere) return settled(gate, task, elsewhere)
     const found = await gate.limits.run(task, place.mount, () => open(gate, task, place, options), { late: closeLate })
     if (found.kind === 'file') return bytesOf(gate, task, place, found.file, options)
@@ -64,6 +73,7 @@ export async function read(gate: Gate, call: Call, path: Path, options: ReadOpti
     if (thrown instanceof StorageError && thrown.code === 'not-found' && task.namespace.leadsToMount(path)) {
       return settled(gate, task, { kind: 'directory', entry: await syntheticEntry(task, path) })
     }
+    if (recall && thrown instanceof OnTape && thrown.recalls) throw gate.fail(task, await recall(call, path))
     throw gate.fail(task, thrown)
   }
 }
@@ -74,8 +84,15 @@ export async function openFile(gate: Gate, task: Task, place: Place): Promise<Op
     admission: 'continues',
     late: closeLate,
   })
-  if (found.kind === 'file') return found.file
-  throw new StorageError('is-directory', 'this is a directory', { path: place.path })
+  if (found.kind !== 'file') throw new StorageError('is-directory', 'this is a directory', { path: place.path })
+  try {
+    // A back end that enforces may have shown nothing before it opened.
+    requireOnline(place, found.file.entry)
+    return found.file
+  } catch (error) {
+    closeLate(found)
+    throw error
+  }
 }
 
 /** Bytes of an open file of this mount; a back end that stops delivering for longer than the mount's deadline ends it. */
@@ -131,16 +148,38 @@ function decideOpen(
   requirePlain(entry, place.path)
   if (options.conditions && isUnmodified(options.conditions, entry)) return { kind: 'unmodified', entry }
   if (options.headOnly) return { kind: 'attributes', entry }
-  requireOnline(place, entry)
+  requireOnline(place, entry, options)
   return undefined
 }
 
-/** Reading from tape takes hours: the caller stages first, unless the mount recalls by itself. */
-export function requireOnline({ mount, path }: Place, entry: Entry): void {
-  if (entry.locality === 'lost') throw new StorageError('unavailable', 'the bytes of the file are lost', { path })
-  if (entry.locality === 'tape' && mount.recall === 'explicit') {
-    throw new StorageError('nearline', 'the file is on tape', { path })
+/** Bytes that a reader of a part may ask for without being taken for one that reads the file: headers, thumbnails. */
+const mostProbed = 1024 * 1024
+
+/** The bytes are on tape only. */
+class OnTape extends StorageError {
+  /** The mount recalls what is read, and this was a read. */
+  readonly recalls: boolean
+
+  constructor(path: Path, recalls: boolean) {
+    super('nearline', 'the file is on tape', { path })
+    this.recalls = recalls
   }
+}
+
+/**
+ * Reading from tape takes hours: the caller stages first, unless the mount recalls by itself. `reading`: somebody
+ * asks for the bytes; what only looks at them never makes a tape move.
+ */
+export function requireOnline({ mount, path }: Place, entry: Entry, reading?: ReadOptions): void {
+  if (entry.locality === 'lost') throw new StorageError('unavailable', 'the bytes of the file are lost', { path })
+  if (entry.locality !== 'tape') return
+  throw new OnTape(path, mount.recall === 'on-read' && reading !== undefined && !isProbe(reading, entry))
+}
+
+/** A small part of a bigger file. */
+function isProbe({ ranges }: ReadOptions, entry: Entry): boolean {
+  const asked = ranges?.(entry)?.reduce((sum, { start, end }) => sum + end - start, 0)
+  return asked !== undefined && asked < entry.size && asked <= mostProbed
 }
 
 async function directoryEntry(gate: Gate, task: Task, place: Place): Promise<Entry> {
@@ -158,7 +197,7 @@ function bytesOf(gate: Gate, task: Task, place: Place, file: OpenFile, options: 
         closeLate({ kind: 'file', file })
         return settled(gate, task, { kind: 'unmodified', entry })
       }
-      if (!options.headOnly) requireOnline(place, entry)
+      if (!options.headOnly) requireOnline(place, entry, options)
     }
     return new BytesReading(
       gate,
@@ -192,6 +231,11 @@ async function readAncestor(gate: Gate, task: Task, path: Path, refusal: Storage
   return settled(gate, task, { kind: 'directory', entry: shownDirectory(task, task.namespace.resolve(path), entry) })
 }
 
+/** Whoever follows sends its conditions along, and a version of ours means nothing there. */
+function redirectable({ mayRedirect, headOnly, conditions }: ReadOptions): boolean {
+  return mayRedirect === true && headOnly !== true && conditions?.ifMatch === undefined
+}
+
 /** Undefined where the bytes go through the gateway after all. Nothing here makes a tape move. */
 async function redirect(gate: Gate, task: Task, place: Place, options: ReadOptions): Promise<Settled | undefined> {
   const { backend } = place.mount
@@ -203,11 +247,20 @@ async function redirect(gate: Gate, task: Task, place: Place, options: ReadOptio
     if (entry.type === 'directory') return { kind: 'directory', entry: shownDirectory(task, place, entry) }
     requirePlain(entry, place.path)
     if (options.conditions && isUnmodified(options.conditions, entry)) return { kind: 'unmodified', entry }
-    requireOnline(place, entry)
+    if (!isOnline(backend, entry)) return undefined
+    // A range that cannot be is refused here; several are put together here.
+    const ranges = options.ranges?.(entry)
+    if (ranges && ranges.length !== 1) return undefined
     task.requireAlive()
-    const url = await redirects.readUrl(place.inner, task)
+    const url = await redirects.readUrl(place.inner, entry, task)
     return url && { kind: 'elsewhere', entry, url }
   })
+}
+
+/** Whether the bytes are known to be where reading does not make a tape move. */
+function isOnline({ tape }: Backend, { locality }: Entry): boolean {
+  if (locality === undefined) return tape === undefined
+  return locality === 'disk' || locality === 'disk-and-tape' || locality === 'none'
 }
 
 class BytesReading {

@@ -11,6 +11,7 @@ import { newCallId } from './call-id.ts'
 import type { Connection } from './connection.ts'
 import { httpStatus } from './errors.ts'
 import type { DoorLog } from './options.ts'
+import type { Redirecting } from './redirecting.ts'
 
 /** What all exchanges of a door share. */
 export interface Door {
@@ -21,6 +22,7 @@ export interface Door {
   /** ms within which a body must come on. */
   readonly stallTimeout: number
   readonly basic: boolean
+  readonly redirecting: Redirecting
   readonly log: DoorLog
 }
 

@@ -7,6 +7,7 @@ import type { AuditLog } from '../core/audit.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import type { StorageOperations } from '../core/storage.ts'
 import type { Exchange } from './exchange.ts'
+import type { RedirectingOptions } from './redirecting.ts'
 import type { RouteDoor } from './routes.ts'
 
 export interface ListenerOptions {
@@ -96,5 +97,7 @@ export interface DoorOptions {
   readonly routes: (app: FastifyInstance, door: RouteDoor) => void
   /** Offer Basic beside Bearer in challenges. */
   readonly basic?: boolean
+  /** Which callers are sent to the storage for bytes, where a mount offers it; none if absent. */
+  readonly redirecting?: RedirectingOptions
   readonly observe?: (observation: Observation) => void
 }

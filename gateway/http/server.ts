@@ -16,6 +16,7 @@ import { createListener, type Listener, type ListenerAddress } from './listener.
 import { logRequest } from './log.ts'
 import { type DoorLimits, type DoorOptions, defaultLimits } from './options.ts'
 import { sendProblem } from './problem.ts'
+import { Redirecting } from './redirecting.ts'
 import { prepareRoutes } from './routes.ts'
 import { type Service, serve } from './serve.ts'
 
@@ -70,6 +71,7 @@ class Doorkeeper implements HttpDoor {
       maxUpload: this.#limits.maxUpload,
       stallTimeout: this.#limits.stallTimeout,
       basic: options.basic ?? false,
+      redirecting: new Redirecting(options.redirecting),
     }
     this.#proxies = parseProxies(options.trustedProxies ?? [])
     this.#admission = new Admission(this.#limits.connectionsPerPrincipal)

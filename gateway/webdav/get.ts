@@ -36,7 +36,9 @@ async function sendOther(x: Exchange, reading: Exclude<Reading, { kind: 'bytes' 
   if (reading.kind === 'unmodified') {
     await respond(x, 304, validators(reading.entry))
   } else if (reading.kind === 'elsewhere') {
-    await respond(x, 307, ['Location', reading.url.href, 'Cache-Control', 'no-store'])
+    // The URL opens the file to whoever has it: nobody keeps it, and no page that is reached by it is told.
+    const guards = ['Cache-Control', 'no-store', 'Referrer-Policy', 'no-referrer']
+    await respond(x, 307, ['Location', reading.url.href, ...guards])
   } else if (wantsHtml(x.request.headers.accept)) {
     // Relative links of the page need the slash.
     const location = `${x.door.publicUrl}${encodePath(x.path)}/${x.query === '' ? '' : `?${x.query}`}`
@@ -89,7 +91,18 @@ function readOptions(x: Exchange): ReadOptions {
   const conditions = parseConditions(headers, method)
   const headOnly = method === 'HEAD'
   const range = headOnly || headers.range === undefined ? undefined : rangesOf(x, headers.range)
-  return { ...(conditions && { conditions }), ...(headOnly && { headOnly }), ...(range && { ranges: range }) }
+  return {
+    ...(conditions && { conditions }),
+    ...(headOnly && { headOnly }),
+    ...(range && { ranges: range }),
+    ...(mayRedirect(x) && { mayRedirect: true }),
+  }
+}
+
+/** Versions in If-Range and wishes in the query are ours: the storage would not understand them. */
+function mayRedirect(x: Exchange): boolean {
+  const { headers, method } = x.request
+  return method === 'GET' && headers['if-range'] === undefined && x.query === '' && x.door.redirecting.follows(headers)
 }
 
 /** A refused range tells the size (RFC 9110, section 15.5.17), which only the entry knows. */
