@@ -1,13 +1,13 @@
 /** `portolan cat`: the bytes of a file, to standard output or into a file, going on where a connection broke. */
 
 import { createHash } from 'node:crypto'
-import { createWriteStream } from 'node:fs'
-import { rename, stat } from 'node:fs/promises'
+import { constants, type FileHandle, open, rename } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { Command } from 'commander'
 import type { Client } from '../../mounts/client/client.ts'
 import { openRemote } from '../../mounts/client/resume.ts'
+import { StorageError } from '../core/errors.ts'
 import { type Path, parsePath } from '../core/path.ts'
 import { connect, type EndpointOptions, withEndpoint } from './endpoint.ts'
 import { UsageError } from './exit.ts'
@@ -48,28 +48,46 @@ async function toStdout(client: Client, path: Path, range: { start?: number; end
 
 /** The part that came is kept beside the target under the name of its version, so only what fits is put together. */
 async function toFile(client: Client, path: Path, file: string, json: boolean): Promise<void> {
-  const { etag } = await client.stat(path)
+  const { etag, size } = await client.stat(path)
   if (etag === undefined) throw new UsageError(`${harmless(path)} is a directory`)
   const part = `${file}.${createHash('sha256').update(etag).digest('hex').slice(0, 12)}.part`
-  const start = await sizeOf(part)
-  const { size } = await client.stat(path)
-  if (size === undefined || start < size) {
-    const opened = await openRemote(client, path, { start, ifMatch: etag })
-    const meter = progress(harmless(path), size === undefined ? undefined : size - start)
-    await pipeline(Readable.from(opened.bytes()), meter, createWriteStream(part, { flags: 'a', flush: true }))
-  } else if (size === 0) {
-    await pipeline(Readable.from([]), createWriteStream(part, { flags: 'a' }))
+  const handle = await openPart(part)
+  try {
+    const start = await resumeAt(handle, size)
+    if (size === undefined || start < size) {
+      const opened = await openRemote(client, path, { start, ifMatch: etag })
+      const meter = progress(harmless(path), size === undefined ? undefined : size - start)
+      await pipeline(Readable.from(opened.bytes()), meter, async (chunks: AsyncIterable<Buffer>) => {
+        for await (const chunk of chunks) await handle.appendFile(chunk)
+      })
+      await handle.sync()
+    }
+    const written = (await handle.stat()).size
+    // Another command may be at work on the same part.
+    if (size !== undefined && written !== size) throw new StorageError('stale', `${part}: not what was sent; remove it`)
+    await rename(part, file)
+    if (json) await sayJson({ path, file, etag, size: written, resumedAt: start })
+  } finally {
+    await handle.close()
   }
-  await rename(part, file)
-  if (json) await sayJson({ path, file, etag, size: await sizeOf(file), resumedAt: start })
 }
 
-async function sizeOf(file: string): Promise<number> {
-  const found = await stat(file).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined
-    throw error
-  })
-  return found?.size ?? 0
+/** In a directory open to others anyone may plant a link, or bytes, under a name of ours. */
+async function openPart(part: string): Promise<FileHandle> {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants
+  const handle = await open(part, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o666)
+  const found = await handle.stat()
+  if (found.isFile() && found.uid === process.geteuid?.()) return handle
+  await handle.close()
+  throw new UsageError(`${part} is no file of yours: remove it`)
+}
+
+/** Where to go on; what is longer than the whole is no part of it. */
+async function resumeAt(handle: FileHandle, whole: number | undefined): Promise<number> {
+  const { size } = await handle.stat()
+  if (whole === undefined || size <= whole) return size
+  await handle.truncate(0)
+  return 0
 }
 
 function parseRange(text: string): { start: number; end?: number } {

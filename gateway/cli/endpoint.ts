@@ -1,6 +1,6 @@
 /** Which gateway a command talks to, and as whom. */
 
-import { type FileHandle, open, readFile } from 'node:fs/promises'
+import { constants, type FileHandle, open, readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import type { Secret } from '../../acl/secret.ts'
 import { Client } from '../../mounts/client/client.ts'
@@ -42,10 +42,12 @@ export async function connect(options: EndpointOptions, token?: Secret): Promise
   const demo = named === undefined || options.as !== undefined ? await findDemo() : undefined
   const url = named ?? demo?.doors.https ?? demo?.doors.http
   if (url === undefined) throw new UsageError('no gateway named: use --url or set PORTOLAN_URL')
-  if (!URL.canParse(url)) throw new UsageError(`${url} is no URL`)
+  const origin = URL.parse(url)
+  // Not repeated: it may hold a password.
+  if (!origin) throw new UsageError(`the URL in ${options.url === undefined ? 'PORTOLAN_URL' : '--url'} is none`)
   const caFile = options.ca ?? process.env.PORTOLAN_CA ?? (named === undefined ? demo?.ca : undefined)
   return new Client({
-    origin: new URL(url),
+    origin,
     token: token ?? (await findToken(options, demo))?.token,
     ca: caFile === undefined ? undefined : await readCa(caFile),
     insecure: options.insecure,
@@ -90,7 +92,8 @@ function readDemo(text: string): Demo | undefined {
 async function readOwn(file: string): Promise<string | undefined> {
   let handle: FileHandle
   try {
-    handle = await open(file)
+    // A pipe of that name would be waited for.
+    handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch {
     // There is no demo here, or it is not ours to read.
     return undefined

@@ -7,7 +7,7 @@ import { StorageError } from '../core/errors.ts'
 import { compareNames } from '../core/names.ts'
 import { type Path, parsePath } from '../core/path.ts'
 import { connect, type EndpointOptions, withEndpoint } from './endpoint.ts'
-import { harmless, humanSize, say } from './output.ts'
+import { harmless, humanSize, jsonText, say } from './output.ts'
 
 interface LsOptions extends EndpointOptions {
   readonly long?: boolean
@@ -30,7 +30,7 @@ export function lsCommand(): Command {
       try {
         const entries = options.directory ? itself(client, path) : listOrFile(client, path)
         for await (const entry of sortedIfSmall(entries)) {
-          await say(options.json ? JSON.stringify(entry) : options.long ? longLine(entry, options) : shortLine(entry))
+          await say(options.json ? jsonText(entry) : options.long ? longLine(entry, options) : shortLine(entry))
         }
       } finally {
         client.close()
@@ -76,7 +76,7 @@ const letters = { file: '-', directory: 'd', symlink: 'l', other: '?' } as const
 function longLine(entry: RemoteEntry, { human }: LsOptions): string {
   const { name, type, size, modified, mode, target } = entry
   const bytes = size === undefined ? '-' : human ? humanSize(size) : String(size)
-  const time = modified === undefined ? '-' : modified.slice(0, 19).replace('T', ' ')
+  const time = modified === undefined ? '-' : harmless(modified.slice(0, 19).replace('T', ' '))
   const arrow = target === undefined ? '' : ` -> ${harmless(target)}`
   const bits = mode === undefined ? '?????????' : modeText(mode)
   return `${letters[type]}${bits} ${bytes.padStart(human ? 6 : 14)} ${time.padEnd(19)} ${harmless(name)}${arrow}`

@@ -6,11 +6,21 @@ import { once } from 'node:events'
 export function harmless(text: string): string {
   // C0, DEL, C1, line and paragraph separators, bidirectional controls, and halves of surrogate pairs.
   if (!/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]|\p{Cs}/u.test(text)) return text
-  const escaped = JSON.stringify(text).replace(
-    /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+  return jsonText(text)
+}
+
+/** JSON that holds nothing a terminal would obey, which JSON itself allows. A bigint (times in ns) is written as text. */
+export function jsonText(value: unknown, indent = 0): string {
+  const plain = (_key: string, each: unknown) => (typeof each === 'bigint' ? String(each) : each)
+  return visible(JSON.stringify(value, plain, indent))
+}
+
+/** Text of several lines with what a terminal would obey escaped. */
+export function visible(text: string): string {
+  return text.replace(
+    /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
-  return escaped
 }
 
 /** One line on standard output. Resolves when the reader can take more. */
@@ -20,12 +30,12 @@ export async function say(line: string): Promise<void> {
 
 /** One value as JSON, for programs: one line, unless a person looks. */
 export function sayJson(value: unknown): Promise<void> {
-  return say(JSON.stringify(value, plain, process.stdout.isTTY ? 2 : 0))
+  return say(jsonText(value, process.stdout.isTTY ? 2 : 0))
 }
 
-/** One line on standard error. */
+/** What went wrong, on standard error. */
 export function complain(text: string): void {
-  process.stderr.write(`portolan: ${text}\n`)
+  process.stderr.write(`portolan: ${visible(text)}\n`)
 }
 
 /** Columns as wide as their widest cell; the last one is not padded. */
@@ -47,9 +57,4 @@ export function humanSize(bytes: number): string {
     value /= 1024
   }
   return `${bytes}`
-}
-
-/** A bigint (times in ns) does not fit into JSON's numbers. */
-function plain(_key: string, value: unknown): unknown {
-  return typeof value === 'bigint' ? String(value) : value
 }

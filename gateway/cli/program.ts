@@ -6,9 +6,10 @@ import { aclCommand } from './acl.ts'
 import { catCommand } from './cat.ts'
 import { checkCommand } from './check.ts'
 import { completionCommand } from './completion.ts'
-import { exitCode, exitHelp, report } from './exit.ts'
+import { exitCode, exitHelp, report, systemFailure } from './exit.ts'
 import { explainCommand } from './explain.ts'
 import { lsCommand } from './ls.ts'
+import { complain, visible } from './output.ts'
 import { putCommand } from './put.ts'
 import { rmCommand } from './rm.ts'
 import { serveCommand } from './serve.ts'
@@ -34,6 +35,8 @@ export async function run(words: readonly string[]): Promise<number> {
   // A reader such as `head` that has seen enough is no failure of ours.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(exitCode.done)
+    complain(`standard output: ${systemFailure(error) ?? error.code}`)
+    process.exit(exitCode.failed)
   })
   const status: Status = { code: exitCode.done }
   try {
@@ -58,6 +61,7 @@ function programOf(status: Status): Command {
     .addHelpText('after', exitHelp)
     .showHelpAfterError('(see --help)')
     .exitOverride()
+    .configureOutput(quietly)
   for (const make of makers) {
     const command = make(status)
     prepare(command)
@@ -66,7 +70,11 @@ function programOf(status: Status): Command {
   return program
 }
 
+/** Commander repeats words of the command line in its messages. */
+const quietly = { writeErr: (text: string) => void process.stderr.write(visible(text)) }
+
 function prepare(command: Command): void {
+  command.configureOutput(quietly)
   command.exitOverride().addHelpText('after', exitHelp).showHelpAfterError('(see --help)')
   for (const child of command.commands) prepare(child)
 }

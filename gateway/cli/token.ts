@@ -69,7 +69,7 @@ async function askGateway(options: TokenOptions, { token }: TokenSource): Promis
   } catch (error) {
     const { code, message } = StorageError.from(error)
     const passed = code === 'unauthenticated' || code === 'denied' ? false : undefined
-    return [{ check: 'gateway', passed, text: message }]
+    return [{ check: 'gateway', passed, text: harmless(message) }]
   } finally {
     client.close()
   }
@@ -92,7 +92,9 @@ async function askConfig(file: string, { token }: TokenSource): Promise<readonly
   const identity = await createIdentity(await identityOptions(await loadConfig(file)))
   try {
     const { steps, principal } = await identity.judge(token)
-    const accepted = principal ? [{ check: 'account', passed: true, text: principal.user ?? principal.id }] : []
+    const accepted = principal
+      ? [{ check: 'account', passed: true, text: harmless(principal.user ?? principal.id) }]
+      : []
     return [...steps.map(({ step, passed, text }) => ({ check: step, passed, text: harmless(text) })), ...accepted]
   } finally {
     identity.close()
@@ -100,7 +102,7 @@ async function askConfig(file: string, { token }: TokenSource): Promise<readonly
 }
 
 async function show(from: string, { header, claims, findings }: Judged): Promise<void> {
-  await say(`Token from ${from}`)
+  await say(`Token from ${harmless(from)}`)
   for (const [title, values] of [
     ['Header', header],
     ['Claims', claims],

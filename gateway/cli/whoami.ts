@@ -18,7 +18,7 @@ export function whoamiCommand(): Command {
             ['user', harmless(me.user ?? 'none: only what is open to everyone')],
             ['groups', harmless(me.groups.join(', ')) || 'none'],
             ['may use', grants.join('\n         ') || 'nothing'],
-            ['valid until', me.expires ?? 'no end'],
+            ['valid until', harmless(me.expires ?? 'no end')],
             ...(me.administrator ? [['administrator', 'yes']] : []),
           ]),
         )

@@ -97,7 +97,9 @@ export class Client {
       name: path.slice(path.lastIndexOf('/') + 1),
       type: isDirectory ? 'directory' : 'file',
       ...(headers['content-length'] === undefined ? {} : { size: Number(headers['content-length']) }),
-      ...(modified === undefined ? {} : { modified: new Date(modified).toISOString() }),
+      ...(modified === undefined || Number.isNaN(Date.parse(modified))
+        ? {}
+        : { modified: new Date(modified).toISOString() }),
       ...(headers.etag === undefined ? {} : { etag: headers.etag }),
     }
   }
@@ -126,6 +128,11 @@ export class Client {
     if (answer.headers['content-location']?.endsWith('/')) {
       answer.body.destroy()
       throw new StorageError('is-directory', 'This is a directory', { path })
+    }
+    // Whoever passes over the condition would have two versions put together.
+    if (ifMatch !== undefined && answer.headers.etag !== ifMatch) {
+      answer.body.destroy()
+      throw new StorageError('precondition', 'the file has changed', { path })
     }
     const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(answer.headers['content-range'] ?? '')
     if (isPart && (answer.status !== 206 || Number(range?.[1]) !== start)) {

@@ -55,11 +55,15 @@ export class Transport {
   readonly #http = new HttpAgent({ keepAlive: true, maxSockets: 16 })
   #https: HttpsAgent | undefined
 
-  /** Throws `invalid` when a token would go over plain HTTP to another machine. */
+  /** Throws `invalid` when a token would go over plain HTTP to another machine, and for a password in the URL. */
   constructor(options: TransportOptions) {
     const { origin, token, insecure } = options
     if (origin.protocol !== 'http:' && origin.protocol !== 'https:') {
-      throw new StorageError('invalid', `${origin.href}: the URL of a gateway begins with https:// or http://`)
+      throw new StorageError('invalid', 'the URL of a gateway begins with https:// or http://')
+    }
+    // It would be in the list of processes, and sent without the checks that a token gets.
+    if (origin.username !== '' || origin.password !== '') {
+      throw new StorageError('invalid', `${origin.origin}: a URL holds no user name and no password`)
     }
     if (token && origin.protocol === 'http:' && !loopback.test(origin.hostname) && !insecure) {
       throw new StorageError('invalid', `${origin.origin}: a token is not sent over plain HTTP; use https://`)
@@ -130,6 +134,8 @@ function redirectOf({ status, headers }: Answer, from: URL, ask: Ask): URL | und
   if (!next || (from.protocol === 'https:' && next.protocol !== 'https:') || !/^https?:$/.test(next.protocol)) {
     throw new StorageError('unavailable', `${from.origin}: a redirect to where no one should go`)
   }
+  next.username = ''
+  next.password = ''
   return next
 }
 

@@ -90,7 +90,7 @@ t.test('mistakes in an ACL change nothing and say where they are', async (t) => 
   const { run } = await world(t)
   const before = (await run(['acl', 'get', '/data/file'])).stdout
   for (const [words, code] of [
-    [['-a', 'A:bob:r'], 1],
+    [['-a', 'A:bob:r'], 2],
     [['-x', '17'], 2],
     [['-a', 'A::EVERYONE@:r', '-x', '1'], 2],
     [[], 2],

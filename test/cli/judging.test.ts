@@ -63,7 +63,7 @@ t.test('a gateway that is not there is told apart from a refusal', async (t) => 
   t.equal(unnamed.code, 2)
   t.match(unnamed.stderr, /--url or set PORTOLAN_URL/)
   const plain = await portolan(['ls', '/', '--url', 'http://gw.example.org'], { env: { BEARER_TOKEN: 'alice' } })
-  t.equal(plain.code, 1)
+  t.equal(plain.code, 2)
   t.match(plain.stderr, /not sent over plain HTTP/)
   t.equal((await portolan(['ls', '--url', 'nonsense'])).code, 2)
 })
