@@ -2,12 +2,10 @@
 
 import { StorageError } from '../../gateway/core/errors.ts'
 import { type Ace, type AceType, type Acl, aceFlag, maxAces, type Rights, right, type Who } from '../acl.ts'
-import { foldDomain, localPart, makeAce, numericId, whoName, whoOf } from '../who.ts'
+import { makeAce, whoName } from '../who.ts'
+import { type GpfsKind, type GpfsOptions, plainName, whoOfKind, whoText } from './gpfs-names.ts'
 
-export interface GpfsOptions {
-  /** NFSv4 domain of plain names: "guest" is read as "guest@desy.de" and written as "guest". */
-  readonly domain?: string
-}
+export type { GpfsOptions } from './gpfs-names.ts'
 
 export interface GpfsAcl {
   readonly acl: Acl
@@ -116,7 +114,8 @@ function readLine(found: Found, line: string, at: number, options: GpfsOptions):
 function readHeader(found: Found, line: string, at: number, options: GpfsOptions): void {
   const [, what, name] = /^#(owner|group):(.+)$/.exec(line) ?? []
   if (what !== undefined && name !== undefined) {
-    const full = whoName(qualified(name.trim(), what === 'owner' ? 'user' : 'group', at, options))
+    const kind = what === 'owner' ? 'user' : 'group'
+    const full = whoName(located(at, () => whoOfKind(kind, name.trim(), options)))
     if (what === 'owner') found.owner = full
     else found.group = full
   } else if (line.startsWith('#ACL flags:')) {
@@ -135,7 +134,7 @@ function readEntry(found: Found, line: string, at: number, options: GpfsOptions)
     if (flag === undefined) found.readOnly.add('an unknown flag')
     flags |= flag ?? 0
   }
-  const who = kind === 'special' ? special(name) : qualified(name, kind === 'group' ? 'group' : 'user', at, options)
+  const who = located(at, () => whoOfKind(kind as GpfsKind, name, options))
   found.drafts.push({ line: at, type: type as AceType, flags, who, mask: 0, seen: 0 })
 }
 
@@ -155,37 +154,18 @@ function readCells(found: Found, line: string, at: number): void {
   }
 }
 
-function special(name: string): Who {
-  if (name === 'owner@') return 'OWNER@'
-  if (name === 'group@') return 'GROUP@'
-  return name === 'everyone@' ? 'EVERYONE@' : { unknown: name }
-}
-
-/** Names of a Windows domain ("DESY\bob") and numbers stay as they are. */
-function qualified(name: string, kind: 'user' | 'group', at: number, { domain }: GpfsOptions): Who {
-  const isPlain = domain !== undefined && !/[@\\]/.test(name) && numericId(name) === undefined
-  let who: Who
+/** Says in which line what was thrown is. */
+function located<T>(at: number, work: () => T): T {
   try {
-    who = whoOf(isPlain ? `${name}@${domain}` : name, kind)
+    return work()
   } catch (error) {
     if (error instanceof StorageError) throw fault(at, error.message)
     throw error
   }
-  if (typeof who === 'string' || 'unknown' in who) throw fault(at, 'a special name as the name of a user or group')
-  return who
 }
 
 function nameLine(what: 'owner' | 'group', name: string | undefined, options: GpfsOptions): string[] {
-  return name === undefined ? [] : [`#${what}:${plain(name, options)}`]
-}
-
-function plain(name: string, { domain }: GpfsOptions): string {
-  const isOurs = domain !== undefined && foldDomain(name).endsWith(`@${domain.toLowerCase()}`)
-  const text = isOurs ? localPart(name) : name
-  if (/[:\r\n]/.test(text) || text.trim() !== text) {
-    throw new StorageError('unsupported', 'a name in the ACL cannot be written as GPFS ACL text')
-  }
-  return text
+  return name === undefined ? [] : [`#${what}:${plainName(name, options)}`]
 }
 
 function formatEntry(ace: Ace, options: GpfsOptions): string {
@@ -203,13 +183,6 @@ function formatEntry(ace: Ace, options: GpfsOptions): string {
     ` ${row(firstCells, widths).trimEnd()}`,
     ` ${row(secondCells, widths).trimEnd()}`,
   ].join('\n')
-}
-
-function whoText(who: Who, options: GpfsOptions): string {
-  if (who === 'OWNER@' || who === 'GROUP@' || who === 'EVERYONE@') return `special:${who.toLowerCase()}`
-  if (typeof who === 'object' && 'user' in who) return `user:${plain(who.user, options)}`
-  if (typeof who === 'object' && 'group' in who) return `group:${plain(who.group, options)}`
-  throw new StorageError('unsupported', `GPFS knows only owner@, group@ and everyone@`)
 }
 
 function fault(line: number, what: string): StorageError {

@@ -2,9 +2,10 @@
  * What a GPFS back end asks of IBM Storage Scale beside the mounted file system: ACLs by path, and what the file
  * system knows about itself. Implemented by the mm commands (commands.ts) and by the management REST API (rest.ts).
  *
- * All of them fail with StorageError only. `unavailable`: no answer, a broken one, or one that took too long;
- * `busy`: too many calls wait already; `cancelled`: the signal was raised; `not-found`: no such object, file system
- * or fileset; `denied`: Scale refuses the gateway itself; `unsupported`: Scale has no word for it.
+ * All of them fail with StorageError only, which never carries what Scale printed. `unavailable`: no answer, a broken
+ * one, or one that took too long, so that the outcome of a write is unknown; `busy`: too many calls wait already;
+ * `cancelled`: the signal was raised; `not-found`: no such object or fileset; `denied`: Scale refuses the gateway
+ * itself; `invalid`: Scale refuses what it was given; `unsupported`: Scale has no word for it.
  */
 
 import type { Acl } from '../../acl/acl.ts'
