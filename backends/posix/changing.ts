@@ -239,7 +239,7 @@ export function told({ maker }: Workshop, name: string, fd: number): Changed {
   return { entry, ...maker.teller.end() }
 }
 
-/** Gives a new name, which must be free: EEXIST otherwise. */
+/** Gives an only name, which must be free: EEXIST otherwise. */
 export function renameTo(fromDirectory: number, from: string, toDirectory: number, to: string): void {
   try {
     sys.renameat2(fromDirectory, from, toDirectory, to, sys.RENAME_NOREPLACE)

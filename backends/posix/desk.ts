@@ -12,7 +12,7 @@ import type { RunAs } from './io/protocol.ts'
 import { DataShare } from './io/share.ts'
 import type { ArgsOf, OperationName, ResultOf } from './operations.ts'
 import { type PosixOptions, type PosixSetup, setupOf, stagingPrefix } from './options.ts'
-import type { Glance, PathAcls } from './path-acls.ts'
+import type { Completed, Glance, PathAcls, Which } from './path-acls.ts'
 import type { EntryWire, Looked, Numbered } from './wire.ts'
 
 /** Whoever a call is made for, and how long he waits. */
@@ -28,6 +28,12 @@ export interface Sight<R extends Looked = Looked> {
 }
 
 type Looks = 'look' | 'open' | 'openDirectory'
+
+/** A descriptor of data. */
+export interface FileHandle extends Handle {
+  /** Resolves when the descriptor is closed, after `release` without a thread at work with it. */
+  readonly closed: Promise<void>
+}
 
 const forever = new AbortController().signal
 const nobody: PosixIds = { uid: 65534, gid: 65534, gids: [] }
@@ -101,10 +107,12 @@ export class Desk {
   async see<N extends Looks>(name: N, args: ArgsOf<N>, caller: Caller): Promise<Sight<ResultOf<N>>> {
     const { pathAcls } = this
     if (!pathAcls) return this.#see(name, args, caller)
+    // Where the kernel decides nobody needs ACLs to decide by, and they cost more than the look.
+    if (this.setup.native) return bare(await this.#see(name, args, caller))
     for (let left = looks - 1; ; left--) {
       const sight = await this.#see(name, args, caller)
       try {
-        const { trail, moved } = await pathAcls.complete(sight.trail, args.path, this.glance(caller), caller.signal)
+        const { trail, moved } = await this.#complete(pathAcls, sight.trail, args.path, 'all', caller)
         if (!moved || left === 0) return { ...sight, trail }
       } catch (error) {
         this.#letGo(sight.looked)
@@ -114,9 +122,21 @@ export class Desk {
     }
   }
 
+  /** The object of a trail with the ACL that a path leads to; undefined when the path leads elsewhere by now. */
+  async fetchAcl(trail: Trail, path: Path, caller: Caller): Promise<Entry | undefined> {
+    if (!this.pathAcls) return trail.entry
+    const { trail: whole, moved } = await this.#complete(this.pathAcls, trail, path, 'object', caller)
+    return moved ? undefined : whole.entry
+  }
+
+  #complete(pathAcls: PathAcls, trail: Trail, path: Path, which: Which, caller: Caller): Promise<Completed> {
+    return pathAcls.complete(trail, path, which, this.glance(caller), caller.signal)
+  }
+
   /** A look at what a path leads to, links as links, without ACLs where those come by path. */
   glance(caller: Caller): Glance {
-    return async (path) => (await this.#see('look', { path, follow: false }, caller)).trail
+    const { ids } = caller
+    return async (path, signal) => (await this.#see('look', { path, follow: false }, { ids, signal })).trail
   }
 
   async #see<N extends Looks>(name: N, args: ArgsOf<N>, caller: Caller): Promise<Sight<ResultOf<N>>> {
@@ -142,16 +162,16 @@ export class Desk {
   }
 
   /** Takes over a descriptor of data, which is closed on the share. */
-  adoptFile(fd: number): Handle {
+  adoptFile(fd: number): FileHandle {
     this.share.opened(fd)
-    return this.handles.adopt(fd, (open) => {
-      this.closeFile(open)
-    })
+    const { promise: closed, resolve } = Promise.withResolvers<void>()
+    const handle = this.handles.adopt(fd, (open) => this.closeFile(open).then(resolve))
+    return { ...handle, closed }
   }
 
-  /** Closes a descriptor of data without anybody waiting. */
-  closeFile(fd: number): void {
-    this.share.close(fd).catch((error) => this.log(`${this.name}: closing a file failed`, error))
+  /** Closes a descriptor of data. Resolves when that is done; a failure is logged, since nobody can do anything. */
+  closeFile(fd: number): Promise<void> {
+    return this.share.close(fd).catch((error) => this.log(`${this.name}: closing a file failed`, error))
   }
 
   isReserved(name: string): boolean {
@@ -187,6 +207,11 @@ export class Desk {
       this.closeFile(open)
     }
   }
+}
+
+function bare<S extends Sight>(sight: S): S {
+  const { entry } = sight.trail
+  return entry?.acl ? { ...sight, trail: { ...sight.trail, entry: withoutAcl(entry) } } : sight
 }
 
 export function withoutAcl({ acl: _, ...entry }: Entry): Entry {

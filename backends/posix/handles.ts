@@ -31,7 +31,7 @@ export interface Handle {
   release(): void
 }
 
-type Close = (fd: number) => void
+type Close = (fd: number) => unknown
 
 /** The main thread's side: all kept descriptors of one mount. */
 export class Handles {

@@ -10,7 +10,7 @@ import type { Acl } from '../../acl/acl.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { nameOf, type Path } from '../../gateway/core/path.ts'
 import type { CommitOptions, Entry, Trail } from '../backend.ts'
-import type { Caller, Desk, Sight } from './desk.ts'
+import type { Caller, Desk, FileHandle, Sight } from './desk.ts'
 import type { Handle } from './handles.ts'
 import { digestsToKeep, keepDigestsElsewhere } from './kept-digests.ts'
 import { leaseKey, underLeases } from './leasing.ts'
@@ -36,7 +36,7 @@ export interface Target {
 
 export class StagedFile {
   /** The open file, to be written to. */
-  readonly handle: Handle
+  readonly handle: FileHandle
   readonly #desk: Desk
   readonly #area: StagingArea
   readonly #target: Target
@@ -242,9 +242,18 @@ export class StagedFile {
     const hidden = this.#hidden
     this.#hidden = undefined
     const entry = this.#desk.entry(published.entry, published)
-    if (hidden) await this.#area.strike(hidden)
+    if (hidden && !published.twoNames) await this.#area.strike(hidden)
     if (labels && !published.labelled) await keepDigestsElsewhere(this.#desk, this.#overflow, entry.version, labels)
-    return entry
+    return hidden && published.twoNames ? this.#takeHidden(hidden, entry) : entry
+  }
+
+  /** An NFS client keeps a name that is taken from an open file, as another hidden one: so the file is closed first. */
+  async #takeHidden(hidden: Hidden, published: Entry): Promise<Entry> {
+    this.handle.release()
+    await this.handle.closed
+    await this.#area.drop(hidden, this.#target.parent, this.#target.caller)
+    const { entry } = await this.#look()
+    return entry?.id === published.id ? entry : published
   }
 
   /** Copies the bytes into the old file. Not atomic: readers may see a part of the new bytes. */

@@ -6,16 +6,7 @@
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
 import type { Changed } from './changing.ts'
-import {
-  inheritsMode,
-  keepsElsewhere,
-  overflowId,
-  renameTo,
-  requireExpected,
-  stale,
-  storeAcl,
-  told,
-} from './changing.ts'
+import { inheritsMode, keepsElsewhere, overflowId, requireExpected, stale, storeAcl, told } from './changing.ts'
 import type { HandleRef } from './handles.ts'
 import * as sys from './native/sys.ts'
 import { stagingPrefix } from './options.ts'
@@ -74,7 +65,13 @@ export interface PublishArgs {
   readonly labels?: Labels | undefined
 }
 
-export type Published = (Changed & { readonly labelled: boolean }) | { readonly taken: true }
+export type Published =
+  | (Changed & {
+      readonly labelled: boolean
+      /** The hidden name is there beside the new one, for whoever has closed the draft to take away. */
+      readonly twoNames?: boolean
+    })
+  | { readonly taken: true }
 
 /** Makes the file that a draft is written to, in the directory it will appear in. */
 export function stage(shop: Workshop, { parent, hidden, size, acl, replaces }: StageArgs): Staged {
@@ -195,28 +192,46 @@ export function publish(shop: Workshop, args: PublishArgs): Published {
       if (args.modified !== undefined) sys.futimens(draft, 'omit', args.modified)
       const labelled = !args.labels || label(shop, draft, args.labels)
       if (setup.sync && (args.dirty || args.modified !== undefined || args.labels)) sys.fsync(draft)
-      if (!(args.expected ? replace(shop, draft, directory, args) : appear(shop, draft, directory, args))) {
-        return { taken: true }
-      }
+      const done = args.expected ? replace(shop, draft, directory, args) : appear(shop, draft, directory, args)
+      if (!done) return { taken: true }
       shop.step('published')
       // File systems with a journal put a new name on disk with the file that it names.
       if (setup.sync && !syncDirectory(directory)) sys.fsync(draft)
-      return { ...told(shop, args.name, draft), labelled }
+      return { ...told(shop, args.name, draft), labelled, twoNames: done === 'beside' }
     }),
   )
 }
 
-/** Returns false when the name is taken. */
-function appear(shop: Workshop, draft: number, directory: number, { name, hidden, named }: PublishArgs): boolean {
+/** Returns false when the name is taken, `beside` when the hidden name is still there. */
+function appear(
+  shop: Workshop,
+  draft: number,
+  directory: number,
+  { name, hidden, named }: PublishArgs,
+): boolean | 'beside' {
   try {
     shop.step('renaming')
-    if (named) renameTo(directory, hidden, directory, name)
-    else sys.linkDescriptor(draft, directory, name)
+    if (!named) sys.linkDescriptor(draft, directory, name)
+    else if (!renamed(directory, hidden, name)) {
+      sys.linkat(directory, hidden, directory, name, 0)
+      return 'beside'
+    }
     return true
   } catch (error) {
     if (sys.isErrno(error, 'EEXIST')) return false
     // The directory was removed under the draft.
     if (sys.isErrno(error, 'ENOENT')) throw stale()
+    throw error
+  }
+}
+
+/** False where the file system cannot refuse to replace, as NFS. */
+function renamed(directory: number, from: string, to: string): boolean {
+  try {
+    sys.renameat2(directory, from, directory, to, sys.RENAME_NOREPLACE)
+    return true
+  } catch (error) {
+    if (sys.isErrno(error, 'EINVAL')) return false
     throw error
   }
 }
