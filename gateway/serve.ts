@@ -67,7 +67,7 @@ export async function startGateway(config: Config, options: StartOptions): Promi
   const { namespace } = first
   const limits = sharedOut(config, options.workers ?? 1)
   const metrics = new Metrics(registry)
-  const storage = new Storage({ namespace, audit, spillDirectory: spill.directory, limits, metrics })
+  const storage = new Storage({ namespace, audit, spillDirectory: spill.directory, limits, metrics, state })
   const door = await openDoor(await withPublicUrl(config), {
     storage,
     identity,

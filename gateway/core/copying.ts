@@ -71,6 +71,7 @@ export async function copyFile(
   options: TransferOptions,
 ): Promise<Copied> {
   const place = gate.place(task, 'read', from)
+  requireOnline(place, source)
   const target = new Target(gate, task, to)
   const within = !options.exact && place.mount.backend === target.place.mount.backend
   const copied =

@@ -96,11 +96,30 @@ export function checksum(
     const place = gate.place(task, 'read', path)
     const { checksums } = place.mount.backend
     if (options.keptOnly) return checksums ? pick(await kept(gate, task, place), kinds) : {}
+    const nearline = await digestsOnTape(gate, task, place, kinds)
+    if (nearline) return nearline
     const own = kinds.filter((kind) => checksums?.kinds.includes(kind))
     const others = kinds.filter((kind) => !own.includes(kind))
     const computed = own.length > 0 ? await computeInside(gate, task, place, own) : {}
     return others.length > 0 ? { ...computed, ...(await computeHere(gate, task, place, others)) } : computed
   })
+}
+
+/** What is kept of a file on tape: asking for its digests does not bring it back. Undefined for any other. */
+async function digestsOnTape(
+  gate: Gate,
+  task: Task,
+  place: Place,
+  kinds: readonly Digest[],
+): Promise<Digests | undefined> {
+  const { backend } = place.mount
+  if (!backend.tape) return undefined
+  const trail = await gate.run(task, place, () => backend.walk(place.inner, task))
+  const entry = gate.existing(task, 'read', place, trail)
+  if (entry.locality !== 'tape') return undefined
+  const known = backend.checksums ? pick(await kept(gate, task, place), kinds) : {}
+  if (kinds.some((kind) => known[kind] === undefined)) requireOnline(place, entry)
+  return known
 }
 
 /** StorageOperations.usage */

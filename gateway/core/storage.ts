@@ -10,7 +10,17 @@ import type { Writable } from 'node:stream'
 import type { Acl, Rights } from '../../acl/acl.ts'
 import type { Action } from '../../acl/needs.ts'
 import type { Principal } from '../../acl/principal.ts'
-import type { Changes, Digest, Digests, EditableFile, Entry, FileStream, Range, Usage } from '../../backends/backend.ts'
+import type {
+  Changes,
+  Digest,
+  Digests,
+  EditableFile,
+  Entry,
+  FileStream,
+  Locality,
+  Range,
+  Usage,
+} from '../../backends/backend.ts'
 import type { Namespace } from '../../mounts/namespace.ts'
 import * as attributes from './attributes.ts'
 import type { AuditLog } from './audit.ts'
@@ -18,17 +28,20 @@ import type { Call } from './call.ts'
 import { type Copied, type CopyOptions, copy } from './copying.ts'
 import { Gate } from './deciding.ts'
 import { edit } from './editing.ts'
-import type { Reason } from './errors.ts'
+import type { Reason, StorageError } from './errors.ts'
 import { explain } from './explaining.ts'
 import { type LimitOptions, Limits } from './limits.ts'
 import { type Listed, list } from './listing.ts'
+import { locality } from './locality.ts'
 import { mkdir } from './making.ts'
 import type { Metrics } from './metrics.ts'
 import { rename } from './moving.ts'
+import type { StagingState } from './orders.ts'
 import type { Path } from './path.ts'
 import * as properties from './properties.ts'
-import { read, stat } from './reading.ts'
+import { type Recall, read, stat } from './reading.ts'
 import { type Removed, type RemoveOptions, remove } from './removing.ts'
+import { noStaging, Staging, type StagingOperations } from './staging.ts'
 import { write } from './writing.ts'
 
 /** Content versions and times the caller already knows (RFC 9110, section 13). Front ends parse, Storage decides. */
@@ -185,6 +198,10 @@ export interface StorageOperations {
   getProperties(call: Call, path: Path): Promise<ReadonlyMap<string, string>>
   setProperties(call: Call, path: Path, changes: ReadonlyMap<string, string | undefined>): Promise<void>
   usage(call: Call, path: Path): Promise<Usage>
+  /** In the order asked: where the bytes are, or why that cannot be told. Never makes a tape move. */
+  locality(call: Call, paths: readonly Path[]): Promise<ReadonlyArray<Locality | StorageError>>
+  /** Bringing files from tape. */
+  readonly staging: StagingOperations
   /** What would be answered to `subject` (default: the caller) and why. Asking about another takes an administrator. */
   explain(call: Call, action: Action, path: Path, subject?: Principal): Promise<Explanation>
 }
@@ -197,14 +214,21 @@ export interface StorageOptions {
   /** What is not named has the value of `defaultLimits`. */
   readonly limits?: Partial<LimitOptions>
   readonly metrics?: Metrics
+  /** Where staging requests are kept; without it there is no staging. */
+  readonly state?: StagingState
 }
 
 /** The operations, by way of a Gate that every one of them passes. Closing back ends and audit log is its maker's. */
 export class Storage implements StorageOperations {
+  readonly staging: StagingOperations
   readonly #gate: Gate
+  readonly #recall: Recall | undefined
 
-  constructor({ namespace, audit, spillDirectory, limits, metrics }: StorageOptions) {
+  constructor({ namespace, audit, spillDirectory, limits, metrics, state }: StorageOptions) {
     this.#gate = new Gate({ namespace, audit, spillDirectory, limits: new Limits(limits), metrics })
+    const staging = state && new Staging(this.#gate, state)
+    this.staging = staging ?? noStaging
+    this.#recall = staging && ((call, path) => staging.recall(call, path))
     metrics?.watch({
       mounts: () => this.#lanes(),
       audit: () => audit,
@@ -233,7 +257,7 @@ export class Storage implements StorageOperations {
   }
 
   read(call: Call, path: Path, options: ReadOptions = {}): Promise<Reading> {
-    return read(this.#gate, call, path, options)
+    return read(this.#gate, call, path, options, this.#recall)
   }
 
   write(call: Call, path: Path, options: WriteOptions = {}): Promise<Writing> {
@@ -299,6 +323,10 @@ export class Storage implements StorageOperations {
 
   usage(call: Call, path: Path): Promise<Usage> {
     return properties.usage(this.#gate, call, path)
+  }
+
+  locality(call: Call, paths: readonly Path[]): Promise<ReadonlyArray<Locality | StorageError>> {
+    return locality(this.#gate, call, paths)
   }
 
   explain(call: Call, action: Action, path: Path, subject?: Principal): Promise<Explanation> {

@@ -9,9 +9,21 @@ import type { Generation } from './generation.ts'
 import type { Path } from './path.ts'
 
 /** What a caller asked for, as named in audit lines and metrics: an action, or an operation made of several. */
-export type Operation = Action | 'rename' | 'copy' | 'rights' | 'checksum' | 'usage' | 'explain'
+export type Operation = Action | (typeof others)[number]
 
-export const operations: readonly Operation[] = [...actions, 'rename', 'copy', 'rights', 'checksum', 'usage', 'explain']
+const others = [
+  'rename',
+  'copy',
+  'rights',
+  'checksum',
+  'usage',
+  'explain',
+  'stage-progress',
+  'stage-cancel',
+  'release',
+] as const
+
+export const operations: readonly Operation[] = [...actions, ...others]
 
 /**
  * The Call that back ends get. Its signal aborts when the caller's does and when the mount's deadline

@@ -144,6 +144,7 @@ export class SharedStagings implements StagingStore {
     const known = await find(db, { principal, claim })
     if (known) return { staging: known, added: false }
     await requireRoom(db, request, bounds)
+    await trim(db, principal, bounds)
     const id = randomUUID()
     const now = this.now()
     const waiting = request.files.some(({ state }) => isWaiting(state))
@@ -215,6 +216,29 @@ async function requireRoom(db: Transaction<Tables>, request: NewStaging, bounds:
     .executeTakeFirstOrThrow()
   if (Number(row.requests) < bounds.requests && Number(row.files) + request.files.length <= bounds.files) return
   throw new StorageError('busy', 'too many files are being staged already', { retryAfter: 600 })
+}
+
+/** Removes what is finished and too much, the oldest first. */
+async function trim(db: Transaction<Tables>, principal: string, bounds: StagingBounds): Promise<void> {
+  for (;;) {
+    const row = await db
+      .selectFrom('stagings')
+      .select([sql<number>`count(*)`.as('requests'), sql<number>`coalesce(sum(files), 0)`.as('files')])
+      .where('principal', '=', principal)
+      .where('completed', 'is not', null)
+      .executeTakeFirstOrThrow()
+    if (Number(row.requests) <= bounds.requests && Number(row.files) <= bounds.files) return
+    const oldest = await db
+      .selectFrom('stagings')
+      .select('id')
+      .where('principal', '=', principal)
+      .where('completed', 'is not', null)
+      .orderBy('completed')
+      .limit(1)
+      .executeTakeFirst()
+    if (!oldest) return
+    await drop(db, [oldest.id])
+  }
 }
 
 async function find(

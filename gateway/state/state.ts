@@ -30,7 +30,7 @@ export interface SealedValues {
   exchange(name: string, from: string, to: string): Promise<boolean>
 }
 
-/** What one principal may have in the staging queue. */
+/** What one principal may have in the staging queue: as much again of it finished, of which the oldest goes first. */
 export interface StagingBounds {
   /** Requests that are not finished. */
   readonly requests: number

@@ -164,6 +164,18 @@ t.test('a principal has no more than its share, whoever else has how much', asyn
   await stagings.add(request({ claim: 'c' }), bounds)
 })
 
+t.test('of what is finished a principal keeps as much, the youngest', async (t) => {
+  let time = 1000
+  const stagings = await open(t, () => ++time)
+  const bounds = { requests: 3, files: 100 }
+  const ids: string[] = []
+  for (const claim of ['a', 'b', 'c', 'd', 'e']) {
+    ids.push((await stagings.add(request({ claim, lasting: true, state: 'failed' }), bounds)).staging.id)
+  }
+  const kept = await Promise.all(ids.map(async (id) => (await stagings.get(id)) !== undefined))
+  t.same(kept, [false, true, true, true, true], 'trimmed before the next one comes')
+})
+
 t.test('the sweep removes what is long done, and what nobody ever finished', async (t) => {
   let time = 1000
   const stagings = await open(t, () => time)
