@@ -24,11 +24,14 @@ import { requireEntry } from './requiring.ts'
 type Setting = Omit<SetArgs, 'object' | 'name'>
 
 export class FileAcls implements AclFacet {
+  /** Where the kernel decides and ACLs come by path. */
+  readonly get?: NonNullable<AclFacet['get']>
   readonly effective?: (path: Path, call: Call) => Promise<Rights | 'unknown'>
   readonly #desk: Desk
 
   constructor(desk: Desk) {
     this.#desk = desk
+    if (desk.setup.native && desk.pathAcls) this.get = (path, call) => this.#get(path, call)
     if (desk.setup.native) this.effective = (path, call) => this.#effective(path, call)
   }
 
@@ -44,6 +47,18 @@ export class FileAcls implements AclFacet {
       return this.#apply(sight, path, { ...this.#settingOf(acl, entry, sight), unchanged: entry.changed }, caller)
     }
     return pendingOf(sight.trail, proceed, sight.object)
+  }
+
+  async #get(path: Path, call: Call): Promise<Pending<Entry>> {
+    const caller = this.#desk.caller(call)
+    const { trail } = await this.#desk.see('look', { path, follow: false }, caller)
+    const proceed = async () => {
+      requireEntry(trail, path)
+      const entry = await this.#desk.fetchAcl(trail, path, caller)
+      if (entry) return entry
+      throw new StorageError('stale', 'the path leads to another object by now', { path })
+    }
+    return pendingOf(trail, proceed)
   }
 
   async setAttributes(path: Path, changes: Changes, call: Call): Promise<Pending<Entry>> {
@@ -87,6 +102,11 @@ export class FileAcls implements AclFacet {
     const { native } = this.#desk.setup
     // Whoever sets a list says nothing of owner and group.
     const whole: Acl = { ...acl, owner: entry.acl?.owner, group: entry.acl?.group }
+    if (native && this.#desk.pathAcls) {
+      throw new StorageError('unsupported', 'ACLs can be set here only with the library of the file system', {
+        reason: { rule: 'acl-by-path', text: 'by path it would be the gateway that sets the ACL and not the caller' },
+      })
+    }
     const form = formOf(this.#desk.setup, looked.nfs4)
     if (form === 'list') return { acl: bytesOf(storable({ ...whole, dialect: 'gpfs' }, kindOf(entry)), false, form) }
     if (form === 'nfs4' || !native) return { acl: bytesOf(whole, false, form) }

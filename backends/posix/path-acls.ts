@@ -9,7 +9,7 @@ import type { Path } from '../../gateway/core/path.ts'
 import type { Entry, Trail } from '../backend.ts'
 
 /** Looks at a path anew, without ACLs. */
-export type Glance = (path: Path) => Promise<Trail>
+export type Glance = (path: Path, signal: AbortSignal) => Promise<Trail>
 
 /** What was seen, with ACLs. `moved`: something was no longer where it had been seen, so the look is worth repeating. */
 export interface Completed {
@@ -17,10 +17,13 @@ export interface Completed {
   readonly moved: boolean
 }
 
-/** Keeps and fetches ACLs for one mount of the `gateway` grade, on the main thread. */
+/** Which entries of a look get their ACL. */
+export type Which = 'all' | 'object'
+
+/** Fetches and stores ACLs for one mount, on the main thread. */
 export interface PathAcls {
-  /** Gives every entry its ACL. One that cannot be read, or not be tied to its object, is absent. */
-  complete(trail: Trail, path: Path, glance: Glance, signal: AbortSignal): Promise<Completed>
+  /** Gives the entries their ACLs. One that cannot be read, or not be tied to its object, is absent. */
+  complete(trail: Trail, path: Path, which: Which, glance: Glance, signal: AbortSignal): Promise<Completed>
   /** The same for some entries of one directory. */
   completeEntries(
     directory: Path,

@@ -32,11 +32,11 @@ export async function setByPath(
   const set = await desk.run('set', { object: object.ref, name, ...others }, caller)
   const { changed } = desk.entry(set.entry, set)
   const glance = desk.glance(caller)
-  const before = wayOf(await glance(path))
+  const before = wayOf(await glance(path, caller.signal))
   const last = before.at(-1)
   if (last?.id !== id || last.changed !== changed || !isSame(wayOf(trail), before)) throw moved(path)
   await pathAcls.write(path, acl, caller.signal)
-  if (!isSame(before, wayOf(await glance(path)))) throw moved(path)
+  if (!isSame(before, wayOf(await glance(path, caller.signal)))) throw moved(path)
   const { trail: now } = await desk.see('look', { path, follow: false }, caller)
   return requireEntry(now, path)
 }
@@ -56,10 +56,10 @@ export async function writeHidden(desk: Desk, hidden: HiddenObject, acl: Acl, ca
   const { path, directory, parent, name, id } = hidden
   const glance = desk.glance(caller)
   const isThere = async () => (await desk.run('identify', { parent: parent.ref, name }, caller)) === id
-  const before = wayOf(await glance(path))
+  const before = wayOf(await glance(path, caller.signal))
   if (before.at(-1)?.id !== directory || !(await isThere())) throw moved(path)
   await requirePathAcls(desk).write(join(path, name), acl, caller.signal)
-  if (!isSame(before, wayOf(await glance(path))) || !(await isThere())) throw moved(path)
+  if (!isSame(before, wayOf(await glance(path, caller.signal))) || !(await isThere())) throw moved(path)
 }
 
 export interface MkdirByPath {
