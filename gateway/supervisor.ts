@@ -149,9 +149,10 @@ class Supervisor {
   async #stop(): Promise<number> {
     const deadline = this.#running.limits.shutdownTimeout
     this.#log.info({ deadline }, 'ending; transfers may finish')
-    await notifyService('STOPPING=1')
+    const told = notifyService('STOPPING=1')
     const outcome = await Promise.race([this.#crew.stop(deadline).then(() => 'stopped' as const), this.#force.promise])
     if (outcome === 'forced') await this.#crew.kill()
+    else await told
     this.#log.info({ outcome }, 'ended')
     return outcome === 'stopped' ? 0 : 1
   }

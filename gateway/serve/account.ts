@@ -19,7 +19,11 @@ export function takePrivileges(config: Config, configFile: string | undefined): 
   const native = config.mounts.flatMap(({ enforce, backend }) => (enforce === 'native' ? topOf(backend) : []))
   const isRoot = process.geteuid?.() === 0
   if (isRoot && config.runAs === undefined) {
-    if (native.length === 0) return new Map()
+    if (native.length === 0) {
+      // As for every other account: what is made has the mode that is meant for it.
+      process.umask(0)
+      return new Map()
+    }
     throw new StorageError('invalid', 'mounts with `enforce: native` need `runAs` when the gateway is started as root')
   }
   const account = isRoot && config.runAs !== undefined ? accountOf(config.runAs) : own()

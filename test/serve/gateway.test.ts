@@ -1,4 +1,4 @@
-import { readFileSync, renameSync } from 'node:fs'
+import { chmodSync, readFileSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
@@ -79,3 +79,18 @@ t.test('SIGHUP while a worker starts gives it the new configuration as well', as
   t.equal(await (await get(gateway, '/more/hello', token)).text(), 'hello from more\n')
   t.equal((await get(gateway, '/data/hello', token)).status, 404)
 })
+
+t.test(
+  'modes of new files are what is configured, whatever the umask of the one who starts it',
+  { skip: process.getuid?.() === 0 ? false : 'needs root, to make a tree for all' },
+  async (t) => {
+    const before = process.umask(0o077)
+    const { gateway, token } = await start(t, { workers: 1 }).finally(() => process.umask(before))
+    const tree = join(gateway.directory, 'trees/data')
+    for (const directory of [gateway.directory, join(tree, '..'), tree]) chmodSync(directory, 0o777)
+    const headers = { Authorization: `Bearer ${token}`, Connection: 'close' }
+    const put = await fetch(`${await gateway.url()}/data/new`, { method: 'PUT', body: 'x', headers })
+    t.equal(put.status, 201)
+    t.equal(statSync(join(tree, 'new')).mode & 0o777, 0o640)
+  },
+)

@@ -145,3 +145,24 @@ t.test('systemd is told of start, reload and end', async (t) => {
   t.same(told[0], `--pid=${gateway.process.pid} READY=1`)
   t.same(told.map((line) => line.split(' ')[1]).toSorted(), ['READY=1', 'READY=1', 'RELOADING=1', 'STOPPING=1'])
 })
+
+t.test('a service manager that does not listen keeps nobody serving', async (t) => {
+  const bin = mkdtempSync(join(tmpdir(), 'portolan-notify-'))
+  t.teardown(() => rmSync(bin, { recursive: true, force: true }))
+  const script = `#!/bin/sh\ncase "$2" in STOPPING*) exec sleep 60 ;; esac\n`
+  writeFileSync(join(bin, 'systemd-notify'), script, { mode: 0o755 })
+  const environment = { PATH: `${bin}:${process.env.PATH}`, NOTIFY_SOCKET: '/nowhere' }
+  const gateway = await run(t, () => config('good'), fake, environment)
+  const url = await gateway.url()
+  const asked = performance.now()
+  gateway.signal('SIGTERM')
+  // One that was handed to a worker as it ended gets no answer.
+  while (
+    await fetch(url, { signal: AbortSignal.timeout(1000) }).then(
+      () => true,
+      () => false,
+    )
+  );
+  t.ok(performance.now() - asked < 4000, 'the listeners close at once')
+  t.equal(await gateway.ended, 0)
+})
