@@ -18,6 +18,8 @@ import { fileURLToPath } from 'node:url'
 const home = fileURLToPath(new URL('..', import.meta.url))
 const bin = `${home}node_modules/.bin`
 
+const libraries = `/usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`
+
 /** Debian packages by what needs them, each with a file that shows it is there. */
 const debian = {
   test: {
@@ -27,6 +29,27 @@ const debian = {
     fuse3: '/usr/bin/fusermount3',
     openssl: '/usr/bin/openssl',
     procps: '/usr/bin/pgrep',
+    // A guest kernel with an NFSv4 server and client and with quotas; Debian has it for this processor alone.
+    ...(process.arch === 'x64' && { 'user-mode-linux': '/usr/bin/linux.uml' }),
+    kmod: '/sbin/modprobe',
+    iproute2: '/sbin/ip',
+    gcc: '/usr/bin/gcc',
+    'libc6-dev': '/usr/include/stdio.h',
+    'nfs-kernel-server': '/usr/sbin/rpc.nfsd',
+    'nfs-common': '/sbin/mount.nfs4',
+    'nfs4-acl-tools': '/usr/bin/nfs4_getfacl',
+    e2fsprogs: '/sbin/mkfs.ext4',
+    quota: '/usr/sbin/setquota',
+    // A grid storage server.
+    'xrootd-server': '/usr/bin/xrootd',
+    'xrootd-server-plugins': `${libraries}/libXrdHttp-5.so`,
+    'xrootd-scitokens-plugins': `${libraries}/libXrdAccSciTokens-5.so`,
+    'xrootd-client': '/usr/bin/xrdfs',
+    // An object store.
+    'ceph-mon': '/usr/bin/ceph-mon',
+    'ceph-osd': '/usr/bin/ceph-osd',
+    'ceph-common': '/usr/bin/ceph',
+    radosgw: '/usr/bin/radosgw',
   },
   bench: {
     nginx: '/usr/sbin/nginx',
