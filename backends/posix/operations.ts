@@ -9,7 +9,8 @@ import { readAttributes, reopen, restat, truncate, usage, writeAttributes } from
 import { access, look, open, openDirectory, page } from './looking.ts'
 import * as sys from './native/sys.ts'
 import type { PosixSetup } from './options.ts'
-import { copyBytes, dropHidden, finishOld, openOld, prepare, publish, stage, sweep } from './staging.ts'
+import { copyBytes, finishOld, openOld } from './overwriting.ts'
+import { dropHidden, prepare, publish, stage, sweep } from './staging.ts'
 import { makeWorkshop, type Step, type Workshop } from './workshop.ts'
 
 export type { PosixSetup } from './options.ts'

@@ -109,7 +109,7 @@ function openHidden({ walker }: Workshop, directory: number, hidden: string, mod
 }
 
 /** Announced bytes that cannot fit are refused before they are sent. */
-function requireRoom(directory: number, size: number): void {
+export function requireRoom(directory: number, size: number): void {
   const { available, blockSize, blocks } = sys.fstatfs(directory)
   // Some file systems do not tell.
   if (blocks > 0 && size > available * blockSize) throw new StorageError('no-space', 'the file system is full')
@@ -255,7 +255,7 @@ function replace(shop: Workshop, draft: number, directory: number, args: Publish
 }
 
 /** Files digests under the version of the bytes. Returns false when there is no room for them. */
-function label({ maker }: Workshop, draft: number, { name, digests }: Labels): boolean {
+export function label({ maker }: Workshop, draft: number, { name, digests }: Labels): boolean {
   const version = maker.version(sys.fstat(draft))
   const value = Buffer.from(JSON.stringify({ version, digests }))
   return writeAttribute(draft, name, value) === 'done'
@@ -275,104 +275,6 @@ export function writeAttribute(fd: number, name: string, value: Uint8Array | und
     if (sys.isErrno(error, 'ENOTSUP')) return 'unsupported'
     throw error
   }
-}
-
-export interface OverwriteArgs {
-  readonly parent: HandleRef
-  readonly name: string
-  readonly expected: Expected
-  /** Bytes that are to be written to it. */
-  readonly size: number
-}
-
-/**
- * Opens the file that a draft cannot take the place of; the kernel checks that the caller may write it. Fails with
- * the file untouched where the file system can tell that there is no room for the bytes.
- */
-export function openOld(shop: Workshop, { parent, name, expected, size }: OverwriteArgs): { readonly fd: number } {
-  return shop.using(parent, (directory) => {
-    requireExpected(shop, directory, name, expected)
-    const fd = shop.walker.open(directory, name, sys.O_WRONLY | sys.O_NONBLOCK)
-    try {
-      const stat = sys.fstat(fd)
-      if (!shop.maker.isExpected(stat, expected)) throw stale()
-      requireRoom(fd, size - stat.blocks * 512)
-      reserve(fd, size)
-      return { fd }
-    } catch (error) {
-      sys.close(fd)
-      throw error
-    }
-  })
-}
-
-/** Gives a file the blocks it is going to need: a full disk or a quota then shows before the old bytes are lost. */
-function reserve(fd: number, size: number): void {
-  if (size === 0) return
-  try {
-    sys.fallocate(fd, sys.FALLOC_FL_KEEP_SIZE, 0, size)
-  } catch (error) {
-    if (['ENOSPC', 'EDQUOT', 'EFBIG'].some((code) => sys.isErrno(error, code))) throw error
-    // Not every file system can, and then writing tells.
-    if (!(error instanceof sys.Errno)) throw error
-  }
-}
-
-export interface CopyArgs {
-  readonly from: HandleRef
-  readonly to: HandleRef
-  readonly offset: number
-  readonly length: number
-}
-
-/** Copies bytes between two open files, inside the kernel where it can. Returns how many; 0 at the end. */
-export function copyBytes(shop: Workshop, { from, to, offset, length }: CopyArgs): number {
-  return shop.using(from, (source) =>
-    shop.using(to, (target) => {
-      shop.step('overwriting')
-      let done = 0
-      while (done < length) {
-        const count = copySome(source, target, offset + done, length - done)
-        if (count === 0) break
-        done += count
-      }
-      return done
-    }),
-  )
-}
-
-const chunk = Buffer.allocUnsafeSlow(1024 * 1024)
-
-function copySome(source: number, target: number, offset: number, length: number): number {
-  try {
-    return sys.copyFileRange(source, offset, target, offset, length)
-  } catch (error) {
-    if (!['EXDEV', 'EINVAL', 'ENOTSUP', 'ENOSYS', 'EBADF'].some((code) => sys.isErrno(error, code))) throw error
-  }
-  const count = sys.pread(source, chunk.subarray(0, Math.min(length, chunk.length)), offset)
-  let written = 0
-  while (written < count) written += sys.pwrite(target, chunk.subarray(written, count), offset + written)
-  return count
-}
-
-export interface FinishArgs {
-  readonly file: HandleRef
-  readonly name: string
-  readonly size: number
-  readonly modified?: bigint | undefined
-  readonly labels?: Labels | undefined
-}
-
-/** Ends an overwriting: the size, the time, the digests. */
-export function finishOld(shop: Workshop, { file, name, size, modified, labels }: FinishArgs): Published {
-  shop.maker.begin(true)
-  return shop.using(file, (fd) => {
-    sys.ftruncate(fd, size)
-    if (modified !== undefined) sys.futimens(fd, 'omit', modified)
-    const labelled = !labels || label(shop, fd, labels)
-    if (shop.setup.sync) sys.fsync(fd)
-    return { ...told(shop, name, fd), labelled }
-  })
 }
 
 export interface HiddenArgs {
