@@ -89,9 +89,12 @@ const asks = {
 
 export class Gate {
   readonly #tree: Tree
+  readonly #hasAcls: boolean
 
-  constructor(tree: Tree) {
+  /** `hasAcls` is pnfsmanager.enable.acl. */
+  constructor(tree: Tree, hasAcls: boolean) {
     this.#tree = tree
+    this.#hasAcls = hasAcls
   }
 
   /** dCache's own path of what the user calls `path`. */
@@ -143,13 +146,13 @@ export class Gate {
     const { parent } = node
     if (!parent) throw new Failure('forbidden', 'the root stays')
     // By an ACL either right will do; the mode of the object itself says nothing.
-    if (node.acl && this.#byAcl(login, bits.d, node) === true) return
+    if (this.#byAcl(login, bits.d, node) === true) return
     this.require(login, 'deleteChild', parent)
   }
 
   /** Attributes may be changed by the owner, or whom the ACL lets. */
   requireAttributes(login: Login, node: Node): void {
-    const byAcl = node.acl ? this.#byAcl(login, bits.T, node) : undefined
+    const byAcl = this.#byAcl(login, bits.T, node)
     const isAllowed = byAcl ?? (login.uid === node.owner || this.#byMode(login, 2, node))
     if (!isAllowed && !this.#isFree(login)) throw new Failure('denied', 'Permission denied')
   }
@@ -170,7 +173,7 @@ export class Gate {
 
   #allows(login: Login, mask: number, mode: number, node: Node): boolean {
     if (this.#isFree(login)) return true
-    return (node.acl ? this.#byAcl(login, mask, node) : undefined) ?? this.#byMode(login, mode, node)
+    return this.#byAcl(login, mask, node) ?? this.#byMode(login, mode, node)
   }
 
   #isFree(login: Login): boolean {
@@ -178,7 +181,7 @@ export class Gate {
   }
 
   #byAcl(login: Login, mask: number, node: Node): boolean | undefined {
-    return decideAcl(node.acl ?? [], login, node, mask)
+    return this.#hasAcls && node.acl ? decideAcl(node.acl, login, node, mask) : undefined
   }
 
   #byMode(login: Login, wanted: number, node: Node): boolean {

@@ -7,6 +7,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Gate } from './access.ts'
+import { Bulk } from './bulk.ts'
+import { Channels } from './channels.ts'
 import { Clock } from './clock.ts'
 import type { Keeping } from './content.ts'
 import { Counters } from './counters.ts'
@@ -42,6 +44,8 @@ export interface DcacheDouble {
   readonly macaroons: Macaroons
   /** Bringing files back from tape takes `tape.delay` milliseconds. */
   readonly tape: Tape
+  /** Channels of events, to let them overflow or lose their readers. */
+  readonly channels: Channels
   /** Connections to that place are reset and refused until the returned function is called. */
   refuse(place: Place): Promise<() => Promise<void>>
   close(): Promise<void>
@@ -58,18 +62,27 @@ export async function startDcache(options: DcacheDoubleOptions = {}): Promise<Dc
   const pools = new Pools({ count: options.pools ?? 2, tls: poolTls, clock, counters, faults })
   const macaroons = new Macaroons(options, clock)
   const tape = new Tape(clock, counters, pools, options.recallDelay ?? 0)
+  // The two that act on the whole site get it before they are in it.
   const site: Site = {
     options,
     clock,
     tree,
-    gate: new Gate(tree),
+    gate: new Gate(tree, options.acls !== false),
     logins: new Logins(options, clock, macaroons),
     macaroons,
     pools,
     tape,
     quotas: new Quotas(tree, options.quotas ?? []),
     keeping: spool.keeping,
+    get bulk() {
+      return bulk
+    },
+    get channels() {
+      return channels
+    },
   }
+  const bulk = new Bulk(site)
+  const channels = new Channels(site)
   await pools.start(site)
   const testTree = new TestTree(site)
   for (const seed of options.seed ?? []) await testTree.add(seed)
@@ -89,6 +102,7 @@ export async function startDcache(options: DcacheDoubleOptions = {}): Promise<Dc
     counters,
     macaroons,
     tape,
+    channels,
     async refuse(place) {
       if (place === 'pool') {
         for (const name of pools.names) await pools.stop(name)

@@ -14,7 +14,7 @@ export async function put(call: DoorCall): Promise<Answer> {
   const length = ask.headers['content-length']
   const size = length === undefined ? undefined : Number(length)
   site.quotas.demand(call.login, size ?? 0)
-  const file = begin(call, size)
+  const file = beginFile(call, size)
   const xattrs = [...ask.url.searchParams].filter(([name]) => name.startsWith('xattr.'))
   for (const [name, value] of xattrs) file.xattrs.set(name.slice('xattr.'.length), value)
   const upload: Upload = {
@@ -33,7 +33,7 @@ export async function put(call: DoorCall): Promise<Answer> {
 }
 
 /** The new name in the namespace, after what was there is gone: overwriting is never in place. */
-function begin(call: DoorCall, size: number | undefined): FileNode {
+export function beginFile(call: DoorCall, size: number | undefined): FileNode {
   const { site, login, path } = call
   const { gate, tree } = site
   gate.demand(login, 'UPLOAD', path)

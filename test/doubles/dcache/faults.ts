@@ -54,6 +54,7 @@ export interface Struck {
 
 export class Faults {
   readonly #held = new Set<Held>()
+  readonly #waiting: (() => void)[] = []
 
   /** Switches one on; the first that fits a request strikes. Returns how to take it back. */
   add(rule: FaultRule): () => void {
@@ -75,12 +76,20 @@ export class Faults {
     for (const { takeBack } of this.#held) takeBack()
   }
 
+  /** Resolves when the next fault strikes. */
+  nextStrike(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#waiting.push(resolve)
+    return promise
+  }
+
   strike(at: Place, kind: string, path: string): Struck | undefined {
     for (const held of this.#held) {
       const { rule } = held
       if (rule.at !== at || held.left <= 0) continue
       if ((rule.kind ?? kind) !== kind || (rule.path ?? path) !== path) continue
       held.left--
+      for (const told of this.#waiting.splice(0)) told()
       return { fault: rule.fault, gone: held.gone }
     }
     return undefined

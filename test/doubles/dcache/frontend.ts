@@ -4,7 +4,11 @@ import { anonymousLogin, type Login } from './access.ts'
 import type { Counters } from './counters.ts'
 import { Failure, type FailureCode } from './failure.ts'
 import type { Faults } from './faults.ts'
+import { bulkResource } from './frontend-bulk.ts'
+import { eventsResource } from './frontend-events.ts'
 import { namespaceResource } from './frontend-namespace.ts'
+import { labelsResource, qosResource, quotaResource, spaceResource, userResource } from './frontend-others.ts'
+import { tapeResource, wellKnownResource } from './frontend-tape.ts'
 import { BadLogin } from './login.ts'
 import { type Answer, type Ask, Serving, type Tls } from './serving.ts'
 import type { Site } from './site.ts'
@@ -25,6 +29,14 @@ type Resource = (call: RestCall) => Promise<Answer>
 const resources: Readonly<Record<string, Resource>> = {
   user: userResource,
   namespace: namespaceResource,
+  events: eventsResource,
+  'bulk-requests': bulkResource,
+  tape: tapeResource,
+  quota: quotaResource,
+  space: spaceResource,
+  'qos-management': qosResource,
+  labels: labelsResource,
+  'well-known': wellKnownResource,
 }
 
 const statuses: Readonly<Record<FailureCode, number>> = {
@@ -88,17 +100,4 @@ function refusal(status: number, message: string, ask: Ask): Answer {
 
 export function json(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Answer {
   return { status, headers: { 'Content-Type': 'application/json', ...headers }, body: JSON.stringify(value) }
-}
-
-/** Whom a credential stands for; nobody is refused. */
-async function userResource({ login }: RestCall): Promise<Answer> {
-  if (login.uid === undefined) return json(200, { status: 'ANONYMOUS' })
-  return json(200, {
-    status: 'AUTHENTICATED',
-    uid: login.uid,
-    gids: login.gids,
-    username: login.name,
-    homeDirectory: login.home,
-    rootDirectory: login.root,
-  })
 }

@@ -100,6 +100,14 @@ export interface DcacheDoubleOptions {
   readonly maxBulk?: number
   /** Paths that one archiveinfo answers at most. */
   readonly maxArchiveInfo?: number
-  /** Events held for a channel before it overflows. */
-  readonly eventBacklog?: number
+  /** Milliseconds until a bulk request is looked at. */
+  readonly bulkDelay?: number
+  /** Events a subscription holds before it overflows; 1000 if absent. */
+  readonly eventQueue?: number
+  /** Events kept for readers that come back; 16384 if absent. */
+  readonly eventsKept?: number
+  /** Milliseconds between performance markers of third-party transfers; 5000 if absent. */
+  readonly markerPeriod?: number
+  /** webdav.third-party-transfers.requiring-verification-by-default; true if absent. */
+  readonly requireVerification?: boolean
 }

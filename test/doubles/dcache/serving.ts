@@ -194,6 +194,8 @@ async function send(
     return
   }
   const source = body instanceof Readable ? body : Readable.from(length ? [Buffer.from(body)] : [])
+  response.once('close', () => source.destroy())
+  if (length === undefined) response.flushHeaders()
   try {
     await pour(source, response, struck)
   } finally {

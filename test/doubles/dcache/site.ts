@@ -1,6 +1,8 @@
 /** What the doors, the pools and the frontend of one stand-in share. */
 
 import type { Gate } from './access.ts'
+import type { Bulk } from './bulk.ts'
+import type { Channels } from './channels.ts'
 import type { Clock } from './clock.ts'
 import type { Keeping } from './content.ts'
 import type { Logins } from './login.ts'
@@ -22,4 +24,6 @@ export interface Site {
   readonly tape: Tape
   readonly quotas: Quotas
   readonly keeping: Keeping
+  readonly bulk: Bulk
+  readonly channels: Channels
 }

@@ -19,6 +19,7 @@ export class Tape {
   readonly #clock: Clock
   readonly #counters: Counters
   readonly #pools: Pools
+  readonly #waiting: (() => void)[] = []
   readonly #recalls = new Map<string, Recall>()
   /** When each pin ends, by PNFS-ID and the request that holds it. */
   readonly #pins = new Map<string, Map<string, number>>()
@@ -50,8 +51,11 @@ export class Tape {
     await recall.done
   }
 
-  isBeingRecalled(file: FileNode): boolean {
-    return this.#recalls.has(file.pnfsId)
+  /** Resolves when the next recall begins. */
+  nextRecall(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#waiting.push(resolve)
+    return promise
   }
 
   /** `lifetime` in milliseconds. */
@@ -88,6 +92,7 @@ export class Tape {
   async #recall(file: FileNode): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#clock.after(this.delay, resolve)
+    for (const told of this.#waiting.splice(0)) told()
     await promise
     this.#counters.recalls++
     file.pool = this.#pools.choose()
