@@ -3,43 +3,16 @@
 import { actions } from '../../acl/needs.ts'
 import { errorCodes } from '../core/errors.ts'
 import { apiPrefix } from '../http/problem.ts'
-
-type Schema = Readonly<Record<string, unknown>>
-
-interface Operation {
-  readonly operationId: string
-  readonly summary: string
-  readonly security?: readonly Schema[]
-  readonly parameters?: readonly Schema[]
-  readonly requestBody?: Schema
-  readonly responses: Readonly<Record<string, Schema>>
-}
+import { json, listOf, object, operation, orNull, type Paths, ref, type Schema, text } from './openapi-schema.ts'
+import { tapePaths, tapeSchemas } from './openapi-tape.ts'
 
 export interface OpenApiDocument {
   readonly openapi: string
   readonly info: Schema
   readonly servers: readonly Schema[]
   readonly security: readonly Schema[]
-  readonly paths: Readonly<Record<string, Readonly<Partial<Record<'get' | 'put', Operation>>>>>
+  readonly paths: Paths
   readonly components: Schema
-}
-
-const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` })
-const orNull = (type: string): Schema => ({ type: [type, 'null'] })
-const listOf = (items: Schema): Schema => ({ type: 'array', items })
-const text: Schema = { type: 'string' }
-
-function object(properties: Readonly<Record<string, Schema>>, required = Object.keys(properties)): Schema {
-  return { type: 'object', properties, required }
-}
-
-function json(schema: Schema, summary: string): Schema {
-  return { description: summary, content: { 'application/json': { schema } } }
-}
-
-const problem: Schema = {
-  description: 'A problem document (RFC 9457). The reason of a refusal is told by explain alone.',
-  content: { 'application/problem+json': { schema: ref('Problem') } },
 }
 
 const path: Schema = {
@@ -72,15 +45,10 @@ const aclContent: Schema = {
 const etag: Schema = { schema: text, description: 'Changes with every change of the object, its ACL included.' }
 const aclAnswer: Schema = { description: 'The ACL as it is now.', headers: { ETag: etag }, content: aclContent }
 
-/** An operation that may fail like any other. */
-function operation(parts: Omit<Operation, 'responses'> & { readonly ok: Schema }): Operation {
-  const { ok, ...others } = parts
-  return { ...others, responses: { 200: ok, default: problem } }
-}
-
 const nobody: readonly Schema[] = [{}]
 
 const schemas = {
+  ...tapeSchemas,
   Problem: object(
     {
       type: { type: 'string', format: 'uri' },
@@ -90,6 +58,7 @@ const schemas = {
       call: { type: 'string', description: 'The name of this call in the logs.' },
       detail: text,
       explain: { type: 'string', format: 'uri', description: 'Where the reason can be asked for.' },
+      stage: { type: 'string', format: 'uri', description: 'Where a file on tape can be asked for.' },
     },
     ['type', 'title', 'status', 'code', 'call'],
   ),
@@ -155,7 +124,8 @@ const schemas = {
   Status: object({ status: text }),
 }
 
-const paths: OpenApiDocument['paths'] = {
+const paths: Paths = {
+  ...tapePaths,
   '/whoami': {
     get: operation({
       operationId: 'whoami',

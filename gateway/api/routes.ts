@@ -4,13 +4,15 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Identity } from '../../acl/identity/identity.ts'
 import { StorageError } from '../core/errors.ts'
 import type { StorageOperations } from '../core/storage.ts'
-import { apiPrefix, ownPrefix, problemsPage } from '../http/problem.ts'
+import { apiPrefix, ownPrefix, problemsPage, tapeWellKnown } from '../http/problem.ts'
 import type { RouteDoor } from '../http/routes.ts'
 import { getAcl, putAcl } from './acl.ts'
+import type { BodyBudget } from './body-budget.ts'
 import { explain } from './explain.ts'
 import { openApi } from './openapi.ts'
 import { indexPage, problemList } from './pages.ts'
 import { rights } from './rights.ts'
+import { tapeDiscovery, tapeRoutes } from './tape.ts'
 import { usage } from './usage.ts'
 import { whoami } from './whoami.ts'
 
@@ -19,6 +21,8 @@ export interface ApiOptions {
   readonly identity: Identity
   /** Our own address, as in the door's options. */
   readonly publicUrl: string
+  /** What clients of the tape interface call this site; the host of publicUrl if absent. */
+  readonly sitename?: string
   /** Whether requests can be served now; false makes load balancers look elsewhere. */
   readonly ready: () => boolean | Promise<boolean>
 }
@@ -32,10 +36,12 @@ export interface ApiContext extends ApiOptions {
 export type ApiHandler = (context: ApiContext, request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
 
 export interface ApiRoute {
-  readonly method: 'GET' | 'PUT'
-  /** Below /.portolan/api/v1. */
+  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE'
+  /** Below /.portolan/api/v1; `{id}` stands for one segment. */
   readonly path: string
   readonly handler: ApiHandler
+  /** Where larger bodies than usual are taken: bytes of one, and who counts those of all. */
+  readonly body?: { readonly limit: number; readonly budget: BodyBudget }
 }
 
 const health: ApiHandler = async () => ({ status: 'ok' })
@@ -55,6 +61,7 @@ export const apiRoutes: readonly ApiRoute[] = [
   { method: 'PUT', path: '/acl', handler: putAcl },
   { method: 'GET', path: '/rights', handler: rights },
   { method: 'GET', path: '/usage', handler: usage },
+  ...tapeRoutes(),
   { method: 'GET', path: '/health', handler: health },
   { method: 'GET', path: '/ready', handler: ready },
   { method: 'GET', path: '/openapi.json', handler: description },
@@ -64,11 +71,22 @@ export const apiRoutes: readonly ApiRoute[] = [
 export function createApi(options: ApiOptions): (app: FastifyInstance, door: RouteDoor) => void {
   return (app, door) => {
     const context: ApiContext = { ...options, publicUrl: options.publicUrl.replace(/\/+$/, ''), door }
-    for (const { method, path, handler } of apiRoutes) {
-      app.route({ method, url: `${apiPrefix}${path}`, handler: (request, reply) => handler(context, request, reply) })
-    }
+    for (const route of apiRoutes) addRoute(app, context, route)
+    app.get(tapeWellKnown, async () => tapeDiscovery(context))
     app.get(ownPrefix, (_request, reply) => reply.redirect(`${context.publicUrl}${ownPrefix}/`, 308))
     app.get(`${ownPrefix}/`, (_request, reply) => indexPage(reply))
     app.get(problemsPage, (_request, reply) => problemList(reply))
   }
+}
+
+function addRoute(app: FastifyInstance, context: ApiContext, { method, path, handler, body }: ApiRoute): void {
+  app.route({
+    method,
+    url: `${apiPrefix}${path.replaceAll(/\{(\w+)\}/g, ':$1')}`,
+    handler: (request, reply) => handler(context, request, reply),
+    ...(body && {
+      bodyLimit: body.limit,
+      onRequest: async (request) => body.budget.reserve(await context.door.authenticate(request), body.limit),
+    }),
+  })
 }

@@ -12,6 +12,9 @@ import { respond } from './respond.ts'
 export const ownPrefix = '/.portolan'
 export const apiPrefix = `${ownPrefix}/api/v1`
 export const problemsPage = `${ownPrefix}/problems`
+/** Where clients of the WLCG Tape REST API look for it. */
+export const tapeWellKnown = '/.well-known/wlcg-tape-rest-api'
+const stagePath = `${apiPrefix}/tape/stage`
 
 /** Of these the message speaks of the request, not of what is stored: it may be told to anybody. */
 const detailed: ReadonlySet<ErrorCode> = new Set([
@@ -34,6 +37,8 @@ export interface Problem {
   readonly call: string
   readonly detail?: string
   readonly explain?: string
+  /** Of a file on tape: where it can be asked for. */
+  readonly stage?: string
 }
 
 /**
@@ -50,6 +55,7 @@ export async function sendProblem(exchange: Exchange, thrown: unknown): Promise<
   const status = error instanceof HttpError ? error.status : exchange.statusOf(error.code)
   const headers = [...challenges(exchange, error, status), ...(error instanceof HttpError ? error.headers : [])]
   if (error.retryAfter !== undefined) headers.push('Retry-After', String(Math.max(1, Math.ceil(error.retryAfter))))
+  if (error.code === 'nearline') headers.push('Link', `<${exchange.door.publicUrl}${stagePath}>; rel="related"`)
   headers.push('Cache-Control', 'no-store')
   const problem = problemOf(exchange, error, status)
   if (wantsHtml(request.headers.accept)) {
@@ -73,6 +79,7 @@ function problemOf(exchange: Exchange, error: StorageError, status: number): Pro
     call: exchange.id,
     ...(detail !== undefined && { detail }),
     ...(explain !== undefined && { explain }),
+    ...(error.code === 'nearline' && { stage: `${publicUrl}${stagePath}` }),
     ...(error instanceof HttpError && error.members),
   }
 }

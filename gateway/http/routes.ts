@@ -20,7 +20,7 @@ export interface RouteDoor {
   authenticate(request: FastifyRequest): Promise<Exchange>
 }
 
-/** Larger bodies are refused; an ACL with all its entries fits. */
+/** Larger bodies are refused where a route says nothing else; an ACL with all its entries fits. */
 const maxBody = 1024 * 1024
 
 /** Problem documents for every failure, bodies as bytes, nothing parsed that no route asked for. */
@@ -43,7 +43,7 @@ export function prepareRoutes(
   // Nobody's body is asked for, or read, before it is known who sends it.
   app.addContentTypeParser('*', async (request: FastifyRequest) => {
     if (request.is404) return undefined
-    return receiveWhole(await known(request), maxBody)
+    return receiveWhole(await known(request), Math.max(maxBody, request.routeOptions.bodyLimit ?? 0))
   })
   app.addHook('onRequest', async (request, reply) => {
     reply.header('X-Request-Id', exchangeOf(request).id)
@@ -63,7 +63,7 @@ export function prepareRoutes(
   return { exchangeOf, authenticate: known }
 }
 
-const methods = ['GET', 'HEAD', 'PUT'] as const
+const methods = ['GET', 'HEAD', 'PUT', 'POST', 'DELETE'] as const
 
 /** RFC 9110, section 15.5.6: a method that is not offered says which are. */
 function missing(app: FastifyInstance, { path, slash }: Exchange): StorageError {

@@ -20,7 +20,7 @@ import { HttpError } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { type Hosts, requireHost } from './hosts.ts'
 import type { DataDoor, Method } from './options.ts'
-import { ownPrefix, sendProblem } from './problem.ts'
+import { ownPrefix, sendProblem, tapeWellKnown } from './problem.ts'
 import { worthReading } from './respond.ts'
 import { parseTarget } from './target.ts'
 
@@ -53,7 +53,7 @@ export async function serve(service: Service, exchange: Exchange): Promise<void>
       exchange.slash = target.slash
       exchange.query = target.query
     }
-    if (isWithin(exchange.path, ownPrefix as Path)) {
+    if (isWithin(exchange.path, ownPrefix as Path) || exchange.path === tapeWellKnown) {
       service.routing(request, response)
       if (!response.closed) await once(response, 'close')
     } else {
