@@ -17,7 +17,6 @@ export async function receiveBody(exchange: Exchange, into: Writable, limit: num
   const { request, connection } = exchange
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   let received = 0
-  const pace = watchPace(exchange, () => received, reject)
   const count = (chunk: Buffer) => {
     received += chunk.length
     if (received > limit) reject(new StorageError('too-large', 'the body is larger than accepted'))
@@ -29,6 +28,7 @@ export async function receiveBody(exchange: Exchange, into: Writable, limit: num
   const fail = (error: unknown) => reject(error)
   const closed = () => reject(new StorageError('cancelled', 'the upload was given up'))
   if (connection.broken && !request.complete) throw new StorageError('invalid', 'the body ended early or is malformed')
+  const pace = watchPace(exchange, () => received, reject)
   connection.cut = reject
   request.on('data', count).on('error', gone).on('close', gone)
   into.on('finish', finish).on('error', fail).on('close', closed)
