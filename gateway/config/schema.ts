@@ -201,6 +201,8 @@ function mount<File extends z.ZodType, Secret extends z.ZodType>(sources: Source
     /** Callers without a credential are let in as far as EVERYONE@ goes. */
     anonymous: yesNo.default(false),
     createParents: yesNo.default(false),
+    /** Reading a file on tape fails until somebody stages it, or stages it (`on-read`). */
+    recall: choice('explicit', 'on-read').default('explicit'),
     /** Calls at once in one process. */
     maxInFlight: whole(1, 100_000).default(256),
     /** A call that got no answer by then fails. */

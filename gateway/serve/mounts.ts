@@ -91,7 +91,7 @@ function keyOf({ backend, enforce, deadline }: MountConfig, { minUid, issuers }:
 }
 
 function mountOf(mount: MountConfig, backend: Backend): Mount {
-  const { path, base, enforce, readOnly, anonymous, createParents, maxInFlight, deadline, note } = mount
+  const { path, base, enforce, readOnly, anonymous, createParents, recall, maxInFlight, deadline, note } = mount
   return {
     at: path,
     backend,
@@ -100,7 +100,7 @@ function mountOf(mount: MountConfig, backend: Backend): Mount {
     readOnly,
     anonymous,
     createParents,
-    recall: 'explicit',
+    recall,
     maxInFlight,
     deadline,
     ...(note !== undefined && { note }),
