@@ -56,6 +56,8 @@ export interface DoorRequest {
 
 export interface DoorResponse {
   readonly status: number
+  /** Who answered: a pool knows nothing of callers. */
+  readonly from: 'door' | 'pool'
   /** For `errorOfStatus`. */
   readonly answered: Answered
   readonly headers: IncomingHttpHeaders
@@ -119,10 +121,12 @@ export class HttpDoor implements Door {
     // A pool may have died since the door chose it; the door then chooses another.
     for (let left = 1; ; left--) {
       const answer = await this.authorized(request, (authorization) => this.#ask(request, authorization), itself)
-      if (request.follow !== 'pool' || !isRedirect(answer)) return this.#response(request, answer)
+      if (request.follow !== 'pool' || !isRedirect(answer)) return this.#response(request, answer, 'door')
       letGo(answer)
       try {
-        return this.#response(request, await this.#follow(request, answer.headers.location))
+        const bytes = await this.#follow(request, answer.headers.location)
+        if (left === 0 || !isRefusal(bytes)) return this.#response(request, bytes, 'pool')
+        letGo(bytes)
       } catch (error) {
         if (!(error instanceof SendFailure)) throw error
         if (left === 0 || error.kind !== 'network') throw error.toStorageError(this.signalOf(request.call))
@@ -235,16 +239,28 @@ export class HttpDoor implements Door {
     }
   }
 
-  #response(request: DoorRequest, message: IncomingMessage): DoorResponse {
+  #response(request: DoorRequest, message: IncomingMessage, from: DoorResponse['from']): DoorResponse {
     const stall = request.stall ?? this.options.stall
-    return responseOf(message, { signal: this.signalOf(request.call), stall, deadline: this.options.deadline })
+    return responseOf(message, { signal: this.signalOf(request.call), stall, deadline: this.options.deadline, from })
   }
+}
+
+/** A pool that does not know what the door promised. */
+function isRefusal({ statusCode = 0 }: IncomingMessage): boolean {
+  return statusCode >= 400 && statusCode !== 416
+}
+
+interface ResponseOptions {
+  readonly signal: AbortSignal
+  readonly stall: number
+  readonly deadline: number
+  readonly from?: DoorResponse['from']
 }
 
 /** An answer whose body is not read yet. */
 export function responseOf(
   message: IncomingMessage,
-  { signal, stall, deadline }: { readonly signal: AbortSignal; readonly stall: number; readonly deadline: number },
+  { signal, stall, deadline, from = 'door' }: ResponseOptions,
 ): DoorResponse {
   let stream: BodyStream | undefined
   const body = () => (stream ??= new BodyStream(message, { signal, stall }))
@@ -253,6 +269,7 @@ export function responseOf(
   message.on('error', () => {})
   return {
     status: message.statusCode ?? 0,
+    from,
     answered: answeredBy(message),
     headers: message.headers,
     get body() {

@@ -21,6 +21,8 @@ export interface DcacheOptions {
   readonly insecurePools?: boolean
   /** At most so many connections per door and per pool; default 64. */
   readonly connections?: number
+  /** Description of the space reservation that the mount writes to: its bytes are the mount's. */
+  readonly spaceToken?: string
   /** Milliseconds for a request without a body of size; default 20,000. */
   readonly deadline?: number
   /** Milliseconds without a byte in a transfer; default 60,000. */

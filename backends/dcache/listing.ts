@@ -1,0 +1,205 @@
+/**
+ * list: pages of the frontend by `limit` and `offset`, or one PROPFIND of depth 1, read as it comes.
+ *
+ * The frontend keeps no place in a directory: where names come and go between two pages, the rest moves. Each page
+ * therefore begins with the last name of the one before. Where it does not, the directory has changed, and it is gone
+ * through again for what was missed.
+ */
+
+import type { Call } from '../../gateway/core/call.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+import { join, nameOf, type Path } from '../../gateway/core/path.ts'
+import type { Entry, Listing, ListOptions, Pending } from '../backend.ts'
+import { childOf, entryOf, type Json } from './attributes.ts'
+import { type Desk, refusalOf, type Scope } from './desk.ts'
+import { lookAt, walk } from './looking.ts'
+import { isReservedPath } from './names.ts'
+import { childName, entryOfFound, type Found, PropfindReader, propfindBody } from './propfind.ts'
+import { missing } from './requiring.ts'
+import { SeenNames } from './seen-names.ts'
+
+const pageLength = 1000
+/** How often a directory that changes is gone through. */
+const passes = 3
+/** Objects whose ACLs are asked for at once, where the listing did not bring them. */
+const asked = 16
+
+/** Backend.list */
+export async function list(desk: Desk, directory: Path, options: ListOptions, call: Call): Promise<Pending<Listing>> {
+  const scope: Scope = { activities: ['LIST'], object: desk.inDcache(directory) }
+  const trail = await walk(desk, directory, scope, call)
+  const proceed = async (): Promise<Listing> => {
+    desk.requireAlive(call)
+    const { entry } = trail
+    if (!entry) throw missing(directory)
+    if (entry.type !== 'directory') throw new StorageError('not-directory', 'not a directory', { path: directory })
+    const lister = new Lister(desk, directory, entry, { ...options, scope }, call)
+    return desk.frontend ? lister.byRest() : lister.byPropfind()
+  }
+  return { trail, proceed, release: async () => {} }
+}
+
+interface Page {
+  readonly entries: readonly Entry[]
+  /** What the frontend sent, before anything was left out. */
+  readonly count: number
+  readonly first: string | undefined
+  readonly last: string | undefined
+}
+
+class Lister {
+  readonly #desk: Desk
+  readonly #directory: Path
+  readonly #entry: Entry
+  readonly #acls: boolean
+  readonly #scope: Scope
+  readonly #call: Call
+
+  constructor(desk: Desk, directory: Path, entry: Entry, options: ListOptions & { scope: Scope }, call: Call) {
+    this.#desk = desk
+    this.#directory = directory
+    this.#entry = entry
+    this.#acls = options.acls === true && desk.needsAcls(call)
+    this.#scope = options.scope
+    this.#call = call
+  }
+
+  /** The first page comes with the directory itself, which must be the one that was looked at. */
+  async byRest(): Promise<Listing> {
+    const first = await this.#page(0)
+    const pages = () => this.#pages(first)
+    return { pages }
+  }
+
+  byPropfind(): Listing {
+    return { pages: () => this.#streamed() }
+  }
+
+  async *#pages(first: Page): AsyncGenerator<readonly Entry[]> {
+    this.#desk.requireAlive(this.#call)
+    if (first.entries.length > 0) yield first.entries
+    if (first.count < pageLength) return
+    const seen = new SeenNames()
+    for (const { name } of first.entries) seen.add(name)
+    let page: Page = first
+    for (let pass = 0; pass < passes; pass++) {
+      let isSteady = true
+      let offset = pass === 0 ? page.count : 0
+      let last = pass === 0 ? page.last : undefined
+      do {
+        // One name twice, to see whether the rest has moved.
+        page = await this.#page(last === undefined ? offset : offset - 1)
+        if (last !== undefined && page.first !== last) isSteady = false
+        const fresh = page.entries.filter(({ name }) => seen.add(name))
+        if (fresh.length > 0) yield fresh
+        offset = (last === undefined ? offset : offset - 1) + page.count
+        last = page.last
+      } while (page.count >= pageLength)
+      if (isSteady) return
+    }
+  }
+
+  async #page(offset: number): Promise<Page> {
+    this.#desk.requireAlive(this.#call)
+    const acls = this.#desk.needsAcls(this.#call)
+    const query = { children: 'true', locality: 'true', limit: `${pageLength}`, offset: `${offset}` }
+    const response = await this.#desk.rest(
+      {
+        method: 'GET',
+        path: `/namespace${this.#desk.inDcache(this.#directory)}`,
+        // The mode bits come along with the owner only.
+        query: { ...query, ...(acls && { optional: 'true' }) },
+        idempotent: true,
+      },
+      this.#scope,
+      this.#call,
+    )
+    if (response.status === 404) {
+      response.discard()
+      throw new StorageError('stale', 'the directory has gone', { path: this.#directory })
+    }
+    const json = await this.#desk.told(response, this.#directory)
+    if (entryOf('', json, { acls: false }).id !== this.#entry.id) {
+      throw new StorageError('stale', 'another directory has taken the name', { path: this.#directory })
+    }
+    return this.#pageOf(json)
+  }
+
+  async #pageOf(json: Json): Promise<Page> {
+    const children: readonly unknown[] = Array.isArray(json.children) ? json.children : []
+    const found = children.flatMap((child) => {
+      const entry = childOf(child, { acls: this.#acls })
+      return entry && !this.#isReserved(entry.name) ? [entry] : []
+    })
+    const entries = this.#acls ? await this.#withAcls(found) : found
+    const nameAt = (index: number) => {
+      const child = children.at(index) as Json | undefined
+      return typeof child?.fileName === 'string' ? child.fileName : undefined
+    }
+    return { entries, count: children.length, first: nameAt(0), last: nameAt(-1) }
+  }
+
+  /** Most releases tell owner and ACL of a single object only. */
+  async #withAcls(entries: readonly Entry[]): Promise<readonly Entry[]> {
+    const full: (Entry | undefined)[] = [...entries]
+    let next = 0
+    const work = async () => {
+      for (let at = next++; at < entries.length; at = next++) {
+        const entry = entries[at]
+        if (!entry || entry.acl) continue
+        full[at] = (await lookAt(this.#desk, join(this.#directory, entry.name), this.#scope, this.#call))?.entry
+      }
+    }
+    await Promise.all(Array.from({ length: asked }, work))
+    return full.filter((entry) => entry !== undefined)
+  }
+
+  async *#streamed(): AsyncGenerator<readonly Entry[]> {
+    const place = this.#desk.inDcache(this.#directory)
+    let page: Entry[] = []
+    for await (const found of findIn(this.#desk, this.#directory, this.#scope, this.#call)) {
+      for (const one of found) {
+        const entry = this.#childOf(one, place)
+        if (entry) page.push(entry)
+      }
+      if (page.length < pageLength) continue
+      for (let at = 0; at < page.length; at += pageLength) yield page.slice(at, at + pageLength)
+      page = []
+    }
+    if (page.length > 0) yield page
+  }
+
+  #childOf(found: Found, place: Path): Entry | undefined {
+    const name = childName(found, place)
+    if (name !== undefined) return this.#isReserved(name) ? undefined : entryOfFound(found, name)
+    if (found.path !== place || entryOfFound(found, nameOf(place)).id === this.#entry.id) return undefined
+    throw new StorageError('stale', 'another directory has taken the name', { path: this.#directory })
+  }
+
+  #isReserved(name: string): boolean {
+    return isReservedPath(this.#desk.inDcache(join(this.#directory, name)))
+  }
+}
+
+/** What a PROPFIND of depth 1 finds, the directory too, in the pieces in which it comes. */
+export async function* findIn(desk: Desk, directory: Path, scope: Scope, call: Call): AsyncGenerator<readonly Found[]> {
+  const place = desk.inDcache(directory)
+  desk.requireAlive(call)
+  const response = await desk.webdav.request({
+    method: 'PROPFIND',
+    path: place,
+    headers: { Depth: '1', 'Content-Type': 'application/xml; charset=utf-8' },
+    body: propfindBody,
+    call,
+    ...scope,
+    idempotent: true,
+  })
+  if (response.status === 404) {
+    response.discard()
+    throw new StorageError('stale', 'the directory has gone', { path: directory })
+  }
+  if (response.status !== 207) throw await refusalOf(response, directory)
+  const reader = new PropfindReader(desk.webdav.urlOf(place), desk.webdav.url.pathname)
+  for await (const chunk of response.body as AsyncIterable<Buffer>) yield reader.write(chunk)
+  yield reader.end()
+}

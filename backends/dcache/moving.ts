@@ -1,0 +1,143 @@
+/**
+ * rename, and how an upload takes its name.
+ *
+ * What is atomic: taking a free name (MOVE with `Overwrite: F`: the door refuses with 412 what is there when it looks,
+ * and the namespace renames in one transaction), and, by the frontend's `mv`, replacing a file (one transaction too, so
+ * that readers see the old file or the new one). What is not: the conditions are checked by a look just before, under a
+ * lease that all gateways of one state store honour; somebody who goes to dCache directly can come in between, and in
+ * the door between its own look and the rename. Replacing an empty directory is removing it first. Without a frontend
+ * files too are replaced by MOVE with `Overwrite: T`, for which the door first deletes what is there: readers may see
+ * nothing for a moment. That is never done to a directory, whose contents the door would delete with it.
+ */
+
+import type { Call } from '../../gateway/core/call.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+import { isWithin, type Path, root } from '../../gateway/core/path.ts'
+import type { Entry, MoveOptions, PendingMove, Trail } from '../backend.ts'
+import { type Desk, refusalOf, type Scope } from './desk.ts'
+import { lookAt, walk } from './looking.ts'
+import { encodePath } from './names.ts'
+import { removeObject, requireEmpty } from './removing.ts'
+import { lookAfter, requireEntry, requirePlace, requireSame, scopeAround, stale, underLease } from './requiring.ts'
+
+/** Backend.rename */
+export async function rename(
+  desk: Desk,
+  from: Path,
+  to: Path,
+  { condition }: MoveOptions,
+  call: Call,
+): Promise<PendingMove<Entry>> {
+  const scope = scopeOfMove(desk, from, to)
+  const [trail, target] = await Promise.all([walk(desk, from, scope, call), walk(desk, to, scope, call)])
+  const proceed = async () => {
+    desk.requireAlive(call)
+    const entry = requireEntry(trail, from)
+    requireMovable(entry, from, to)
+    requirePlace(desk, target, to)
+    const old = target.entry
+    if (old && condition === 'absent') throw new StorageError('exists', 'the target exists', { path: to })
+    if (old && old.id === entry.id) return old
+    return underLease(desk, [from, to], async () => {
+      await Promise.all([requireSame(desk, from, entry, scope, call), requireSame(desk, to, old, scope, call)])
+      if (old) await clear(desk, entry, old, to, scope, call)
+      desk.requireAlive(call)
+      await takeName(desk, from, to, { entry, replaced: old?.type === 'directory' ? undefined : old }, scope, call)
+      return lookAfter(desk, to, scope, call)
+    })
+  }
+  return { trail, target, proceed, release: async () => {} }
+}
+
+/** A credential for both names: down from where their paths part. */
+export function scopeOfMove(desk: Desk, from: Path, to: Path): Scope {
+  const own = scopeAround(desk, from, ['MANAGE', 'DELETE'])
+  let object = own.object
+  const other = scopeAround(desk, to, []).object
+  while (!isWithin(other, object)) object = object.slice(0, Math.max(1, object.lastIndexOf('/'))) as Path
+  return { ...own, object }
+}
+
+function requireMovable({ type }: Entry, from: Path, to: Path): void {
+  if (from === root) throw new StorageError('invalid', 'the root cannot be moved', { path: from })
+  if (type === 'directory' && isWithin(to, from) && to !== from) {
+    throw new StorageError('invalid', 'a directory cannot move into itself', { path: to })
+  }
+}
+
+/** Only like replaces like, and only an empty directory is replaced. */
+async function clear(desk: Desk, entry: Entry, old: Entry, to: Path, scope: Scope, call: Call): Promise<void> {
+  if (old.type === 'directory') {
+    if (entry.type !== 'directory') throw new StorageError('is-directory', 'the target is a directory', { path: to })
+    await requireEmpty(desk, to, scope, call)
+    await removeObject(desk, to, old, scope, call)
+  } else if (entry.type === 'directory') {
+    throw new StorageError('not-directory', 'the target is no directory', { path: to })
+  }
+}
+
+export interface Taking {
+  /** What moves. */
+  readonly entry: Entry
+  /** The file that has the name now. */
+  readonly replaced: Entry | undefined
+}
+
+/**
+ * Moves an object over a free name or a file. Throws `exists` where the name was taken meanwhile and `stale` where the
+ * object has gone. An answer that was lost is made up for by looking who has the name.
+ */
+export async function takeName(
+  desk: Desk,
+  from: Path,
+  to: Path,
+  { entry, replaced }: Taking,
+  scope: Scope,
+  call: Call,
+): Promise<void> {
+  try {
+    if (replaced && desk.frontend) {
+      const json = { action: 'mv', destination: desk.inDcache(to) }
+      await desk.change(from, json, scope, call, false)
+    } else {
+      await move(desk, from, to, replaced ? 'T' : 'F', scope, call)
+    }
+  } catch (error) {
+    const { code } = StorageError.from(error)
+    if (code === 'not-found') throw stale(from)
+    if (code !== 'unavailable' || call.signal.aborted) throw error
+    const seen = await lookAt(desk, to, scope, call).catch(() => undefined)
+    if (seen?.entry.id !== entry.id) throw error
+  }
+}
+
+async function move(desk: Desk, from: Path, to: Path, overwrite: 'T' | 'F', scope: Scope, call: Call): Promise<void> {
+  const { webdav } = desk
+  const response = await webdav.request({
+    method: 'MOVE',
+    path: desk.inDcache(from),
+    headers: { Destination: destinationOf(desk, to), Overwrite: overwrite },
+    call,
+    ...scope,
+    idempotent: false,
+  })
+  const { status } = response
+  if (status === 412) {
+    response.discard()
+    throw new StorageError('exists', 'the target exists', { path: to })
+  }
+  if (status !== 201 && status !== 204) throw await refusalOf(response, to)
+  response.discard()
+}
+
+/** An absolute path (RFC 4918, section 8.3): with a host dCache takes it for a copy to another server. */
+export function destinationOf(desk: Desk, to: Path): string {
+  return `${desk.webdav.url.pathname.replace(/\/$/, '')}${encodePath(desk.inDcache(to))}`
+}
+
+/** What has the target's name. Throws where nothing can take it. */
+export function replacedIn(trail: Trail, path: Path): Entry | undefined {
+  const { entry } = trail
+  if (entry?.type === 'directory') throw new StorageError('is-directory', 'this is a directory', { path })
+  return entry
+}

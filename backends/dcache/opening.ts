@@ -1,0 +1,268 @@
+/**
+ * open: the door is asked for bytes when they are wanted, and sends us to a pool.
+ *
+ * A redirect belongs to the object that had the name at that moment. Whether that is the one that was opened tells the
+ * ETag of the answer where the pool gives one, else a second look at the name: an object that has been replaced is
+ * `stale`, never other bytes under the old version.
+ */
+
+import { Readable } from 'node:stream'
+import type { Call } from '../../gateway/core/call.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+import type { Path } from '../../gateway/core/path.ts'
+import type { Entry, FileStream, OpenFile, OpenOptions, Pending, Range, SocketSink } from '../backend.ts'
+import { startDigest } from '../digesting.ts'
+import { type BodyStream, collect } from './body.ts'
+import type { Desk, Scope } from './desk.ts'
+import { digestOf, sameBytes } from './digest-header.ts'
+import type { DoorResponse } from './door.ts'
+import { errorOfStatus, unavailable } from './errors.ts'
+import { lookAt, walk } from './looking.ts'
+import { idOfEtag } from './propfind.ts'
+import { requireFile, stale } from './requiring.ts'
+
+/** Backend.open */
+export async function open(desk: Desk, file: Path, options: OpenOptions, call: Call): Promise<Pending<OpenFile>> {
+  const scope: Scope = { activities: ['DOWNLOAD'], object: desk.inDcache(file) }
+  const trail = await walk(desk, file, scope, call)
+  const proceed = async () => {
+    desk.requireAlive(call)
+    const entry = requireFile(trail, file)
+    const source = new Source(desk, file, entry, scope, call)
+    const { inlineUpTo = -1 } = options
+    // What is on tape only would be recalled; who wants that reads the stream.
+    const isSmall = entry.size <= inlineUpTo && entry.locality !== 'tape'
+    return new DcacheFile(source, isSmall ? await source.content() : undefined)
+  }
+  return { trail, proceed, release: async () => {} }
+}
+
+class DcacheFile implements OpenFile {
+  readonly entry: Entry
+  readonly content?: Uint8Array
+  readonly #source: Source
+  readonly #streams = new Set<Readable>()
+  #isClosed = false
+
+  constructor(source: Source, content: Uint8Array | undefined) {
+    this.entry = source.entry
+    this.#source = source
+    if (content) this.content = content
+  }
+
+  stream(range: Range): FileStream {
+    if (this.#isClosed) throw closed()
+    const { start, end } = range
+    if (this.content) return Readable.from([this.content.subarray(start, end)].filter(({ length }) => length > 0))
+    const stream = new RangeStream((signal) => this.#source.body(range, signal), end - start)
+    this.#streams.add(stream)
+    stream.once('close', () => this.#streams.delete(stream))
+    return stream
+  }
+
+  async read(into: Uint8Array, offset: number): Promise<number> {
+    if (this.#isClosed) throw closed()
+    const end = Math.min(this.entry.size, offset + into.length)
+    if (end <= offset) return 0
+    const bytes = this.content?.subarray(offset, end) ?? (await this.#source.bytes({ start: offset, end }))
+    into.set(bytes)
+    return bytes.length
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    for (const stream of this.#streams) stream.destroy(closed())
+  }
+}
+
+function closed(): StorageError {
+  return new StorageError('invalid', 'the file is closed')
+}
+
+/** Requests for bytes of one object. */
+class Source {
+  readonly entry: Entry
+  readonly #desk: Desk
+  readonly #file: Path
+  readonly #scope: Scope
+  readonly #call: Call
+
+  constructor(desk: Desk, file: Path, entry: Entry, scope: Scope, call: Call) {
+    this.entry = entry
+    this.#desk = desk
+    this.#file = file
+    this.#scope = scope
+    this.#call = call
+  }
+
+  /** All bytes of a small file, compared with the checksum that came with them. */
+  async content(): Promise<Uint8Array> {
+    const { size } = this.entry
+    if (size === 0) return new Uint8Array(0)
+    const response = await this.#ask({ start: 0, end: size }, this.#call.signal, { 'Want-Digest': 'adler32' })
+    const said = digestOf(response.headers.digest, 'adler32')
+    const bytes = await collect(response.stream({ length: size }), size, this.#deadline)
+    const sum = startDigest('adler32')
+    sum.update(bytes)
+    if (said && !sameBytes(sum.digest(), said)) {
+      throw new StorageError('bad-checksum', 'the bytes are not those of the checksum', { path: this.#file })
+    }
+    return bytes
+  }
+
+  async bytes(range: Range): Promise<Uint8Array> {
+    const length = range.end - range.start
+    return collect(await this.body(range, this.#call.signal), length, this.#deadline)
+  }
+
+  /** Resolves with the bytes on their way; `signal` ends them as well as the call does. */
+  async body(range: Range, signal: AbortSignal): Promise<BodyStream> {
+    const response = await this.#ask(range, signal)
+    return response.stream({ length: range.end - range.start })
+  }
+
+  get #deadline(): number {
+    return this.#desk.webdav.options.deadline
+  }
+
+  async #ask({ start, end }: Range, signal: AbortSignal, headers: Readonly<Record<string, string>> = {}) {
+    this.#desk.requireAlive(this.#call)
+    const { size, locality } = this.entry
+    const isWhole = start === 0 && end === size
+    const call = signal === this.#call.signal ? this.#call : endedBy(this.#call, signal)
+    const response = await this.#desk.webdav.request({
+      method: 'GET',
+      path: this.#desk.inDcache(this.#file),
+      headers: { ...headers, ...(isWhole ? {} : { Range: `bytes=${start}-${end - 1}` }) },
+      call,
+      ...this.#scope,
+      follow: 'pool',
+      idempotent: true,
+      // A file on tape comes when it comes: whoever got here wants to wait, and the caller's own deadline holds.
+      ...(locality === 'tape' && { deadline: longestRecall }),
+    })
+    try {
+      this.#check(response, { start, end }, isWhole)
+      await this.#checkObject(response)
+      return response
+    } catch (error) {
+      response.discard()
+      throw error
+    }
+  }
+
+  /** Throws unless these are the bytes that were asked for, of a file of the size that was seen. */
+  #check({ status, answered, headers, from }: DoorResponse, { start, end }: Range, isWhole: boolean): void {
+    const { size } = this.entry
+    if (status === 200 && isWhole) {
+      const length = headers['content-length']
+      if (length !== undefined && Number(length) !== size) throw stale(this.#file)
+    } else if (status === 206) {
+      const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(headers['content-range'] ?? '') ?? []
+      if (total !== undefined && total !== '*' && Number(total) !== size) throw stale(this.#file)
+      if (Number(first) !== start || Number(last) !== end - 1) throw unavailable('the storage sent another range')
+    } else if (status === 404 || status === 416) {
+      throw stale(this.#file)
+    } else {
+      // A pool knows no callers: whatever it refuses says nothing about rights.
+      throw from === 'pool'
+        ? unavailable('the storage did not answer as it should')
+        : errorOfStatus(answered, this.#file)
+    }
+  }
+
+  async #checkObject({ headers }: DoorResponse): Promise<void> {
+    const { id, version } = this.entry
+    const said = idOfEtag(headers.etag)
+    if (said !== undefined ? said === id : version === foreignVersion(headers.etag, this.entry.size)) return
+    if (said !== undefined) throw stale(this.#file)
+    const now = await lookAt(this.#desk, this.#file, this.#scope, this.#call)
+    if (now?.entry.version !== version) throw stale(this.#file)
+  }
+}
+
+/** Milliseconds; longer than a robot takes. */
+const longestRecall = 24 * 3_600_000
+
+/** The version of a server that is no dCache. */
+function foreignVersion(etag: string | undefined, size: number): string | undefined {
+  return etag === undefined ? undefined : `${Buffer.from(etag).toString('base64url')}-${size.toString(16)}`
+}
+
+/** The call, which may be an object of a class and is not to be spread, with a second thing that ends it. */
+function endedBy({ id, principal, protocol, from, signal }: Call, also: AbortSignal): Call {
+  return { id, principal, protocol, from, signal: AbortSignal.any([signal, also]) }
+}
+
+/** Asks for its bytes when somebody wants the first of them. */
+class RangeStream extends Readable implements FileStream {
+  readonly #ask: (signal: AbortSignal) => Promise<BodyStream>
+  readonly #length: number
+  readonly #giving = new AbortController()
+  #body: BodyStream | undefined
+  #isAsked = false
+
+  constructor(ask: (signal: AbortSignal) => Promise<BodyStream>, length: number) {
+    super({ highWaterMark: 512 * 1024 })
+    this.#ask = ask
+    this.#length = length
+  }
+
+  override _read(): void {
+    if (this.#body) this.#body.resume()
+    else this.#begin((body) => this.#flow(body))
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#giving.abort(new StorageError('cancelled', 'nobody wants the bytes any more'))
+    this.#body?.destroy()
+    done(error)
+  }
+
+  async sendTo(sink: SocketSink): Promise<void> {
+    try {
+      if (this.#length === 0) return
+      const body = await this.#opened()
+      await body.sendTo(sink)
+    } catch (error) {
+      throw this.errored ?? error
+    } finally {
+      this.destroy()
+    }
+  }
+
+  #opened(): Promise<BodyStream> {
+    return new Promise((resolve, reject) => {
+      this.once('error', reject)
+      this.#begin((body) => {
+        body.on('error', (error) => this.destroy(error))
+        resolve(body)
+      })
+    })
+  }
+
+  #begin(take: (body: BodyStream) => void): void {
+    if (this.#isAsked) return
+    this.#isAsked = true
+    if (this.#length === 0) {
+      this.push(null)
+      return
+    }
+    this.#ask(this.#giving.signal).then(
+      (body) => {
+        this.#body = body
+        if (this.destroyed) body.destroy()
+        else take(body)
+      },
+      (error) => this.destroy(error),
+    )
+  }
+
+  #flow(body: BodyStream): void {
+    body.on('data', (chunk) => {
+      if (!this.push(chunk)) body.pause()
+    })
+    body.on('end', () => this.push(null))
+    body.on('error', (error) => this.destroy(error))
+  }
+}
