@@ -129,7 +129,7 @@ function davValue(node: Node, name: string): string | undefined {
     case 'getcontenttype':
       return node.type === 'file' ? 'application/octet-stream' : 'text/html; charset=utf-8'
     case 'getetag':
-      return node.type === 'file' ? escapeXml(etagOf(node)) : undefined
+      return escapeXml(etagOf(node))
     case 'getlastmodified':
       return new Date(node.modified).toUTCString()
     case 'resourcetype':

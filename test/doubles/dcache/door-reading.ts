@@ -41,7 +41,13 @@ async function readFile(call: DoorCall, file: FileNode): Promise<Answer> {
       'Content-Disposition': `${disposition};filename="${file.name}"`,
     })
   }
-  const url = site.pools.offerRead(path, file, wantedKinds(ask.headers['want-digest']), disposition)
+  const location = new URL(ask.url.pathname, call.base).href
+  const url = site.pools.offerRead(path, {
+    file,
+    kinds: wantedKinds(ask.headers['want-digest']),
+    disposition,
+    location,
+  })
   return { status: 307, headers: { Location: url.href } }
 }
 

@@ -25,7 +25,8 @@ export async function put(call: DoorCall): Promise<Answer> {
     maxSize: call.login.maxUpload,
   }
   if (ask.expects && site.options.redirectWrites !== false) {
-    return { status: 307, headers: { Location: site.pools.offerWrite(path, upload).href } }
+    const own = new URL(ask.url.pathname, call.base).href
+    return { status: 307, headers: { Location: site.pools.offerWrite(path, upload, own).href } }
   }
   await receive(site, upload, ask.body())
   const digest = digestHeader(file.checksums, upload.kinds)

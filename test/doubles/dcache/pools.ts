@@ -4,7 +4,6 @@ import { randomUUID } from 'node:crypto'
 import type { Clock } from './clock.ts'
 import type { ChecksumKind } from './content.ts'
 import type { Counters } from './counters.ts'
-import { etagOf } from './etag.ts'
 import { Failure } from './failure.ts'
 import type { Faults } from './faults.ts'
 import { rangeOf } from './ranges.ts'
@@ -16,14 +15,20 @@ import { abandon, digestHeader, receive, type Upload, wantedKinds } from './uplo
 /** webdav.mover.timeout: a mover nobody connects to ends. */
 const moverTimeout = 180_000
 
-interface Mover {
+/** What a reader of a file is to be told. */
+export interface Read {
+  readonly file: FileNode
+  readonly kinds: readonly ChecksumKind[]
+  /** The file's URL at the door. */
+  readonly location: string
+  readonly disposition?: string
+}
+
+interface Mover extends Read {
   readonly method: 'GET' | 'PUT'
   readonly path: string
   readonly pool: string
-  readonly file: FileNode
-  readonly kinds: readonly ChecksumKind[]
   readonly upload?: Upload
-  readonly disposition?: string
   readonly forget: () => void
 }
 
@@ -104,14 +109,15 @@ export class Pools {
   }
 
   /** A URL from which the file can be read once. It must be on a pool that is up. */
-  offerRead(path: string, file: FileNode, kinds: readonly ChecksumKind[], disposition: string): URL {
-    return this.#offer({ method: 'GET', path, pool: file.pool ?? '', file, kinds, disposition }, () => {})
+  offerRead(path: string, read: Read): URL {
+    return this.#offer({ ...read, method: 'GET', path, pool: read.file.pool ?? '' }, () => {})
   }
 
-  /** A URL to which the file can be written once; if nobody does, its name goes. */
-  offerWrite(path: string, upload: Upload): URL {
-    const mover = { method: 'PUT' as const, path, pool: this.choose(), file: upload.file, kinds: upload.kinds, upload }
-    return this.#offer(mover, () => this.#site && abandon(this.#site, upload.file))
+  /** A URL to which the file can be written once; if nobody does, its name goes. `location` is its URL at the door. */
+  offerWrite(path: string, upload: Upload, location: string): URL {
+    const { file, kinds } = upload
+    const mover = { method: 'PUT' as const, path, pool: this.choose(), file, kinds, upload, location }
+    return this.#offer(mover, () => this.#site && abandon(this.#site, file))
   }
 
   #offer(mover: Omit<Mover, 'forget'>, unused: () => void): URL {
@@ -141,27 +147,31 @@ export class Pools {
     }
     if (ask.method === 'HEAD') return this.#read(mover, ask)
     mover.forget()
-    return mover.upload ? await this.#write(mover.upload, ask) : this.#read(mover, ask)
+    return mover.upload ? await this.#write(mover.upload, mover.location, ask) : this.#read(mover, ask)
   }
 
-  #read({ file, kinds, disposition }: Mover, ask: Ask): Answer {
+  #read({ file, kinds, disposition, location }: Mover, ask: Ask): Answer {
     const { content } = file
     if (!content) return { status: 404, headers: plain, body: 'No such file\n' }
     const wanted = [...new Set([...wantedKinds(ask.headers['want-digest']), ...kinds])]
     const digest = digestHeader(file.checksums, wanted)
     const headers: Record<string, string> = {
       'Accept-Ranges': 'bytes',
-      'Content-Type': 'application/octet-stream',
-      'Content-Disposition': `${disposition ?? 'attachment'};filename="${file.name.replace(/["\\]/g, '\\$&')}"`,
-      ETag: etagOf(file),
+      'Content-Disposition': `${disposition ?? 'attachment'};filename*=UTF-8''${encodeURIComponent(file.name)}`,
+      'Content-Location': location,
       ...(digest === '' ? {} : { Digest: digest }),
     }
     return ranged(content, ask.headers.range, headers)
   }
 
-  async #write(upload: Upload, ask: Ask): Promise<Answer> {
+  async #write(upload: Upload, location: string, ask: Ask): Promise<Answer> {
     const site = this.#site
     if (!site) return { status: 500 }
+    const odd = Object.keys(ask.headers).find((name) => name.startsWith('content-') && !understood.has(name))
+    if (odd !== undefined) {
+      abandon(site, upload.file)
+      return { status: 501, headers: plain, body: `${odd} is not implemented\n` }
+    }
     const length = ask.headers['content-length']
     const kinds = [...new Set([...upload.kinds, ...wantedKinds(ask.headers['want-digest'])])]
     const md5 = ask.headers['content-md5'] === undefined ? upload.md5 : String(ask.headers['content-md5'])
@@ -177,12 +187,15 @@ export class Pools {
       return { status, reason: error.message, headers: plain, body: `${error.message}\n` }
     }
     const digest = digestHeader(upload.file.checksums, kinds)
-    const headers = { ...plain, ...(digest === '' ? {} : { Digest: digest }) }
+    const headers = { ...plain, Location: location, ...(digest === '' ? {} : { Digest: digest }) }
     return { status: 201, headers, body: `${upload.file.content?.size} bytes uploaded\n` }
   }
 }
 
 const plain = { 'Content-Type': 'text/plain; charset=utf-8' }
+
+/** Other headers of content are refused, as RFC 2616, section 9.6, wants it. */
+const understood: ReadonlySet<string> = new Set(['content-length', 'content-md5'])
 
 /** All bytes, or the one range asked for, its end cut to the size. Several ranges get all bytes. */
 export function ranged(
