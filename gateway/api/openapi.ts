@@ -121,6 +121,19 @@ const schemas = {
     limit: orNull('integer'),
     files: { oneOf: [{ type: 'null' }, object({ used: { type: 'integer' }, limit: orNull('integer') })] },
   }),
+  Versions: object({
+    path: text,
+    versions: listOf(
+      object({
+        version: text,
+        kept: { type: 'string', format: 'date-time', description: 'When the storage kept it.' },
+        type: { enum: ['file', 'directory', 'symlink', 'other'] },
+        size: { type: 'integer' },
+        modified: { type: 'string', format: 'date-time' },
+        etag: text,
+      }),
+    ),
+  }),
   Status: object({ status: text }),
 }
 
@@ -165,6 +178,14 @@ const paths: Paths = {
       summary: 'Space used, available and allowed',
       parameters: [path],
       ok: json(ref('Usage'), 'Null where the storage does not tell.'),
+    }),
+  },
+  '/versions': {
+    get: operation({
+      operationId: 'versions',
+      summary: 'Earlier states of a file; one is read by GET on the file with ?version=',
+      parameters: [path],
+      ok: json(ref('Versions'), 'Newest first.'),
     }),
   },
   '/health': {

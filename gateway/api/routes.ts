@@ -14,6 +14,7 @@ import { indexPage, problemList } from './pages.ts'
 import { rights } from './rights.ts'
 import { tapeDiscovery, tapeRoutes } from './tape.ts'
 import { usage } from './usage.ts'
+import { versions } from './versions.ts'
 import { whoami } from './whoami.ts'
 
 export interface ApiOptions {
@@ -61,6 +62,7 @@ export const apiRoutes: readonly ApiRoute[] = [
   { method: 'PUT', path: '/acl', handler: putAcl },
   { method: 'GET', path: '/rights', handler: rights },
   { method: 'GET', path: '/usage', handler: usage },
+  { method: 'GET', path: '/versions', handler: versions },
   ...tapeRoutes(),
   { method: 'GET', path: '/health', handler: health },
   { method: 'GET', path: '/ready', handler: ready },

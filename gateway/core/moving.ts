@@ -1,4 +1,4 @@
-/** rename: atomic within a back end; over back ends copy, verify, remove, each with its own rights. */
+/** rename: atomic where a back end can; over back ends, or parts of one, copy, verify, remove, each with its own rights. */
 
 import { type Decision, permitsPath } from '../../acl/authorizer.ts'
 import type { Entry, Trail } from '../../backends/backend.ts'
@@ -20,7 +20,14 @@ export function rename(gate: Gate, call: Call, from: Path, to: Path, options: Mo
     from,
     async (task) => {
       const move = new Move(gate, task, from, to, options)
-      return move.source.mount.backend === move.target.mount.backend ? move.within() : move.across()
+      if (move.source.mount.backend !== move.target.mount.backend) return move.across()
+      try {
+        return await move.within()
+      } catch (error) {
+        // One back end may hold several file systems or filesets, which a rename does not join.
+        if (!(error instanceof StorageError) || error.code !== 'cross-mount') throw error
+        return move.across()
+      }
     },
     to,
   )

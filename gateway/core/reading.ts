@@ -12,6 +12,7 @@ import type { Path } from './path.ts'
 import { watchReadable } from './stalls.ts'
 import type { Reading, ReadOptions } from './storage.ts'
 import type { Task } from './task.ts'
+import { openVersion } from './versions.ts'
 
 /** Files up to this size come along with the open. */
 const inline = { inlineUpTo: 65_536 } as const
@@ -60,7 +61,11 @@ export async function read(
   const task = gate.begin(call, 'read', path)
   try {
     const decision = permitsPath(task.principal, 'read', path)
-    if (!decision.allowed) return await readAncestor(gate, task, path, denied(path, decision.reason))
+    if (!decision.allowed) {
+      const refusal = denied(path, decision.reason)
+      if (options.version !== undefined) throw refusal
+      return await readAncestor(gate, task, path, refusal)
+    }
     const place = gate.admit(task, path)
     const elsewhere = redirectable(options) ? await redirect(gate, task, place, options) : undefined
     if (elsewhere) return settled(gate, task, elsewhere)
@@ -70,7 +75,8 @@ export async function read(
     return settled(gate, task, found)
   } catch (thrown) {
     // A directory that leads to mounts is held by no back end, or by one that does not have it.
-    if (thrown instanceof StorageError && thrown.code === 'not-found' && task.namespace.leadsToMount(path)) {
+    const leads = options.version === undefined && task.namespace.leadsToMount(path)
+    if (thrown instanceof StorageError && thrown.code === 'not-found' && leads) {
       return settled(gate, task, { kind: 'directory', entry: await syntheticEntry(task, path) })
     }
     if (recall && thrown instanceof OnTape && thrown.recalls) throw gate.fail(task, await recall(call, path))
@@ -111,7 +117,10 @@ async function open(gate: Gate, task: Task, place: Place, options: ReadOptions):
   const { backend } = place.mount
   for (let left = 3; ; left--) {
     try {
-      const pending = await backend.open(place.inner, options.headOnly ? noInline : inline, task)
+      const pending =
+        options.version === undefined
+          ? await backend.open(place.inner, options.headOnly ? noInline : inline, task)
+          : await openVersion(gate, task, place, options.version)
       try {
         task.requireAlive()
         const early = decideOpen(gate, task, place, pending, options)
@@ -122,6 +131,7 @@ async function open(gate: Gate, task: Task, place: Place, options: ReadOptions):
       }
     } catch (error) {
       if (!(error instanceof StorageError) || task.expired) throw error
+      if (options.version !== undefined && error.code !== 'stale') throw error
       if (error.code === 'is-directory') return { kind: 'directory', entry: await directoryEntry(gate, task, place) }
       if (error.code !== 'stale' || left === 0) throw error
     }
@@ -143,6 +153,9 @@ function decideOpen(
     // A back end that enforces may have looked at nothing so far.
     if (place.mount.backend.enforces(task.principal)) return undefined
     throw missing(place.path)
+  }
+  if (entry.type === 'directory' && options.version !== undefined) {
+    throw new StorageError('is-directory', 'versions of directories cannot be read', { path: place.path })
   }
   if (entry.type === 'directory') return { kind: 'directory', entry: shownDirectory(task, place, entry) }
   requirePlain(entry, place.path)
@@ -232,8 +245,8 @@ async function readAncestor(gate: Gate, task: Task, path: Path, refusal: Storage
 }
 
 /** Whoever follows sends its conditions along, and a version of ours means nothing there. */
-function redirectable({ mayRedirect, headOnly, conditions }: ReadOptions): boolean {
-  return mayRedirect === true && headOnly !== true && conditions?.ifMatch === undefined
+function redirectable({ mayRedirect, headOnly, conditions, version }: ReadOptions): boolean {
+  return mayRedirect === true && headOnly !== true && version === undefined && conditions?.ifMatch === undefined
 }
 
 /** Undefined where the bytes go through the gateway after all. Nothing here makes a tape move. */

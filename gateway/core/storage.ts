@@ -42,6 +42,7 @@ import * as properties from './properties.ts'
 import { type Recall, read, stat } from './reading.ts'
 import { type Removed, type RemoveOptions, remove } from './removing.ts'
 import { noStaging, Staging, type StagingOperations } from './staging.ts'
+import { type ShownVersion, versions } from './versions.ts'
 import { write } from './writing.ts'
 
 /** Content versions and times the caller already knows (RFC 9110, section 13). Front ends parse, Storage decides. */
@@ -66,6 +67,8 @@ export interface ReadOptions {
   readonly mayRedirect?: boolean
   /** HEAD: attributes and decision of a read, no bytes. */
   readonly headOnly?: boolean
+  /** An earlier state, as `versions` names it, instead of the file as it is. */
+  readonly version?: string
 }
 
 export type Reading =
@@ -198,6 +201,8 @@ export interface StorageOperations {
   getProperties(call: Call, path: Path): Promise<ReadonlyMap<string, string>>
   setProperties(call: Call, path: Path, changes: ReadonlyMap<string, string | undefined>): Promise<void>
   usage(call: Call, path: Path): Promise<Usage>
+  /** Earlier states that the storage keeps, newest first, as far as the caller may see them today and might see them then. */
+  versions(call: Call, path: Path): Promise<readonly ShownVersion[]>
   /** In the order asked: where the bytes are, or why that cannot be told. Never makes a tape move. */
   locality(call: Call, paths: readonly Path[]): Promise<ReadonlyArray<Locality | StorageError>>
   /** Bringing files from tape. */
@@ -323,6 +328,10 @@ export class Storage implements StorageOperations {
 
   usage(call: Call, path: Path): Promise<Usage> {
     return properties.usage(this.#gate, call, path)
+  }
+
+  versions(call: Call, path: Path): Promise<readonly ShownVersion[]> {
+    return versions(this.#gate, call, path)
   }
 
   locality(call: Call, paths: readonly Path[]): Promise<ReadonlyArray<Locality | StorageError>> {

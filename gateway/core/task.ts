@@ -17,6 +17,7 @@ const others = [
   'rights',
   'checksum',
   'usage',
+  'versions',
   'explain',
   'stage-progress',
   'stage-cancel',

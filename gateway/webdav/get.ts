@@ -23,6 +23,7 @@ export const get: Method = {
   action: 'read',
   async run(x) {
     if (x.slash || x.path === '/') {
+      if (versionOf(x) !== undefined) throw new StorageError('is-directory', 'versions of directories cannot be read')
       x.action = 'list'
       return sendListing(x)
     }
@@ -90,13 +91,23 @@ function readOptions(x: Exchange): ReadOptions {
   const { headers, method = '' } = x.request
   const conditions = parseConditions(headers, method)
   const headOnly = method === 'HEAD'
+  const version = versionOf(x)
   const range = headOnly || headers.range === undefined ? undefined : rangesOf(x, headers.range)
   return {
     ...(conditions && { conditions }),
     ...(headOnly && { headOnly }),
     ...(range && { ranges: range }),
     ...(mayRedirect(x) && { mayRedirect: true }),
+    ...(version !== undefined && { version }),
   }
+}
+
+/** `?version=`: an earlier state that GET /.portolan/api/v1/versions named. */
+function versionOf({ query }: Exchange): string | undefined {
+  if (query === '') return undefined
+  const [version, more] = new URLSearchParams(query).getAll('version')
+  if (more !== undefined) throw new StorageError('invalid', 'the query names two versions')
+  return version
 }
 
 /** Versions in If-Range and wishes in the query are ours: the storage would not understand them. */
