@@ -31,7 +31,7 @@ export class FileAcls implements AclFacet {
 
   constructor(desk: Desk) {
     this.#desk = desk
-    if (desk.setup.native && desk.pathAcls) this.get = (path, call) => this.#get(path, call)
+    if (desk.shownAcls) this.get = (path, call) => this.#get(path, call)
     if (desk.setup.native) this.effective = (path, call) => this.#effective(path, call)
   }
 
@@ -87,14 +87,15 @@ export class FileAcls implements AclFacet {
       const { acl: _, ...others } = setting
       return underLease(this.#desk, trail, () => setByPath(this.#desk, sight, path, list, others, caller))
     }
-    if (setting.unchanged === undefined) return this.#set(object, trail.entry?.name ?? '', setting, caller)
+    if (setting.unchanged === undefined) return this.#set(object, trail.entry, setting, caller)
     // A commit that replaces the file meanwhile would bring the old ACL back.
-    return underLease(this.#desk, trail, () => this.#set(object, trail.entry?.name ?? '', setting, caller))
+    return underLease(this.#desk, trail, () => this.#set(object, trail.entry, setting, caller))
   }
 
-  async #set(object: Handle, name: string, setting: Setting, caller: Caller): Promise<Entry> {
+  async #set(object: Handle, entry: Entry | undefined, setting: Setting, caller: Caller): Promise<Entry> {
+    const { name = '', acl } = entry ?? {}
     const changed = await this.#desk.run('set', { object: object.ref, name, ...setting }, caller)
-    return this.#desk.entry(changed.entry, changed)
+    return this.#desk.entry(changed.entry, changed, acl)
   }
 
   /** How a list is stored: as it is, or as a POSIX ACL that says exactly the same. */
@@ -102,7 +103,7 @@ export class FileAcls implements AclFacet {
     const { native } = this.#desk.setup
     // Whoever sets a list says nothing of owner and group.
     const whole: Acl = { ...acl, owner: entry.acl?.owner, group: entry.acl?.group }
-    if (native && this.#desk.pathAcls) {
+    if (this.#desk.shownAcls) {
       throw new StorageError('unsupported', 'ACLs can be set here only with the library of the file system', {
         reason: { rule: 'acl-by-path', text: 'by path it would be the gateway that sets the ACL and not the caller' },
       })

@@ -1,5 +1,6 @@
 /** The main thread's desk of one mount: where calls go out to I/O threads and their answers come in. */
 
+import type { Acl } from '../../acl/acl.ts'
 import type { PosixIds, Principal } from '../../acl/principal.ts'
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
@@ -48,8 +49,10 @@ export class Desk {
   readonly pool: IoPool
   readonly share: DataShare
   readonly handles = new Handles()
-  /** Where set, the threads tell whose objects are, and the ACLs come from here. */
+  /** Where set, the threads tell whose the objects are, and the ACLs to decide by come from here. */
   readonly pathAcls: PathAcls | undefined
+  /** The same where the kernel decides: there they are for people to see, and fetched when asked for. */
+  readonly shownAcls: PathAcls | undefined
   readonly log: (message: string, cause?: unknown) => void
   /** What went wrong with ACLs, and how often. */
   readonly trouble = new Map<string, number>()
@@ -65,7 +68,8 @@ export class Desk {
     const { threads = 4, dataThreads = 4, deadline = 20_000, syncDeadline = 300_000 } = options
     this.name = options.name ?? `posix:${options.root}`
     this.services = services
-    this.pathAcls = options.pathAcls
+    this.pathAcls = options.grade === 'native' ? undefined : options.pathAcls
+    this.shownAcls = options.grade === 'native' ? options.pathAcls : undefined
     // By path means by name, so every file has one from the first.
     if (this.pathAcls) this.unnamedFiles = false
     this.log = options.log ?? (() => {})
@@ -106,9 +110,8 @@ export class Desk {
   /** A look, told again in full where the short form could not be understood. */
   async see<N extends Looks>(name: N, args: ArgsOf<N>, caller: Caller): Promise<Sight<ResultOf<N>>> {
     const { pathAcls } = this
+    if (this.shownAcls) return bare(await this.#see(name, args, caller))
     if (!pathAcls) return this.#see(name, args, caller)
-    // Where the kernel decides nobody needs ACLs to decide by, and they cost more than the look.
-    if (this.setup.native) return bare(await this.#see(name, args, caller))
     for (let left = looks - 1; ; left--) {
       const sight = await this.#see(name, args, caller)
       try {
@@ -124,8 +127,8 @@ export class Desk {
 
   /** The object of a trail with the ACL that a path leads to; undefined when the path leads elsewhere by now. */
   async fetchAcl(trail: Trail, path: Path, caller: Caller): Promise<Entry | undefined> {
-    if (!this.pathAcls) return trail.entry
-    const { trail: whole, moved } = await this.#complete(this.pathAcls, trail, path, 'object', caller)
+    if (!this.shownAcls) return trail.entry
+    const { trail: whole, moved } = await this.#complete(this.shownAcls, trail, path, 'object', caller)
     return moved ? undefined : whole.entry
   }
 
@@ -151,14 +154,18 @@ export class Desk {
     return { looked, trail: this.#understand(looked) }
   }
 
-  /** The entry that an act tells; without its ACL where that comes by path. */
-  entry(wire: EntryWire, numbered: Numbered): Entry {
+  /** The entry that an act tells. Where ACLs come by path it has the list that the act gave or left to it, if known. */
+  entry(wire: EntryWire, numbered: Numbered, list?: Acl): Entry {
     const entry = this.#listener.entry(wire, numbered)
-    return this.pathAcls ? withoutAcl(entry) : entry
+    if (!this.pathAcls && !this.shownAcls) return entry
+    if (!this.pathAcls || !list || entry.type === 'symlink') return withoutAcl(entry)
+    const { owner = entry.acl?.owner, group = entry.acl?.group } = list
+    return { ...entry, acl: { ...list, owner, group } }
   }
 
   entries(wires: readonly EntryWire[], numbered: Numbered): Entry[] {
-    return this.#listener.entries(wires, numbered)
+    const entries = this.#listener.entries(wires, numbered)
+    return this.shownAcls ? entries.map(withoutAcl) : entries
   }
 
   /** Takes over a descriptor of data, which is closed on the share. */

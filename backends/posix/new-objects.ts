@@ -1,6 +1,6 @@
 /** ACLs of new and changed objects in the `gateway` grade, and the bytes they are stored as. */
 
-import type { Ace, Acl } from '../../acl/acl.ts'
+import { type Ace, type Acl, aceFlag } from '../../acl/acl.ts'
 import { encodeNfs4Acl } from '../../acl/codec/nfs4-xattr.ts'
 import { encodeStoredAcl } from '../../acl/codec/stored.ts'
 import type { ObjectKind } from '../../acl/dialects.ts'
@@ -65,6 +65,11 @@ export function bytesOf(acl: Acl, naming: boolean, form: AclForm): AclBytes {
   return { stored: empty, nfs4: empty, list: { ...acl, aces } }
 }
 
+/** A list as its new object holds it: the object tells itself whose it is. */
+export function ownerless(list: Acl | undefined): Acl | undefined {
+  return list && { ...list, owner: undefined, group: undefined }
+}
+
 const empty = new Uint8Array(0)
 
 function ownGroup({ posix, groups }: Principal): string | undefined {
@@ -73,7 +78,13 @@ function ownGroup({ posix, groups }: Principal): string | undefined {
 }
 
 function named(ace: Ace, { owner, group }: Acl): Ace[] {
-  if (ace.who === 'OWNER@' && owner !== undefined) return [ace, { ...ace, who: { user: owner } }]
-  if (ace.who === 'GROUP@' && group !== undefined) return [ace, { ...ace, flags: ace.flags | 0x40, who: { group } }]
-  return [ace]
+  // Of this object alone: what is made below it may belong to others.
+  const own = ace.flags & ~inheritance
+  if ((ace.flags & aceFlag.inheritOnly) !== 0) return [ace]
+  if (ace.who === 'OWNER@' && owner !== undefined) return [ace, { ...ace, flags: own, who: { user: owner } }]
+  if (ace.who !== 'GROUP@' || group === undefined) return [ace]
+  return [ace, { ...ace, flags: own | aceFlag.identifierGroup, who: { group } }]
 }
+
+const { fileInherit, directoryInherit, noPropagateInherit, inheritOnly } = aceFlag
+const inheritance = fileInherit | directoryInherit | noPropagateInherit | inheritOnly

@@ -6,6 +6,7 @@
  * caller's identity and the kernel decides; in the `gateway` grade the ACLs that were seen are reported.
  */
 
+import type { Acl } from '../../acl/acl.ts'
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { isWithin, nameOf, type Path } from '../../gateway/core/path.ts'
@@ -40,7 +41,7 @@ import { LargeFile, SmallFile, WritableFile } from './files.ts'
 import type { Handle } from './handles.ts'
 import { leaseKey, underLease, underLeases } from './leasing.ts'
 import { DirectoryListing } from './listing.ts'
-import { aclForNew } from './new-objects.ts'
+import { aclForNew, ownerless } from './new-objects.ts'
 import type { PosixOptions } from './options.ts'
 import { mkdirByPath } from './path-writing.ts'
 import { attributeNames, FileProperties, forgetOverflow } from './properties.ts'
@@ -187,7 +188,7 @@ export class PosixBackend implements Backend {
             )
           : await this.#desk.run('mkdir', { ...args, hidden: hidden.name }, caller)
         await this.#area.strike(hidden)
-        return this.#told(made)
+        return this.#told(made, ownerless(acl.list))
       } catch (error) {
         await this.#area.drop(hidden, parent, caller)
         throw error
@@ -268,7 +269,7 @@ export class PosixBackend implements Backend {
         const args = { object: object.ref, name, writable: true, truncate: options.truncate === true }
         const opened = await this.#desk.run('reopen', args, caller)
         const handle = this.#desk.adoptFile(opened.fd)
-        return new WritableFile(this.#desk, this.#told(opened), handle, call)
+        return new WritableFile(this.#desk, this.#told(opened, trail.entry?.acl), handle, call)
       }
       return pendingOf(trail, proceed, object)
     },
@@ -325,7 +326,7 @@ export class PosixBackend implements Backend {
     const keys = [leaseKey(from.trail, entry.name), leaseKey(to.trail, args.to.name)]
     const moved = await underLeases(this.#desk, keys, () => this.#desk.run('rename', args, caller))
     await forgetOverflow(this.#desk, moved.overflow)
-    return this.#told(moved)
+    return this.#told(moved, entry.acl)
   }
 
   /** The directory in which a name may be made, and its entry. */
@@ -336,8 +337,8 @@ export class PosixBackend implements Backend {
     return { parent, directory }
   }
 
-  #told(changed: Changed): Entry {
-    return this.#desk.entry(changed.entry, changed)
+  #told(changed: Changed, acl?: Acl): Entry {
+    return this.#desk.entry(changed.entry, changed, acl)
   }
 
   #sweepQuietly(): void {

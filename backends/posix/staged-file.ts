@@ -14,6 +14,7 @@ import type { Caller, Desk, FileHandle, Sight } from './desk.ts'
 import type { Handle } from './handles.ts'
 import { digestsToKeep, keepDigestsElsewhere } from './kept-digests.ts'
 import { leaseKey, underLeases } from './leasing.ts'
+import { ownerless } from './new-objects.ts'
 import { writeHidden } from './path-writing.ts'
 import { attributeNames, forgetOverflow, moveOverflow } from './properties.ts'
 import { pump } from './pumping.ts'
@@ -241,7 +242,7 @@ export class StagedFile {
     this.#moved = false
     const hidden = this.#hidden
     this.#hidden = undefined
-    const entry = this.#desk.entry(published.entry, published)
+    const entry = this.#desk.entry(published.entry, published, expected ? this.#written : ownerless(this.#list))
     if (hidden && !published.twoNames) await this.#area.strike(hidden)
     if (labels && !published.labelled) await keepDigestsElsewhere(this.#desk, this.#overflow, entry.version, labels)
     return hidden && published.twoNames ? this.#takeHidden(hidden, entry) : entry
@@ -279,7 +280,7 @@ export class StagedFile {
         surely,
       )
       if ('taken' in done) throw new StorageError('internal', 'an open file has no name to be taken', { path })
-      return this.#desk.entry(done.entry, done)
+      return this.#desk.entry(done.entry, done, old.acl)
     } finally {
       file.release()
     }

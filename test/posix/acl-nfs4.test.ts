@@ -93,7 +93,7 @@ t.test('owner and group are named where the file system takes the gateway for bo
     decodeNfs4Acl(nfs4).map(({ who, flags }) => [who, flags]),
     [
       ['OWNER@', 0x3],
-      [{ user: 'alice@desy.de' }, 0x3],
+      [{ user: 'alice@desy.de' }, 0],
       ['GROUP@', 0],
       [{ group: 'p01@desy.de' }, 0x40],
     ],
