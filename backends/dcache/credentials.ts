@@ -136,6 +136,16 @@ export class Delegation implements Credentials {
       : undefined
   }
 
+  /**
+   * Stands for what dCache shows to this caller, in keys of caches: the same for two callers only where dCache cannot
+   * tell them apart. Undefined for those it shows nothing to.
+   */
+  viewOf(principal: Principal): string | undefined {
+    const standing = this.#standingOf(principal)
+    if (standing.kind === 'refused') return undefined
+    return 'credential' in standing ? fingerprint(standing.credential.secret.reveal()) : standing.kind
+  }
+
   /** The gateway's own login, for what concerns no caller. Undefined where none is configured. */
   async ownLogin(): Promise<Secret | undefined> {
     return this.#options.service && (await this.#service())
