@@ -91,6 +91,10 @@ function scaleKeys<File extends z.ZodType, Secret extends z.ZodType>({ file, sec
     }).exactOptional(),
     /** The directory in which snapshots appear. */
     snapshots: fileName.default('.snapshots'),
+    /** Where filesets begin, besides what `information` tells. */
+    junctions: list(file, 10_000).default([]),
+    /** Quotas of users and groups are kept for each fileset. */
+    perFilesetQuotas: yesNo.default(false),
   }
 }
 
@@ -128,6 +132,8 @@ function dcache<File extends z.ZodType, Secret extends z.ZodType>({ file, secret
     /** Bytes may travel between pools and gateway by plain HTTP. */
     insecurePools: yesNo.default(false),
     connections: whole(1, 10_000).default(64),
+    /** Description of the space reservation that is written to. */
+    spaceToken: text.exactOptional(),
     /** A transfer that does not move. */
     stall: duration.default(60_000),
     /** Tokens that dCache takes as they are: name of the issuer and the audiences it asks for. */

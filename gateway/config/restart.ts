@@ -12,6 +12,7 @@ const fixed = [
   'runAs',
   'workers',
   'trustedProxies',
+  'redirects',
   'metrics',
   'state',
   'audit',

@@ -46,6 +46,13 @@ export function schemaFor(directory: string) {
     listen: list(listener(file), 64).min(1, 'expected at least one listener'),
     /** Proxies whose X-Forwarded-* and PROXY headers are believed. */
     trustedProxies: list(network).default([]),
+    /** Who is sent to the storage itself for bytes, where a mount has `redirects`. */
+    redirects: section({
+      /** User-Agent values of clients that do not send the credential of one host to another; `*` for any text. */
+      userAgents: list(text, 100).default([]),
+      /** Callers that send `Prefer: redirect`. */
+      onRequest: yesNo.default(false),
+    }).prefault({}),
     /** Prometheus metrics; none if absent. */
     metrics: section({
       address: address.default('127.0.0.1'),

@@ -26,13 +26,14 @@ export interface DoorParts {
 /** Opens all listeners. Throws `invalid` or `unavailable` and leaves nothing open. */
 export async function openDoor(config: Config & { readonly publicUrl: string }, parts: DoorParts): Promise<HttpDoor> {
   const { storage, identity, registry, readiness, audit, log } = parts
-  const { publicUrl, hosts, trustedProxies, listen } = config
+  const { publicUrl, hosts, trustedProxies, listen, redirects } = config
   showReadiness(registry, readiness)
   const door = await createHttpDoor({
     listen,
     publicUrl,
     hosts,
     trustedProxies,
+    redirecting: redirects,
     limits: parts.limits,
     storage,
     identity,

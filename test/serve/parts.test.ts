@@ -13,6 +13,7 @@ import { openLog } from '../../gateway/serve/log.ts'
 import { Mounts } from '../../gateway/serve/mounts.ts'
 import { Readiness } from '../../gateway/serve/readiness.ts'
 import { openSpill } from '../../gateway/serve/spill.ts'
+import { eventually } from '../gateway/processes.ts'
 
 const open: Acl = {
   owner: undefined,
@@ -131,6 +132,8 @@ t.test('the log hides secrets and goes on in a new file', async (t) => {
   log.setLevel('debug')
   log.debug({}, 'second')
   log.flush()
+  // The new file is opened in the background.
+  await eventually(() => readFileSync(file, 'utf8').includes('second'), 5000, 'the second line')
   const text = readFileSync(file, 'utf8')
   t.notMatch(text, 'abc')
   t.notMatch(text, 'unseen')
