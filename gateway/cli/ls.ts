@@ -13,6 +13,7 @@ interface LsOptions extends EndpointOptions {
   readonly long?: boolean
   readonly human?: boolean
   readonly directory?: boolean
+  readonly locality?: boolean
 }
 
 /** A directory of at most so many entries is sorted; a bigger one comes as the storage lists it. */
@@ -23,6 +24,7 @@ export function lsCommand(): Command {
     .argument('[path]', 'absolute path in the namespace', '/')
     .option('-l, --long', 'with type, size and time')
     .option('-H, --human', 'sizes as 1.5K, 20M (with --long)')
+    .option('-L, --locality', 'with where the bytes are: disk, tape or both')
     .option('-d, --directory', 'the directory itself, not what is in it')
     .action(async (text: string, options: LsOptions) => {
       const path = parsePath(text)
@@ -30,7 +32,7 @@ export function lsCommand(): Command {
       try {
         const entries = options.directory ? itself(client, path) : listOrFile(client, path)
         for await (const entry of sortedIfSmall(entries)) {
-          await say(options.json ? jsonText(entry) : options.long ? longLine(entry, options) : shortLine(entry))
+          await say(options.json ? jsonText(entry) : lineOf(entry, options))
         }
       } finally {
         client.close()
@@ -66,6 +68,14 @@ async function* sortedIfSmall(entries: AsyncIterable<RemoteEntry>): AsyncGenerat
   }
   if (waiting) yield* waiting.sort((a, b) => compareNames(a.name, b.name))
 }
+
+function lineOf(entry: RemoteEntry, options: LsOptions): string {
+  const line = options.long ? longLine(entry, options) : shortLine(entry)
+  return options.locality ? `${harmless(entry.locality ?? '-').padEnd(localityWidth)} ${line}` : line
+}
+
+/** Of the longest word, disk-and-tape. */
+const localityWidth = 13
 
 function shortLine({ name, type }: RemoteEntry): string {
   return `${harmless(name)}${type === 'directory' ? '/' : ''}`

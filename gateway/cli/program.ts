@@ -8,11 +8,14 @@ import { checkCommand } from './check.ts'
 import { completionCommand } from './completion.ts'
 import { exitCode, exitHelp, report, systemFailure } from './exit.ts'
 import { explainCommand } from './explain.ts'
+import { localityCommand } from './locality.ts'
 import { lsCommand } from './ls.ts'
 import { complain, visible } from './output.ts'
 import { putCommand } from './put.ts'
+import { releaseCommand } from './release.ts'
 import { rmCommand } from './rm.ts'
 import { serveCommand } from './serve.ts'
+import { stageCommand } from './stage.ts'
 import { tokenCommand } from './token.ts'
 import { whoamiCommand } from './whoami.ts'
 
@@ -26,6 +29,9 @@ const makers = [
   rmCommand,
   aclCommand,
   explainCommand,
+  localityCommand,
+  stageCommand,
+  releaseCommand,
   tokenCommand,
   completionCommand,
 ]

@@ -21,6 +21,7 @@ import {
   readWhoami,
   type Whoami,
 } from './shapes.ts'
+import { type ArchiveInfo, readArchiveInfo, readRequestId, readStageStatus, type StageStatus } from './tape.ts'
 import { type Answer, type Ask, Transport, type TransportOptions } from './transport.ts'
 
 export interface GetOptions {
@@ -64,6 +65,8 @@ const api = '/.portolan/api/v1'
 const listForm = 'application/x-ndjson'
 /** Largest answer of the API read: an ACL of maxAces entries with long names fits. */
 const maxAnswer = maxAces * 2048
+/** Largest answer about a staging request: tens of thousands of files with long paths. */
+const maxTapeAnswer = 64 * 1024 * 1024
 /** How much of a refusal's body is read. */
 const maxProblem = 64 * 1024
 
@@ -204,16 +207,51 @@ export class Client {
     return readExplained((await this.#api('GET', 'explain', query)).value)
   }
 
+  /** Asks for files on tape, to be kept for `lifetime` seconds; gives the id of the request. */
+  async stage(paths: readonly Path[], lifetime?: number): Promise<string> {
+    const diskLifetime = lifetime === undefined ? {} : { diskLifetime: `PT${lifetime}S` }
+    const body = JSON.stringify({ files: paths.map((path) => ({ path, ...diskLifetime })) })
+    return readRequestId((await this.#api('POST', 'tape/stage', {}, { body })).value)
+  }
+
+  async stageStatus(id: string): Promise<StageStatus> {
+    const name = `tape/stage/${encodeURIComponent(id)}`
+    return readStageStatus((await this.#api('GET', name, {}, { limit: maxTapeAnswer })).value)
+  }
+
+  /** Stops waiting for these files of the request. */
+  async cancelStage(id: string, paths: readonly string[]): Promise<void> {
+    await this.#tell('POST', `tape/stage/${encodeURIComponent(id)}/cancel`, { paths })
+  }
+
+  /** These files of the request need not stay on disk any longer. */
+  async release(id: string, paths: readonly string[]): Promise<void> {
+    await this.#tell('POST', `tape/release/${encodeURIComponent(id)}`, { paths })
+  }
+
+  /** In the order asked. */
+  async locality(paths: readonly Path[]): Promise<readonly ArchiveInfo[]> {
+    const body = JSON.stringify({ paths })
+    const { value } = await this.#api('POST', 'tape/archiveinfo', {}, { body, limit: maxTapeAnswer })
+    return readArchiveInfo(value)
+  }
+
   /** Closes idle connections. */
   close(): void {
     this.#transport.close()
   }
 
+  /** A request of the API that is answered without content. */
+  async #tell(method: 'POST', name: string, content: unknown): Promise<void> {
+    const headers = { 'content-type': 'application/json' }
+    await this.#done({ method, target: `${api}/${name}`, headers, body: JSON.stringify(content) })
+  }
+
   async #api(
-    method: 'GET' | 'PUT',
+    method: 'GET' | 'PUT' | 'POST',
     name: string,
     query: Readonly<Record<string, string>> = {},
-    sent: { readonly body?: string; readonly etag?: string | undefined } = {},
+    sent: { readonly body?: string; readonly etag?: string | undefined; readonly limit?: number } = {},
   ): Promise<{ readonly value: unknown; readonly headers: Answer['headers'] }> {
     const search = new URLSearchParams(query).toString()
     const headers: Record<string, string> = { accept: 'application/json' }
@@ -222,7 +260,7 @@ export class Client {
     const target = `${api}/${name}${search === '' ? '' : `?${search}`}`
     const ask: Ask = { method, target, headers, ...(sent.body === undefined ? {} : { body: sent.body }) }
     const answer = await this.#ask(ask)
-    const text = await readText(answer, maxAnswer, this.origin)
+    const text = await readText(answer, sent.limit ?? maxAnswer, this.origin)
     try {
       return { value: JSON.parse(text), headers: answer.headers }
     } catch (cause) {
