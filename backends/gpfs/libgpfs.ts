@@ -64,6 +64,8 @@ class Libgpfs implements ThreadAclSource {
   #get(fd: number): Uint8Array | undefined {
     const { getByFd, getByPath } = this.#calls
     for (let again = 0; again < 3; again++) {
+      // Nothing of another object's list may stand where the library has not written: all ones are no entry.
+      this.#room.fill(0xff)
       requestGpfsStruct(this.#room, this.#room.length)
       const errno = call(getByFd, getByPath, fd, this.#room)
       if (errno === 0) return this.#room

@@ -26,6 +26,8 @@ export interface RestClientOptions {
   readonly waiting?: number
   /** ms from the call to the answer, with waiting, pages and jobs. Default 60 s. */
   readonly deadline?: number
+  /** ms before each further attempt of a GET where that may help. Default 100 and 1000. */
+  readonly pauses?: readonly number[]
 }
 
 /** A path below the API's own, percent-encoded, and what follows the question mark. */
@@ -38,8 +40,7 @@ export interface Resource {
 const bodyLimit = 16 * 1024 * 1024
 /** Pages of 1000 objects accepted for one list. */
 const pageLimit = 500
-/** ms between the attempts of a GET that may be repeated. */
-const pauses = [100, 1000]
+const usualPauses = [100, 1000]
 /** ms before the first look at a job, and at most between two. */
 const firstPoll = 50
 const longestPoll = 2000
@@ -117,7 +118,7 @@ export class RestClient {
   }
 
   async #get(resource: Resource, signal: AbortSignal): Promise<Members> {
-    for (const pause of pauses) {
+    for (const pause of this.#options.pauses ?? usualPauses) {
       try {
         return await this.#send('GET', resource, undefined, signal)
       } catch (error) {

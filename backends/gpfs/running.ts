@@ -57,9 +57,10 @@ export class Runner {
    * that came from outside. Throws as providers.ts says.
    */
   async run(command: Command, args: readonly string[], options: RunOptions): Promise<Buffer> {
+    // Disposed of when this returns: every promise is awaited here.
     using deadline = new Deadline(options.signal, this.#closing.signal, this.#deadline)
     const giveBack = await this.#slots.take(deadline.signal)
-    return outputOf(this.#start(command, args, options, giveBack), options, deadline.signal)
+    return await outputOf(this.#start(command, args, options, giveBack), options, deadline.signal)
   }
 
   /** Kills what runs; its callers get `unavailable`. */
