@@ -8,6 +8,7 @@
 
 import type { Principal } from '../../acl/principal.ts'
 import type { Call } from '../../gateway/core/call.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
 import type {
   Backend,
@@ -36,11 +37,13 @@ import { DcacheChecksums } from './checksums.ts'
 import { copy } from './copying.ts'
 import { create } from './creating.ts'
 import { Delegation } from './credentials.ts'
-import { Desk } from './desk.ts'
+import { Desk, type Scope } from './desk.ts'
 import { HttpDoor } from './door.ts'
+import { Events } from './events.ts'
 import { list } from './listing.ts'
-import { walk } from './looking.ts'
+import { lookAt, walk } from './looking.ts'
 import { mkdir } from './making.ts'
+import { Memory } from './memory.ts'
 import { rename } from './moving.ts'
 import { open } from './opening.ts'
 import type { DcacheOptions } from './options.ts'
@@ -64,6 +67,7 @@ export class DcacheBackend implements Backend {
   readonly quotas?: QuotaFacet
   readonly redirects?: RedirectFacet
   readonly #desk: Desk
+  readonly #delegation: Delegation
   readonly #area: StagingArea
   readonly #closeConnections: () => void
   readonly #sweeper: NodeJS.Timeout
@@ -74,6 +78,7 @@ export class DcacheBackend implements Backend {
     this.name = options.name ?? `dcache:${webdav.host}${root}`
     const { desk, delegation, close } = furnish(this.name, options, services)
     this.#desk = desk
+    this.#delegation = delegation
     this.#closeConnections = close
     this.#area = new StagingArea(desk)
     this.checksums = new DcacheChecksums(desk)
@@ -93,7 +98,10 @@ export class DcacheBackend implements Backend {
   }
 
   async walk(path: Path, call: Call): Promise<Trail> {
-    return walk(this.#desk, path, { activities: ['READ_METADATA'], object: this.#desk.inDcache(path) }, call)
+    const scope: Scope = { activities: ['READ_METADATA'], object: this.#desk.inDcache(path) }
+    const view = this.#desk.memory && this.#delegation.viewOf(call.principal)
+    // What only tells what is there may come from memory; what goes on to act looks for itself.
+    return walk(this.#desk, path, scope, call, view === undefined ? lookAt : this.#desk.memory?.looking(view))
   }
 
   list(directory: Path, options: ListOptions, call: Call): Promise<Pending<Listing>> {
@@ -147,7 +155,7 @@ export class DcacheBackend implements Backend {
 }
 
 function furnish(name: string, options: DcacheOptions, services: BackendServices) {
-  const { webdav: url, frontend: api, ca, pools, insecurePools = false, connections = 64 } = options
+  const { webdav: url, frontend: api, root, ca, pools, insecurePools = false, connections = 64 } = options
   const { deadline = 20_000, stall = 60_000 } = options
   const agents = { door: makeAgents({ ca, connections }), pools: makeAgents({ ca, connections }) }
   const policy = new PoolPolicy(url, pools, { insecure: insecurePools })
@@ -157,10 +165,20 @@ function furnish(name: string, options: DcacheOptions, services: BackendServices
   const webdav = new HttpDoor({ url, ...common })
   const frontend = api && new HttpDoor({ url: api, ...common })
   const ownLogin = () => delegation.ownLogin()
-  const desk = new Desk({ name, options, services, credentials: delegation, ownLogin, webdav, frontend })
+  const log = (message: string, cause?: unknown) => options.log?.(`${name}: ${message}`, cause)
+  const events =
+    options.events && new Events({ frontend: requireEvents(options, frontend), root, login: ownLogin, log })
+  const memory = events ? new Memory(events) : undefined
+  const desk = new Desk({ name, options, services, credentials: delegation, ownLogin, webdav, frontend, memory })
   const close = () => {
     agents.door.close()
     agents.pools.close()
   }
   return { desk, delegation, close }
+}
+
+/** Events come from the frontend, and to the gateway's own login. */
+function requireEvents({ delegation }: DcacheOptions, frontend: HttpDoor | undefined): HttpDoor {
+  if (frontend && delegation.service) return frontend
+  throw new StorageError('invalid', 'events need the frontend and a service credential')
 }

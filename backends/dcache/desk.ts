@@ -9,6 +9,7 @@ import { isRecord, type Json } from './attributes.ts'
 import type { Activity, Credentials } from './credentials.ts'
 import type { DoorResponse, HttpDoor, Method } from './door.ts'
 import { errorOfStatus, requireAlive, unavailable } from './errors.ts'
+import type { Memory } from './memory.ts'
 import { pathInDcache } from './names.ts'
 import type { DcacheOptions } from './options.ts'
 
@@ -24,6 +25,8 @@ export interface DeskParts {
   readonly ownLogin: () => Promise<Secret | undefined>
   readonly webdav: HttpDoor
   readonly frontend: HttpDoor | undefined
+  /** What callers were told a moment ago, where events vouch for it. */
+  readonly memory?: Memory | undefined
 }
 
 /** What an operation may do with its credential, and down from where. One pair for all requests of an operation. */
@@ -52,6 +55,7 @@ export class Desk {
   readonly ownLogin: () => Promise<Secret | undefined>
   readonly webdav: HttpDoor
   readonly frontend: HttpDoor | undefined
+  readonly memory: Memory | undefined
   #isClosed = false
 
   constructor(parts: DeskParts) {
@@ -62,6 +66,7 @@ export class Desk {
     this.ownLogin = parts.ownLogin
     this.webdav = parts.webdav
     this.frontend = parts.frontend
+    this.memory = parts.memory
   }
 
   /** `path` of the back end in dCache's terms. */
@@ -121,6 +126,8 @@ export class Desk {
 
   async close(): Promise<void> {
     this.#isClosed = true
+    // Its channel is given back by way of the frontend.
+    await this.memory?.close()
     await Promise.all([this.webdav.close(), this.frontend?.close(), this.credentials.close()])
   }
 }

@@ -58,17 +58,20 @@ export async function lookAtHidden(
  * The object and what is above it. Where Storage decides by ACLs all directories are told, at once; where dCache decides
  * itself only as much as says whether there is a parent.
  */
-export async function walk(desk: Desk, path: Path, scope: Scope, call: Call): Promise<Trail> {
+export async function walk(desk: Desk, path: Path, scope: Scope, call: Call, look: Look = lookAt): Promise<Trail> {
   desk.requireAlive(call)
-  if (path === root) return { ancestors: [], parentExists: true, entry: (await lookAt(desk, root, scope, call))?.entry }
-  return desk.needsAcls(call) ? walkAll(desk, path, scope, call) : walkUp(desk, path, scope, call)
+  if (path === root) return { ancestors: [], parentExists: true, entry: (await look(desk, root, scope, call))?.entry }
+  return desk.needsAcls(call) ? walkAll(desk, path, scope, call, look) : walkUp(desk, path, scope, call, look)
 }
 
-async function walkAll(desk: Desk, path: Path, scope: Scope, call: Call): Promise<Trail> {
+/** `lookAt`, or what comes to the same. */
+export type Look = (desk: Desk, path: Path, scope: Scope, call: Call) => Promise<Pick<Seen, 'entry'> | undefined>
+
+async function walkAll(desk: Desk, path: Path, scope: Scope, call: Call, look: Look): Promise<Trail> {
   const above: Path[] = [root]
   for (const name of namesOf(path).slice(0, -1)) above.push(join(above.at(-1) ?? root, name))
   const [seen, ...directories] = await Promise.all(
-    [path, ...above].map((place) => lookAt(desk, place, scope, call).catch((error) => failure(error))),
+    [path, ...above].map((place) => look(desk, place, scope, call).catch((error) => failure(error))),
   )
   const ancestors: Entry[] = []
   for (const directory of directories) {
@@ -88,10 +91,10 @@ function failure(failed: unknown): { readonly failed: unknown } {
 }
 
 /** Upwards from the object, as far as it takes to meet something. */
-async function walkUp(desk: Desk, path: Path, scope: Scope, call: Call): Promise<Trail> {
-  const seen = await lookAt(desk, path, scope, call)
+async function walkUp(desk: Desk, path: Path, scope: Scope, call: Call, look: Look): Promise<Trail> {
+  const seen = await look(desk, path, scope, call)
   if (seen) return { ancestors: [], parentExists: true, entry: seen.entry }
-  const parent = await lookAt(desk, parentOf(path), scope, call)
+  const parent = await look(desk, parentOf(path), scope, call)
   if (!parent) return { ancestors: [], parentExists: false, entry: undefined }
   return { ancestors: [parent.entry], parentExists: parent.entry.type === 'directory', entry: undefined }
 }

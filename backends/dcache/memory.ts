@@ -10,6 +10,7 @@ import { LRUCache } from 'lru-cache'
 import type { Path } from '../../gateway/core/path.ts'
 import type { Entry } from '../backend.ts'
 import type { Events } from './events.ts'
+import { type Look, lookAt } from './looking.ts'
 import type { Moment } from './watches.ts'
 
 /** Milliseconds. */
@@ -50,6 +51,18 @@ export class Memory {
   keep(view: string, path: Path, entry: Entry | undefined, moment: Moment): void {
     if (entry && entry.type !== 'directory' && entry.locality !== 'disk') return
     if (this.#events.watches.isUnchanged(path, moment)) this.#kept.set(`${view} ${path}`, { entry, moment })
+  }
+
+  /** Looks at dCache only where memory does not tell. */
+  looking(view: string): Look {
+    return async (desk, path, scope, call) => {
+      const known = this.recall(view, path)
+      if (known) return known.entry && { entry: known.entry }
+      const moment = this.begin(path)
+      const seen = await lookAt(desk, path, scope, call)
+      this.keep(view, path, seen?.entry, moment)
+      return seen
+    }
   }
 
   /** The gateway itself has changed what is there. */

@@ -74,14 +74,19 @@ export function scopeAround(desk: Desk, path: Path, activities: Scope['activitie
   return { activities, object: desk.inDcache(parentOf(path)) }
 }
 
-/** Changes of one name, one after the other in all processes of a state store. */
-export function underLease<T>(desk: Desk, paths: readonly Path[], work: () => Promise<T>): Promise<T> {
+/** Changes of one name, one after the other in all processes of a state store. What was known of it is forgotten. */
+export async function underLease<T>(desk: Desk, paths: readonly Path[], work: () => Promise<T>): Promise<T> {
   const keys = [...new Set(paths.map((path) => `${desk.name} ${desk.inDcache(path)}`))].sort()
   // In one order everywhere, so that two callers never wait for each other.
-  return keys.reduceRight<() => Promise<T>>(
+  const ordered = keys.reduceRight<() => Promise<T>>(
     (inner, key) => () => desk.services.leases.withLease(key, leaseWait, inner),
     work,
-  )()
+  )
+  try {
+    return await ordered()
+  } finally {
+    for (const path of paths) desk.memory?.changed(path)
+  }
 }
 
 /** Milliseconds. */
