@@ -71,7 +71,7 @@ export async function startWorld(world: WorldOptions = {}): Promise<DcacheWorld>
   const users = [
     { name: 'alice', uid: 1000, gids: [1000], tokens: ['token-of-alice'] },
     { name: 'bob', uid: 1001, gids: [1000], tokens: ['token-of-bob'] },
-    { name: 'gateway', uid: 900, gids: [900], password: 'secret' },
+    { name: 'gateway', uid: 900, gids: [900, 1000], password: 'secret' },
   ]
   const dcache = await startDcache({
     users,
