@@ -59,6 +59,15 @@ const walls: readonly Wall[] = [
     may: /^backends\/(posix\/|(backend|digesting)\.ts)|^acl\/(?!identity)|^gateway\/core\/(path|errors|call)\.ts$/,
   },
   {
+    room: /^backends\/gpfs\//,
+    may: /^backends\/((gpfs|posix)\/|(backend|digesting)\.ts)|^acl\/(?!identity)|^gateway\/core\/(path|errors|call)\.ts$/,
+  },
+  {
+    // The one back end that stands on another one: docs/decisions/0011-dust-stands-on-gpfs.md.
+    room: /^backends\/dust\//,
+    may: /^backends\/((dust|gpfs|posix)\/|(backend|digesting)\.ts)|^acl\/(?!identity)|^gateway\/core\/(path|errors|call)\.ts$/,
+  },
+  {
     room: /^backends\/memory\//,
     may: /^backends\/(memory\/|(backend|digesting)\.ts)|^acl\/(?!identity)|^gateway\/core\/(path|errors|call)\.ts$/,
   },

@@ -173,6 +173,11 @@ export class GpfsBackend implements Backend {
     },
   }
 
+  /** The file system as a whole, whoever asks. */
+  get wholeUsage(): QuotaFacet {
+    return this.#tree.quotas
+  }
+
   readonly checking: CheckFacet = {
     check: async () => [
       ...(await this.#tree.checking.check()),

@@ -1,0 +1,184 @@
+/**
+ * DUST: scratch space of users and groups on GPFS, reached through the GPFS client or, on hosts without it, over NFS.
+ *
+ * Over NFS the server decides: the thread's user goes over the wire. Its ACL is read where the server shows it; where
+ * it does not, what a caller may do is for the server to say and is not guessed here.
+ *
+ * Space is given to users (/user/NAME) and groups (/group/GROUP/SPACE), and usage is that of the space, whoever asks.
+ */
+
+import type { Call } from '../../gateway/core/call.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+import { namesOf, type Path, root } from '../../gateway/core/path.ts'
+import type {
+  AclFacet,
+  Backend,
+  BackendServices,
+  Changes,
+  CheckFacet,
+  CopyFacet,
+  CreateOptions,
+  Draft,
+  EditFacet,
+  Entry,
+  Listing,
+  ListOptions,
+  MoveOptions,
+  OpenFile,
+  OpenOptions,
+  Pending,
+  PendingMove,
+  PropertyFacet,
+  QuotaFacet,
+  Trail,
+  VersionFacet,
+} from '../backend.ts'
+import { GpfsBackend, type GpfsOptions } from '../gpfs/gpfs.ts'
+import type { FileSystemInfo } from '../gpfs/providers.ts'
+import type { FileChecksums } from '../posix/checksums.ts'
+import type { PosixOptions } from '../posix/options.ts'
+import { PosixBackend } from '../posix/posix.ts'
+import { Spaces } from './spaces.ts'
+
+/** Options of the back end that DUST stands on, and which one that is. */
+export type DustOptions = OverGpfs | OverNfs
+
+export interface OverGpfs extends GpfsOptions {
+  readonly over: 'gpfs'
+}
+
+export interface OverNfs extends Omit<PosixOptions, 'acl' | 'aclModule' | 'pathAcls' | 'grade'> {
+  readonly over: 'nfs'
+  /** Default `native`. */
+  readonly grade?: PosixOptions['grade']
+  /** Tells quotas, by the management API; without it the server's own count is told. The back end does not close it. */
+  readonly info?: FileSystemInfo
+  /** Absolute path of the root on the GPFS side, where junctions lie elsewhere than here. */
+  readonly path?: string
+}
+
+export class DustBackend implements Backend {
+  readonly name: string
+  readonly acls?: AclFacet
+  readonly checksums: FileChecksums
+  readonly properties: PropertyFacet
+  readonly copying: CopyFacet
+  readonly editing: EditFacet
+  readonly checking: CheckFacet
+  readonly versions?: VersionFacet
+  readonly #below: GpfsBackend | PosixBackend
+  readonly #spaces: Spaces | undefined
+
+  /** Starts the I/O threads at once; `ready` tells when they work. */
+  constructor(options: DustOptions, services: BackendServices) {
+    this.#below = options.over === 'gpfs' ? overGpfs(options, services) : overNfs(options, services)
+    this.name = this.#below.name
+    const info = options.over === 'gpfs' ? options.scale?.info : options.info
+    const log = (message: string, cause?: unknown) => options.log?.(`${this.name}: ${message}`, cause)
+    this.#spaces = info && new Spaces(info, rootPathOf(options), log)
+    const { acls, versions } = this.#below as Backend
+    if (acls) this.acls = options.over === 'gpfs' ? acls : serversAcls(this.#below, acls)
+    if (versions) this.versions = versions
+    this.checksums = this.#below.checksums
+    this.properties = this.#below.properties
+    this.copying = this.#below.copying
+    this.editing = this.#below.editing
+    this.checking = this.#below.checking
+  }
+
+  /** As of the POSIX back end. */
+  ready(): Promise<void> {
+    return this.#below.ready()
+  }
+
+  /** As of the POSIX back end. */
+  sweep(age?: number): Promise<number> {
+    return this.#below.sweep(age)
+  }
+
+  enforces(): boolean {
+    return this.#below.enforces()
+  }
+
+  walk(path: Path, call: Call): Promise<Trail> {
+    return this.#below.walk(path, call)
+  }
+
+  list(directory: Path, options: ListOptions, call: Call): Promise<Pending<Listing>> {
+    return this.#below.list(directory, options, call)
+  }
+
+  open(file: Path, options: OpenOptions, call: Call): Promise<Pending<OpenFile>> {
+    return this.#below.open(file, options, call)
+  }
+
+  create(file: Path, options: CreateOptions, call: Call): Promise<Pending<Draft>> {
+    return this.#below.create(file, options, call)
+  }
+
+  mkdir(directory: Path, call: Call): Promise<Pending<Entry>> {
+    return this.#below.mkdir(directory, call)
+  }
+
+  remove(path: Path, call: Call): Promise<Pending<void>> {
+    return this.#below.remove(path, call)
+  }
+
+  rename(from: Path, to: Path, options: MoveOptions, call: Call): Promise<PendingMove<Entry>> {
+    return this.#below.rename(from, to, options, call)
+  }
+
+  setAttributes(path: Path, changes: Changes, call: Call): Promise<Pending<Entry>> {
+    return this.#below.setAttributes(path, changes, call)
+  }
+
+  close(): Promise<void> {
+    return this.#below.close()
+  }
+
+  /** The space's; outside of spaces what the back end below says. */
+  readonly quotas: QuotaFacet = {
+    usage: async (path, call) => {
+      const spaces = this.#spaces
+      const [kind, ...names] = namesOf(path)
+      if (!spaces?.holds(kind, names)) return this.#below.quotas.usage(path, call)
+      const pending = await this.#statfs().usage(path, call)
+      return { ...pending, proceed: async () => spaces.usage(path, await pending.proceed(), call.signal) }
+    },
+  }
+
+  /** What the kernel tells, without quotas of the caller. */
+  #statfs(): QuotaFacet {
+    return this.#below instanceof GpfsBackend ? this.#below.wholeUsage : this.#below.quotas
+  }
+}
+
+function overGpfs({ over: _, ...options }: OverGpfs, services: BackendServices): GpfsBackend {
+  return new GpfsBackend({ ...options, name: options.name ?? `dust:${options.root}` }, services)
+}
+
+function overNfs(options: OverNfs, services: BackendServices): PosixBackend {
+  const { over: _, info: __, path: ___, grade = 'native', ...others } = options
+  const name = options.name ?? `dust:${options.root}`
+  // Mode bits that NFS shows are never taken for the ACL behind them.
+  return new PosixBackend({ ...others, name, grade, acl: ['nfs4'] }, services)
+}
+
+/** What the kernel says of access is asked of the server; where that hides its ACL, the rest is unknown. */
+function serversAcls(below: Backend, acls: AclFacet): AclFacet {
+  const effective = acls.effective?.bind(acls)
+  return {
+    set: (path, acl, options, call) => acls.set(path, acl, options, call),
+    ...(effective && {
+      effective: async (path: Path, call: Call) => {
+        const { entry } = await below.walk(path, call)
+        if (!entry) throw new StorageError('not-found', 'no such file or directory', { path })
+        return entry.acl === undefined ? 'unknown' : effective(path, call)
+      },
+    }),
+  }
+}
+
+function rootPathOf({ root: top, path }: DustOptions): string {
+  return path ?? (typeof top === 'string' ? top : root)
+}
