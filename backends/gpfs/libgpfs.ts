@@ -81,12 +81,16 @@ class Libgpfs implements ThreadAclSource {
   }
 }
 
-/** 0, or the number of the error. A descriptor that only names its object (O_PATH) is used by its path below /proc. */
+/**
+ * 0, or the number of the error. A descriptor that only names its object (O_PATH), which the library may take for a
+ * bad or an unfit one, is used by its path below /proc.
+ */
 function call(byFd: LibraryFunction | undefined, byPath: LibraryFunction, fd: number, bytes: Buffer): number {
   if (byFd) {
     if (byFd(fd, asStructure, bytes) === 0) return 0
     const errno = koffi.errno()
-    if (sys.errnoName(errno) !== 'EBADF') return errno
+    const name = sys.errnoName(errno)
+    if (name !== 'EBADF' && name !== 'EINVAL') return errno
   }
   return byPath(sys.procPath(fd), asStructure, bytes) === 0 ? 0 : koffi.errno()
 }

@@ -1,15 +1,42 @@
 /** Commands that hang, flood, wait or are not wanted any more: bounded in time, number and output. */
 
-import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Slots } from '../../backends/gpfs/slots.ts'
 import { calm, makeWorld, type World } from './world.ts'
 
-/** Processes whose words contain `text`. */
-function processesWith(text: string): string[] {
-  const all = execFileSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' }).split('\n')
-  return all.filter((line) => line.includes(text) && !line.includes('ps -eo'))
+interface Process {
+  readonly words: string
+  readonly group: string
+}
+
+/** What runs on this machine. */
+function processes(): Process[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+        // After the name in parentheses: state, parent, process group.
+        const [, , group = ''] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? []
+        return [{ words, group }]
+      } catch {
+        // Ended while we looked.
+        return []
+      }
+    })
+}
+
+/** The process groups of the commands of a double. */
+function groupsOf({ directory }: World): ReadonlySet<string> {
+  const ours = processes().filter(({ words }) => words.includes(directory))
+  return new Set(ours.map(({ group }) => group))
+}
+
+/** Whether nobody of the groups is left, zombies aside. */
+function areGone(groups: ReadonlySet<string>): boolean {
+  return !processes().some(({ words, group }) => words !== '' && groups.has(group))
 }
 
 /** Waits for what another process does; a bound, not a measure. */
@@ -30,8 +57,11 @@ t.test('a command that hangs is killed at the deadline with all it has started',
   const asked = acls.read(world.top, calm)
   asked.catch(() => {})
   await until(t, 'it was started', running(world, 1))
+  const groups = groupsOf(world)
+  t.equal(groups.size, 1)
+  t.notOk(groups.has(String(process.pid)), 'a group of its own')
   await t.rejects(asked, { name: 'StorageError', code: 'unavailable' })
-  await until(t, 'nothing of it is left', () => processesWith(world.directory).length === 0)
+  await until(t, 'nothing of it is left', () => areGone(groups))
   await world.double.fail({})
   t.ok((await acls.read(world.top, calm)).writable, 'its place is free again')
 })
@@ -44,10 +74,11 @@ t.test('a caller who goes away ends the command', async (t) => {
   const asked = acls.read(world.top, caller.signal)
   asked.catch(() => {})
   await until(t, 'it was started', running(world, 1))
+  const groups = groupsOf(world)
   caller.abort()
   await t.rejects(asked, { code: 'cancelled' })
   await t.rejects(acls.read(world.top, caller.signal), { code: 'cancelled' }, 'nothing is started for one who is gone')
-  await until(t, 'nothing of it is left', () => processesWith(world.directory).length === 0)
+  await until(t, 'nothing of it is left', () => areGone(groups))
   t.equal((await world.double.calls()).length, 1)
 })
 
@@ -58,10 +89,11 @@ t.test('closing ends what runs and what waits', async (t) => {
   const asked = [1, 2, 3].map(() => scale.acls.read(world.top, calm))
   for (const each of asked) each.catch(() => {})
   await until(t, 'one was started', running(world, 1))
+  const groups = groupsOf(world)
   await scale.close()
   for (const each of asked) await t.rejects(each, { code: 'unavailable' })
   await t.rejects(scale.acls.read(world.top, calm), { code: 'unavailable' })
-  await until(t, 'nothing of it is left', () => processesWith(world.directory).length === 0)
+  await until(t, 'nothing of it is left', () => areGone(groups))
   t.equal((await world.double.calls()).length, 1)
 })
 
