@@ -69,7 +69,7 @@ export interface Login {
 type Issued = { readonly granted: Granted } | { readonly exchanged: Forwardable; readonly since: number }
 
 /** Younger than this many milliseconds, a credential that is refused is refused for a reason. */
-const fresh = 30_000
+const fresh = 5000
 /** Activities that one macaroon is asked for, so that few are needed; each request gets one narrowed to its own. */
 const reading: readonly Activity[] = ['LIST', 'DOWNLOAD', 'READ_METADATA']
 const changing: readonly Activity[] = [...reading, 'UPLOAD', 'DELETE', 'MANAGE', 'UPDATE_METADATA']
