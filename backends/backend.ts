@@ -283,15 +283,25 @@ export interface TapeFacet {
   cancel(id: string, files: readonly Path[] | undefined, call: Call): Promise<void>
   /** Ends the pin that the request holds on these files. Unknown files and ids are no error. */
   release(id: string, files: readonly Path[], call: Call): Promise<void>
+  /** Names that exist for nobody, as is known without asking. */
+  isReserved?(file: Path): boolean
   /** In the order asked; one that cannot be told has its error. Never causes a recall. */
   locality(files: readonly Path[], call: Call): Promise<ReadonlyArray<Locality | StorageError>>
 }
 
 export interface StageOrder {
   readonly key: string
-  /** Milliseconds since 1970 of the first call with this key, whose outcome is not known; absent in the first. */
-  readonly earlier?: number
+  /** Where a call with this key was made before, whose outcome is not known. */
+  readonly earlier?: EarlierOrder
   readonly files: readonly StageFile[]
+}
+
+/** For back ends that know no keys, to recognise what an earlier call has made. */
+export interface EarlierOrder {
+  /** Milliseconds since 1970 of the first call. */
+  readonly at: number
+  /** Whether a request of the back end, by its id, is known as another's. */
+  isTaken(id: string): Promise<boolean>
 }
 
 export interface StageFile {

@@ -29,6 +29,7 @@ import type {
   PropertyFacet,
   QuotaFacet,
   RedirectFacet,
+  TapeFacet,
   Trail,
 } from '../backend.ts'
 import { setAttributes } from './changing.ts'
@@ -54,6 +55,7 @@ import { DoorRedirects } from './redirects.ts'
 import { remove } from './removing.ts'
 import { makeAgents } from './sending.ts'
 import { StagingArea } from './staging.ts'
+import { DcacheTape } from './tape.ts'
 
 /** How often uploads left behind are looked for, and how long after their process died, in ms. */
 const sweepEvery = 10 * 60_000
@@ -62,9 +64,10 @@ const sweepAge = 60_000
 export class DcacheBackend implements Backend {
   readonly name: string
   readonly checksums: DcacheChecksums
-  /** Extended attributes and quotas are the frontend's. */
+  /** Extended attributes, quotas and tape are the frontend's. */
   readonly properties?: PropertyFacet
   readonly quotas?: QuotaFacet
+  readonly tape?: TapeFacet
   readonly redirects?: RedirectFacet
   readonly #desk: Desk
   readonly #delegation: Delegation
@@ -85,6 +88,7 @@ export class DcacheBackend implements Backend {
     if (desk.frontend) {
       this.properties = new DcacheProperties(desk)
       this.quotas = new DcacheQuotas(desk)
+      this.tape = new DcacheTape(desk)
     }
     if (options.redirects) {
       this.redirects = new DoorRedirects(options.redirects, { door: webdav, root, delegation, log: options.log })

@@ -40,7 +40,12 @@ export async function decideMany(
   for (const path of paths) {
     const first = admit(gate, task, action, path)
     verdicts.set(path, first)
-    if (first.error || decidesItself(first.place.mount, task)) continue
+    if (first.error) continue
+    if (decidesItself(first.place.mount, task)) {
+      const { mount, inner } = first.place
+      if (mount.backend.tape?.isReserved?.(inner)) verdicts.set(path, { place: first.place, error: missing(path) })
+      continue
+    }
     const key = first.place.path === first.place.mount.at ? path : `${first.place.mount.at}\0${parentOf(path)}`
     const group = groups.get(key)
     if (group) group.push(first.place)

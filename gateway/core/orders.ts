@@ -155,7 +155,9 @@ export class Orders {
     const keep = (answer: string) => stagings.place(staging.id, order.mount, answer)
     const request = {
       key: keyOf(staging, order),
-      ...(earlier !== undefined && { earlier }),
+      ...(earlier !== undefined && {
+        earlier: { at: earlier, isTaken: (id: string) => stagings.isOrder(order.backend, id) },
+      }),
       files: files.map(({ inner, lifetime }) => ({ path: inner, ...(lifetime !== undefined && { lifetime }) })),
     }
     try {

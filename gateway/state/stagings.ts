@@ -92,6 +92,16 @@ export class SharedStagings implements StagingStore {
       .execute()
   }
 
+  async isOrder(backend: string, order: string): Promise<boolean> {
+    const row = await this.#db
+      .selectFrom('staging_orders')
+      .select('request')
+      .where('order_id', '=', order)
+      .where('backend', '=', backend)
+      .executeTakeFirst()
+    return row !== undefined
+  }
+
   async takePoll(id: string, mount: Path, due: number): Promise<boolean> {
     const changed = await this.#db
       .updateTable('staging_orders')

@@ -58,6 +58,8 @@ export interface StagingStore {
   ask(id: string, mount: Path): Promise<number | undefined>
   /** The back end has answered with its own id. */
   place(id: string, mount: Path, order: string): Promise<void>
+  /** Whether some request is known to have this id in that back end. */
+  isOrder(backend: string, order: string): Promise<boolean>
   /** Takes the turn to look at the back end's progress: false if it is not yet `due`, or somebody else has just looked. */
   takePoll(id: string, mount: Path, due: number): Promise<boolean>
   /**

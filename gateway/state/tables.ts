@@ -132,6 +132,7 @@ async function addStagings(db: Transaction<Tables>): Promise<void> {
     .addColumn('polled', 'bigint')
     .addPrimaryKeyConstraint('staging_orders_key', ['request', 'mount'])
     .execute()
+  await db.schema.createIndex('staging_orders_order').on('staging_orders').column('order_id').execute()
   await db.schema
     .createTable('staging_files')
     .addColumn('request', 'text', (column) => column.notNull())

@@ -152,7 +152,7 @@ t.test('a crash between the order and its answer makes no second request', async
   t.equal(world.tape().orders, 1)
   t.equal(world.orders[0]?.key, world.orders[1]?.key)
   t.equal(world.orders[0]?.earlier, undefined)
-  t.equal(world.orders[1]?.earlier, 1_000_000_000, 'the back end is told that this is a repetition')
+  t.equal(world.orders[1]?.earlier?.at, 1_000_000_000, 'the back end is told that this is a repetition')
   world.time += queue + delay
   t.same(await states(second, 'alice', id), { '/pnfs/a': 'completed' })
 })

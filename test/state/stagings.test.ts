@@ -111,6 +111,8 @@ t.test('an order remembers when it was asked first and what came of it', async (
   t.equal(await stagings.ask(staging.id, mount), 1000)
   await stagings.place(staging.id, mount, 'order-7')
   t.match((await stagings.get(staging.id))?.orders, [{ asked: 1000, order: 'order-7' }])
+  t.equal(await stagings.isOrder('memory', 'order-7'), true)
+  t.equal(await stagings.isOrder('other', 'order-7'), false)
   await t.rejects(stagings.ask('none', mount), { code: 'not-found' })
 })
 
