@@ -47,7 +47,7 @@ export interface OverGpfs extends GpfsOptions {
   readonly over: 'gpfs'
 }
 
-export interface OverNfs extends Omit<PosixOptions, 'acl' | 'aclModule' | 'pathAcls' | 'grade'> {
+export interface OverNfs extends Omit<PosixOptions, 'aclModule' | 'pathAcls' | 'grade'> {
   readonly over: 'nfs'
   /** Default `native`. */
   readonly grade?: PosixOptions['grade']
@@ -161,14 +161,25 @@ function overNfs(options: OverNfs, services: BackendServices): PosixBackend {
   const { over: _, info: __, path: ___, grade = 'native', ...others } = options
   const name = options.name ?? `dust:${options.root}`
   // Mode bits that NFS shows are never taken for the ACL behind them.
-  return new PosixBackend({ ...others, name, grade, acl: ['nfs4'] }, services)
+  return new PosixBackend({ acl: ['nfs4'], ...others, name, grade }, services)
 }
 
 /** What the kernel says of access is asked of the server; where that hides its ACL, the rest is unknown. */
 function serversAcls(below: Backend, acls: AclFacet): AclFacet {
   const effective = acls.effective?.bind(acls)
   return {
-    set: (path, acl, options, call) => acls.set(path, acl, options, call),
+    set: async (path, acl, options, call) => {
+      const pending = await acls.set(path, acl, options, call)
+      const proceed = async () => {
+        const { entry } = pending.trail
+        // Anything else that could be set would replace what is not seen.
+        if (entry && entry.acl === undefined) {
+          throw new StorageError('unsupported', 'the server hides its ACLs here', { path })
+        }
+        return pending.proceed()
+      }
+      return { ...pending, proceed }
+    },
     ...(effective && {
       effective: async (path: Path, call: Call) => {
         const { entry } = await below.walk(path, call)

@@ -47,7 +47,7 @@ export function aclForNew(
   }
   const acl = aclOfNew(parent, {
     kind,
-    owner: principal.user,
+    owner: ownName(setup, principal),
     group: (mode & setGroupId) !== 0 ? parent.group : ownGroup(principal),
     defaultMode: (kind === 'file' ? 0o666 : 0o777) & ~setup.umask,
   })
@@ -71,6 +71,11 @@ export function ownerless(list: Acl | undefined): Acl | undefined {
 }
 
 const empty = new Uint8Array(0)
+
+/** Libraries know numbers only. */
+function ownName({ aclModule }: PosixSetup, { posix, user }: Principal): string | undefined {
+  return aclModule !== undefined && posix ? String(posix.uid) : user
+}
 
 function ownGroup({ posix, groups }: Principal): string | undefined {
   const [first] = groups

@@ -147,11 +147,13 @@ export interface Gpfs {
 export interface Made extends Partial<GpfsOptions> {
   /** Called on the tree before the back end is made. */
   readonly prepare?: (world: Pick<Gpfs, 'directory' | 'acls' | 'info'>) => void
+  /** The same, where it takes time. */
+  readonly begin?: (world: Pick<Gpfs, 'directory'>) => Promise<void>
   /** The mount's root below the tree's. */
   readonly below?: string
 }
 
-export async function makeGpfs({ prepare, below, ...options }: Made = {}): Promise<Gpfs> {
+export async function makeGpfs({ prepare, begin, below, ...options }: Made = {}): Promise<Gpfs> {
   const directory = mkdtempSync(joinPath(tmpdir(), 'portolan-gpfs-'))
   const services = new TestServices()
   const acls = new FakeAcls()
@@ -162,6 +164,7 @@ export async function makeGpfs({ prepare, below, ...options }: Made = {}): Promi
   acls.put(directory, openAcl)
   info.list = [{ name: 'root', junction: directory, independent: true }]
   prepare?.({ directory, acls, info })
+  await begin?.({ directory })
   const backend = new GpfsBackend(
     {
       root: below === undefined ? directory : joinPath(directory, below),
