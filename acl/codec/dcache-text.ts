@@ -138,7 +138,9 @@ function formatEntry(ace: Ace, kind: 'file' | 'directory'): string {
     rest &= ~bit
   }
   if (rest !== 0 || (ace.flags & ~knownFlags) !== 0) throw unsupported()
-  const flags = [...flagOf].filter(([, flag]) => (ace.flags & flag) !== 0).map(([letter]) => letter)
+  // That it is a group is said by the subject.
+  const inherited = ace.flags & ~aceFlag.identifierGroup
+  const flags = [...flagOf].filter(([, flag]) => (inherited & flag) !== 0).map(([letter]) => letter)
   return `${subject}:${type === 'allow' ? '+' : '-'}${letters}${flags.length > 0 ? `:${flags.join('')}` : ''}`
 }
 
