@@ -51,7 +51,8 @@ export async function rename(
 
 /** A credential for both names: down from where their paths part. */
 export function scopeOfMove(desk: Desk, from: Path, to: Path): Scope {
-  const own = scopeAround(desk, from, ['MANAGE', 'DELETE'])
+  // A directory is replaced only where a listing shows that it is empty.
+  const own = scopeAround(desk, from, ['MANAGE', 'DELETE', 'LIST'])
   let object = own.object
   const other = scopeAround(desk, to, []).object
   while (!isWithin(other, object)) object = object.slice(0, Math.max(1, object.lastIndexOf('/'))) as Path
@@ -116,7 +117,8 @@ async function move(desk: Desk, from: Path, to: Path, overwrite: 'T' | 'F', scop
   const response = await webdav.request({
     method: 'MOVE',
     path: desk.inDcache(from),
-    headers: { Destination: destinationOf(desk, to), Overwrite: overwrite },
+    // With scheme and host, as every client sends it: XRootD understands nothing else.
+    headers: { Destination: webdav.urlOf(desk.inDcache(to)).href, Overwrite: overwrite },
     call,
     ...scope,
     idempotent: false,
@@ -130,7 +132,7 @@ async function move(desk: Desk, from: Path, to: Path, overwrite: 'T' | 'F', scop
   response.discard()
 }
 
-/** An absolute path (RFC 4918, section 8.3): with a host dCache takes it for a copy to another server. */
+/** An absolute path (RFC 4918, section 8.3): with a host dCache takes a COPY for one to another server. */
 export function destinationOf(desk: Desk, to: Path): string {
   return `${desk.webdav.url.pathname.replace(/\/$/, '')}${encodePath(desk.inDcache(to))}`
 }
