@@ -28,7 +28,7 @@ const worthListing = 16
 /** Looks at once. */
 const lookers = 8
 
-/** In the order of `paths`. Whatever fails is the verdict of its path; nothing is thrown. */
+/** In the order of `paths`. Whatever fails is the verdict of its path; thrown is `busy`, where the caller does too much at once. */
 export async function decideMany(
   gate: Gate,
   task: Task,
@@ -51,6 +51,11 @@ export async function decideMany(
     if (group) group.push(first.place)
     else groups.set(key, [first.place])
   }
+  await requireRoom(
+    gate,
+    task,
+    [...groups.values()].flatMap(([place]) => place ?? []),
+  )
   await eachOf([...groups.values()], lookers, async (places) => {
     for (const verdict of await lookAtGroup(gate, task, action, places)) verdicts.set(verdict.place.path, verdict)
   })
@@ -64,6 +69,12 @@ export async function eachOf<T>(items: readonly T[], atOnce: number, work: (item
     for (let item = items[next++]; item !== undefined; item = items[next++]) await work(item)
   }
   await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, worker))
+}
+
+/** The looks belong together: they are let in at once, or none is. */
+async function requireRoom(gate: Gate, task: Task, places: readonly Place[]): Promise<void> {
+  const mounts = new Map(places.map((place) => [place.mount, place] as const))
+  for (const place of mounts.values()) await gate.run(task, place, async () => undefined)
 }
 
 /** The back end decides about this caller when it is asked for the file itself. */

@@ -6,6 +6,7 @@ import type { Call } from './call.ts'
 import type { Gate } from './deciding.ts'
 import { decideMany, eachOf, type Verdict } from './deciding-many.ts'
 import { StorageError } from './errors.ts'
+import type { Admission } from './limits.ts'
 import { type Path, root } from './path.ts'
 import { Task } from './task.ts'
 
@@ -64,7 +65,7 @@ async function ask(
   try {
     for (let at = 0; at < places.length; at += block) {
       const part = places.slice(at, at + block)
-      const answers = await askBlock(gate, own, mount, part)
+      const answers = await askBlock(gate, own, mount, part, at === 0 ? 'new' : 'continues')
       for (const [index, { path }] of part.entries()) {
         const answer = answers instanceof StorageError ? answers : answers[index]
         known.set(path, answer ?? new StorageError('unavailable', 'the storage did not tell', { path }))
@@ -80,13 +81,14 @@ async function askBlock(
   task: Task,
   mount: Mount,
   places: readonly Place[],
+  admission: Admission,
 ): Promise<ReadonlyArray<Locality | StorageError> | StorageError> {
   const { tape } = mount.backend
   if (!tape) return new StorageError('unsupported', 'this mount has no tape')
   const inner = places.map((place) => place.inner)
   const place = { mount, path: mount.at, inner: mount.base }
   try {
-    return await gate.run(task, place, () => tape.locality(inner, task), { admission: 'continues' })
+    return await gate.run(task, place, () => tape.locality(inner, task), { admission })
   } catch (error) {
     return StorageError.from(error)
   }

@@ -234,7 +234,7 @@ export class Orders {
     late?: (value: T) => Promise<void>,
   ): Promise<T> {
     const deadline = place.mount.deadline + files * msPerFile
-    return this.#gate.run(task, place, work, { admission: 'continues', deadline, ...(late && { late }) })
+    return this.#gate.run(task, place, work, { deadline, ...(late && { late }) })
   }
 }
 

@@ -23,6 +23,7 @@ function linked(inner: Backend, link: string, target: string, via: readonly Entr
         return async (path: Path, ...rest: [never]) => seen(path, await backend.walk(led(path), ...rest))
       const value: unknown = Reflect.get(backend, key, backend)
       if (typeof value !== 'function') return value
+      if (key === 'enforces') return value.bind(backend)
       return async (path: Path, ...rest: unknown[]) => {
         const pending = await Reflect.apply(value, backend, [led(path), ...rest])
         return {

@@ -10,6 +10,7 @@ import { MemoryBackend } from '../../backends/memory/memory.ts'
 import type { MemoryTape } from '../../backends/memory/tape.ts'
 import { MemoryAudit } from '../../gateway/core/audit.ts'
 import type { Call } from '../../gateway/core/call.ts'
+import type { LimitOptions } from '../../gateway/core/limits.ts'
 import { parsePath } from '../../gateway/core/path.ts'
 import { Storage } from '../../gateway/core/storage.ts'
 import { openState } from '../../gateway/state/open.ts'
@@ -67,10 +68,10 @@ export class TapeWorld {
   }
 
   /** A gateway process of its own, as far as the store can tell. */
-  async open(namespace = this.namespace): Promise<Storage> {
+  async open(namespace = this.namespace, limits: Partial<LimitOptions> = {}): Promise<Storage> {
     const state = await openState({ directory: joinNames(this.directory, 'state'), now: () => this.time })
     this.#states.push(state)
-    return new Storage({ namespace, audit: this.audit, spillDirectory: this.directory, state })
+    return new Storage({ namespace, audit: this.audit, spillDirectory: this.directory, state, limits })
   }
 
   tape(mount: '/pnfs' | '/store' = '/pnfs'): MemoryTape {

@@ -66,6 +66,19 @@ t.test('a back end that decides itself is asked once, with what the credential c
   )
 })
 
+t.test('who does too much at once is busy, and what he has asked for goes on', async (t) => {
+  for (const enforcing of [false, true]) {
+    const world = new TapeWorld(t, { enforcing })
+    const storage = await world.open()
+    await world.fill(storage, '/pnfs/a')
+    const id = await storage.staging.stage(callBy('alice'), wishes('/pnfs/a'))
+    const full = await world.open(world.namespace, { inFlightPerPrincipal: 0 })
+    t.equal(await outcome(full.staging.stage(callBy('alice'), wishes('/pnfs/a', '/pnfs/b'))), 'busy')
+    t.same(await states(full, 'alice', id), { '/pnfs/a': 'submitted' })
+    t.equal(await outcome(full.staging.cancel(callBy('alice'), id)), 'busy')
+  }
+})
+
 t.test('locality tells where files are, each for itself', async (t) => {
   const world = new TapeWorld(t)
   const storage = await world.open()
