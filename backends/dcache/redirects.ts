@@ -18,6 +18,8 @@ import { encodePath, pathInDcache } from './names.ts'
 export interface RedirectOptions {
   /** Seconds that such a URL is good for; default 600. It never outlives the caller's token. */
   readonly validity?: number
+  /** The WebDAV door as callers reach it, where that is not the address that the gateway uses. */
+  readonly door?: URL
 }
 
 const activities: readonly Activity[] = ['DOWNLOAD', 'READ_METADATA']
@@ -31,7 +33,7 @@ export class DoorRedirects implements RedirectFacet {
   readonly #validity: number
   readonly #log: (message: string, cause?: unknown) => void
 
-  /** `door`: the WebDAV door as callers reach it. Throws `invalid` where a macaroon would travel without TLS. */
+  /** `door`: the WebDAV door as the gateway reaches it. Throws `invalid` where a macaroon would travel without TLS. */
   constructor(
     options: RedirectOptions,
     parts: {
@@ -41,7 +43,7 @@ export class DoorRedirects implements RedirectFacet {
       readonly log?: ((message: string, cause?: unknown) => void) | undefined
     },
   ) {
-    const { door } = parts
+    const door = options.door ?? parts.door
     if (door.protocol !== 'https:' && !isLoopback(door.hostname)) {
       throw new StorageError('invalid', 'callers are sent to a door with https only')
     }

@@ -17,7 +17,7 @@ interface Watch {
 }
 
 /** Changed names kept per directory; with more, all of it counts as changed. */
-const maxNames = 4096
+const maxNames = 512
 
 /** Directories of which every change is told. Those of no watch are not known, and so never unchanged. */
 export class Watches {

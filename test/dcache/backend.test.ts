@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { conformance, type Deviation } from '../backends/conformance.ts'
-import { keyHolder, startWorld, type WorldOptions } from './world.ts'
+import { forwarding, keyHolder, startWorld, type WorldOptions } from './world.ts'
 
 const byPath = 'dCache is asked by path: what is opened is found again under its name, or is stale'
 const noTimes = 'dCache offers no way to set times'
@@ -50,10 +50,12 @@ function run(t: Test, name: string, options: WorldOptions, deviations: readonly 
   return conformance(t, { name, start: () => startWorld(options), deviations })
 }
 
-t.test('with callers about whom dCache decides', (t) => run(t, 'dCache, delegated', {}, enforced))
+t.test('with callers about whom dCache decides, by macaroons that hold no more than is needed', (t) =>
+  run(t, 'dCache, delegated', { options: { events: true, delegation: { ...forwarding, send: 'macaroon' } } }, enforced),
+)
 
 t.test('with callers for whom the service stands in', (t) =>
-  run(t, 'dCache, by service', { principals: [keyHolder], owner: 'gateway' }, always),
+  run(t, 'dCache, by service', { principals: [keyHolder], owner: 'gateway', options: { events: true } }, always),
 )
 
 t.test('with a WebDAV door alone', (t) => run(t, 'dCache, WebDAV alone', { withoutFrontend: true }, withoutFrontend))

@@ -131,6 +131,10 @@ t.test('a macaroon does not travel without TLS', async (t) => {
   const make = (url: string) => () => new DoorRedirects({}, { ...parts, door: new URL(url) })
   t.throws(make('http://door.example.org:2880/'), { code: 'invalid' })
   t.doesNotThrow(make('http://127.0.0.1:2880/'))
+  const inside = new URL('https://inside.example.org/')
+  const outside = new URL('https://outside.example.org/dav/')
+  const redirects = new DoorRedirects({ door: outside }, { ...parts, door: inside })
+  t.equal((await redirects.readUrl(at('/f'), online, callBy(alice())))?.href.split('?')[0], `${outside.href}f`)
 })
 
 t.test('dCache serves many ranges by it, and nothing else, from nowhere else', async (t) => {

@@ -3,6 +3,7 @@
 import type { Test } from 'tap'
 import type { Principal } from '../../acl/principal.ts'
 import { Secret } from '../../acl/secret.ts'
+import { Breaker } from '../../backends/dcache/breaker.ts'
 import { Delegation, type DelegationOptions } from '../../backends/dcache/credentials.ts'
 import { HttpDoor } from '../../backends/dcache/door.ts'
 import { PoolPolicy } from '../../backends/dcache/pools.ts'
@@ -40,7 +41,15 @@ export async function startSite(
   const agents = { door: makeAgents({ connections: 8 }), pools: makeAgents({ connections: 8 }) }
   const pools = new PoolPolicy(dcache.webdav, ['127.0.0.1', 'localhost'], { insecure: true })
   const doorTo = (url: URL) =>
-    new HttpDoor({ url, credentials: delegation, pools, agents, deadline: 10_000, stall: 10_000 })
+    new HttpDoor({
+      url,
+      credentials: delegation,
+      pools,
+      agents,
+      deadline: 10_000,
+      stall: 10_000,
+      breaker: new Breaker({ pause: 20 }),
+    })
   const webdav = doorTo(dcache.webdav)
   const frontend = doorTo(dcache.frontend)
   t.teardown(async () => {
