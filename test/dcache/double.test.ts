@@ -455,6 +455,33 @@ t.test('an upload that fails leaves no name behind', async (t) => {
   t.notOk(double.tree.has('/a/new'), 'nobody came to the pool')
 })
 
+t.test('the WebDAV door deletes a directory with all in it, the frontend does not', async (t) => {
+  const double = await start(t, { seed: [{ path: '/a/full/inner/file', text: 'x', owner: 'alice' }] })
+  for (const path of ['/a/full', '/a/full/inner']) double.tree.setMode(path, 0o777)
+  const url = rest(double, 'namespace/a/full')
+  t.equal((await ask(url, { method: 'DELETE', headers: alice })).status, 400)
+  t.ok(double.tree.has('/a/full/inner/file'))
+  t.equal((await ask(at(double.webdav, '/a/full'), { method: 'DELETE', headers: alice })).status, 204)
+  t.notOk(double.tree.has('/a/full'))
+  const seed = [{ path: '/a/full/file', text: 'x', owner: 'alice' }]
+  const careful = await start(t, { keepsFullDirectories: true, seed })
+  t.equal((await ask(at(careful.webdav, '/a/full'), { method: 'DELETE', headers: alice })).status, 500)
+  t.ok(careful.tree.has('/a/full/file'))
+})
+
+t.test('a move replaces what is there with Overwrite: T alone', async (t) => {
+  const double = await start(t)
+  const move = (overwrite: Readonly<Record<string, string>>) =>
+    ask(at(double.webdav, '/a/file'), {
+      method: 'MOVE',
+      headers: { ...alice, Destination: at(double.webdav, '/b/file').href, ...overwrite },
+    })
+  t.equal((await move({})).status, 412)
+  t.equal((await move({ Overwrite: 'F' })).status, 412)
+  t.equal((await move({ Overwrite: 'T' })).status, 204)
+  t.same(await double.tree.bytes('/b/file'), Buffer.from('hello, pool'))
+})
+
 t.test('generated files have the checksum of their bytes', async (t) => {
   const double = await start(t, { seed: [{ path: '/a/generated', size: 300_001, owner: 'alice' }] })
   const sum = double.tree.file('/a/generated').checksums.get('adler32')

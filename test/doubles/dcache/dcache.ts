@@ -88,8 +88,8 @@ export async function startDcache(options: DcacheDoubleOptions = {}): Promise<Dc
   for (const seed of options.seed ?? []) await testTree.add(seed)
   const door = createDoor(site, options.tls, counters, faults)
   const frontend = createFrontend(site, options.tls, counters, faults)
-  await door.start()
-  await frontend.start()
+  await door.start(options.ports?.door)
+  await frontend.start(options.ports?.frontend)
   return {
     webdav: door.url,
     frontend: new URL('/api/v1', frontend.url),

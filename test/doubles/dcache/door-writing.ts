@@ -73,10 +73,23 @@ function makeParents(call: DoorCall): { readonly parent: DirectoryNode; readonly
 
 export async function remove({ site, login, path }: DoorCall): Promise<Answer> {
   site.gate.demand(login, 'DELETE', path)
-  const node = site.gate.get(login, path)
-  site.gate.requireDelete(login, node)
-  site.tree.remove(node)
+  removeAll({ site, login }, site.gate.get(login, path), path)
   return { status: 204 }
+}
+
+/**
+ * Milton (DeleteHelperImpl) goes through a collection and deletes what it finds before the collection itself, unless
+ * the resource says that it can do so: then dCache refuses a directory that is not empty.
+ */
+function removeAll({ site, login }: Pick<DoorCall, 'site' | 'login'>, node: Node, path: string): void {
+  const { gate, tree } = site
+  if (node.type === 'directory' && !site.options.keepsFullDirectories) {
+    if (node.children.size > 0) gate.require(login, 'list', node)
+    for (const child of [...node.children.values()]) removeAll({ site, login }, child, `${path}/${child.name}`)
+  }
+  gate.demand(login, 'DELETE', path)
+  gate.requireDelete(login, node)
+  tree.remove(node)
 }
 
 export async function makeDirectory(call: DoorCall): Promise<Answer> {
@@ -90,7 +103,7 @@ export async function makeDirectory(call: DoorCall): Promise<Answer> {
   return { status: 201 }
 }
 
-/** What is at the destination goes first, unless "Overwrite: F". */
+/** What is at the destination goes first, with "Overwrite: T" only: Milton takes no header for F. */
 export async function move(call: DoorCall): Promise<Answer> {
   const { site, login, path } = call
   const { gate, tree } = site
@@ -103,7 +116,7 @@ export async function move(call: DoorCall): Promise<Answer> {
   gate.require(login, 'addFile', parent)
   const existing = replaceable(call, target)
   if (existing === node) throw new Failure('forbidden', 'Source and destination are the same')
-  if (existing) tree.remove(existing)
+  if (existing) removeAll(call, existing, target)
   tree.move(node, parent, name)
   return { status: existing ? 204 : 201 }
 }
@@ -125,7 +138,7 @@ export async function copy(call: DoorCall): Promise<Answer> {
   gate.require(login, 'addFile', parent)
   await site.tape.fetch(node)
   const existing = replaceable(call, target)
-  if (existing) tree.remove(existing)
+  if (existing) removeAll(call, existing, target)
   const file = tree.makeFile(parent, name, ownership(call, parent))
   const { content } = node
   await receive(
@@ -140,11 +153,9 @@ export async function copy(call: DoorCall): Promise<Answer> {
 function replaceable({ site, ask, login }: DoorCall, target: string): Node | undefined {
   const existing = site.gate.look(login, target)
   if (!existing) return undefined
-  if (ask.headers.overwrite === 'F') throw new Failure('precondition', 'Destination exists')
+  if (ask.headers.overwrite !== 'T') throw new Failure('precondition', 'Destination exists')
   site.gate.demand(login, 'DELETE', target)
   site.gate.requireDelete(login, existing)
-  if (existing.type === 'directory' && existing.children.size > 0)
-    throw new Failure('not-empty', 'Directory is not empty')
   return existing
 }
 

@@ -63,6 +63,8 @@ export interface QuotaOptions {
 }
 
 export interface DcacheDoubleOptions {
+  /** Where the doors listen; any free port if absent. */
+  readonly ports?: { readonly door: number; readonly frontend: number }
   /** Of a certificate for the host "localhost": doors then speak https, as do pools unless `plainPools`. */
   readonly tls?: { readonly key: string; readonly cert: string }
   /** Pools speak http though doors speak https: webdav.redirect.allow-https = false. */
@@ -86,6 +88,8 @@ export interface DcacheDoubleOptions {
   readonly recallDelay?: number
   /** Mount of macaroons: milliseconds, dcache.macaroons.max-lifetime and default-lifetime. */
   readonly macaroons?: { readonly maxLifetime?: number; readonly defaultLifetime?: number } | false
+  /** DELETE at the WebDAV door refuses a directory that holds something. Otherwise all in it goes with it. */
+  readonly keepsFullDirectories?: boolean
   /** PROPPATCH says 404 of properties it did change. */
   readonly vaguePatch?: boolean
   /** Macaroons are given out over http too, which no release does. */
