@@ -78,14 +78,13 @@ export class FetchedAcls implements PathAcls {
     const first = which === 'all' ? 0 : trail.ancestors.length
     const found = way.map((entry, i) => (i < first ? withoutAcl(entry) : this.#known(entry)))
     let moved = false
-    await Promise.all(
-      way.map(async (entry, i) => {
-        if (found[i]) return
-        const acl = await this.#ask(way.slice(0, i + 1), pathOf(names, i), glance, signal)
-        moved ||= acl === 'moved'
-        found[i] = withAcl(entry, acl)
-      }),
-    )
+    const ask = async (entry: Entry, i: number) => {
+      const acl = await this.#ask(way.slice(0, i + 1), pathOf(names, i), glance, signal)
+      moved ||= acl === 'moved'
+      found[i] = withAcl(entry, acl)
+    }
+    const asking = way.flatMap((entry, i) => (found[i] ? [] : [ask(entry, i)]))
+    if (asking.length > 0) await Promise.all(asking)
     const whole = found.map((entry, i) => entry ?? withoutAcl(way[i] as Entry))
     const ancestors = whole.slice(0, trail.ancestors.length)
     return { trail: { ...trail, ancestors, entry: trail.entry && whole.at(-1) }, moved }

@@ -255,7 +255,9 @@ export class GpfsBackend implements Backend {
 
   #openSnapshots(top: string | undefined, services: BackendServices): PosixBackend {
     const [at, path] = top === undefined ? [this.#options.root, this.#rootPath] : [top, top]
-    return new PosixBackend({ ...this.#treeOptions(at, path, []), threads: 1, dataThreads: 2 }, services)
+    // By another name, since what the journal holds of the mount itself is not for these trees to sweep.
+    const name = `${this.name}, snapshots`
+    return new PosixBackend({ ...this.#treeOptions(at, path, []), name, threads: 1, dataThreads: 2 }, services)
   }
 }
 
