@@ -64,6 +64,8 @@ export class FetchedAcls implements PathAcls {
   readonly #slots = new Slots(atOnce, waiting)
   /** By content, so that a million files of one list share one. */
   readonly #lists = new LRUCache<string, Acl>({ max: lists })
+  /** Directories on the way are told as one object again and again; so is what was made of it. */
+  readonly #whole = new WeakMap<Entry, Entry>()
   /** Lists in which something was not understood. */
   readonly #partial = new WeakSet<Acl>()
 
@@ -128,7 +130,12 @@ export class FetchedAcls implements PathAcls {
     if (entry.type === 'symlink') return entry
     if (entry.type === 'other' || entry.name === this.#options.snapshotDirectory) return withoutAcl(entry)
     const known = this.#remembered.get(entry.id)
-    return known?.changed === entry.changed ? { ...entry, acl: known.acl } : undefined
+    if (known?.changed !== entry.changed) return undefined
+    const whole = this.#whole.get(entry)
+    if (whole?.acl === known.acl) return whole
+    const made = { ...entry, acl: known.acl }
+    this.#whole.set(entry, made)
+    return made
   }
 
   /** Whoever asks for the same state of the same object waits for the same answer. */
@@ -163,7 +170,9 @@ export class FetchedAcls implements PathAcls {
 
   /** Nobody waits any more. */
   #end(key: string, flight: Flight): void {
-    if (this.#flights.get(key) === flight) this.#flights.delete(key)
+    // Most have landed by then.
+    if (this.#flights.get(key) !== flight) return
+    this.#flights.delete(key)
     flight.controller.abort(new StorageError('cancelled', 'the callers have gone'))
   }
 
