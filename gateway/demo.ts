@@ -1,7 +1,7 @@
 /**
  * `npm start`: makes a demo below ./demo and runs the gateway on it, on loopback.
  *
- *     npm start -- [--port N]      HTTP on N (8080), metrics on N + 9
+ *     npm start -- [--port N]      HTTP on N (8080), the stand-in for dCache on N + 4 and N + 5, metrics on N + 9
  *
  * Started as root it goes on as an account of its own; this program then runs a second time, as that account.
  */
@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util'
 import { loadConfig } from './config.ts'
 import { StorageError } from './core/errors.ts'
 import { type Demo, demoIn, madeIn, prepareDemo } from './demo/prepare.ts'
+import { playDcache } from './demo/stand-ins.ts'
 import { takePrivileges } from './serve/account.ts'
 import { runGateway } from './supervisor.ts'
 
@@ -41,7 +42,7 @@ async function requireFree(port: number): Promise<void> {
 }
 
 async function prepare(port: number): Promise<Demo> {
-  for (const each of [port, port + 9]) await requireFree(each)
+  for (const offset of [0, 4, 5, 9]) await requireFree(port + offset)
   if (process.geteuid?.() !== 0) {
     return prepareDemo({ directory, port, asRoot: false, native: { because: 'that needs a start as root' } })
   }
@@ -68,11 +69,16 @@ async function prepare(port: number): Promise<Demo> {
 
 try {
   const port = portFrom(process.argv.slice(2))
-  const { configFile, textFile } = process.env[marker] === directory ? demoIn(directory) : await prepare(port)
-  process.exitCode = await runGateway({
-    configFile,
-    onReady: ({ workers }) => console.log(`${readFileSync(textFile, 'utf8')}${workers} worker processes serve.`),
-  })
+  const { configFile, textFile, dcache } = process.env[marker] === directory ? demoIn(directory) : await prepare(port)
+  const playing = await playDcache(dcache)
+  try {
+    process.exitCode = await runGateway({
+      configFile,
+      onReady: ({ workers }) => console.log(`${readFileSync(textFile, 'utf8')}${workers} worker processes serve.`),
+    })
+  } finally {
+    await playing.stop()
+  }
 } catch (error) {
   console.error(error instanceof Error ? `portolan demo: ${error.message}` : error)
   process.exitCode = 1

@@ -2,6 +2,7 @@
 
 import { stringify } from 'yaml'
 import { domain, service, userNames } from './people.ts'
+import type { DcacheDoors } from './stand-ins.ts'
 import type { Trees } from './trees.ts'
 
 export interface DemoConfig {
@@ -10,6 +11,9 @@ export interface DemoConfig {
   readonly jwksFile: string
   readonly accountsFile: string
   readonly trees: Trees
+  /** Directory of the commands of Storage Scale. */
+  readonly scale: string
+  readonly dcache: DcacheDoors
   readonly directory: string
   readonly asRoot: boolean
   /** Whether /asap3 is served in the `native` grade. */
@@ -17,7 +21,6 @@ export interface DemoConfig {
 }
 
 export function configFile(demo: DemoConfig): string {
-  const posix = (root: string) => ({ type: 'posix', root })
   return stringify({
     publicUrl: `http://127.0.0.1:${demo.port}`,
     hosts: ['localhost', '127.0.0.1'],
@@ -48,12 +51,37 @@ export function configFile(demo: DemoConfig): string {
     mounts: [
       {
         path: '/data-dust',
-        backend: posix(demo.trees.dataDust),
+        // A plain tree plays the NFS mount, so the ACLs are in an attribute of our own.
+        backend: { type: 'dust', over: 'nfs', root: demo.trees.dataDust, acl: ['xattr'], information: 'none' },
         enforce: 'gateway',
-        note: 'project space of the demo',
+        note: 'scratch, no backup',
       },
-      { path: '/asap3', backend: posix(demo.trees.asap3), enforce: demo.native ? 'native' : 'gateway' },
-      { path: '/pnfs/desy.de', backend: posix(demo.trees.pnfs), enforce: 'gateway' },
+      {
+        path: '/asap3',
+        backend: {
+          type: 'gpfs',
+          root: demo.trees.asap3,
+          fileSystem: 'asap3',
+          acls: 'commands',
+          commands: { directory: demo.scale },
+        },
+        enforce: demo.native ? 'native' : 'gateway',
+      },
+      {
+        path: '/pnfs/desy.de',
+        backend: {
+          type: 'dcache',
+          webdav: demo.dcache.webdav,
+          frontend: demo.dcache.frontend,
+          root: '/pnfs/desy.de',
+          pools: ['localhost'],
+          insecurePools: true,
+          accepts: [{ issuer: 'demo-issuer', audiences: [`http://127.0.0.1:${demo.port}`] }],
+          otherwise: 'service',
+          service: { token: demo.dcache.tokenFile },
+        },
+        note: 'files may be on tape: stage them before reading',
+      },
     ],
   })
 }

@@ -4,6 +4,8 @@ import type { UserName } from './people.ts'
 
 const beamtime = '/asap3/petra3/p09/2026/11016023/raw/run0001.txt'
 
+const onTape = '/pnfs/desy.de/exfel/raw/run0002.h5'
+
 export interface Shown {
   readonly url: string
   readonly tokens: ReadonlyMap<UserName, string>
@@ -15,6 +17,7 @@ export interface Shown {
 }
 
 export function demoText({ url, tokens, scoped, notes, directory }: Shown): string {
+  const portolan = `${process.execPath} ${directory}/../gateway/cli.ts`
   const as = (name: UserName) => `-H 'Authorization: Bearer ${tokens.get(name)}'`
   const steps: ReadonlyArray<readonly [string, string]> = [
     ['alice reads a file of her own', `curl ${as('alice')} ${url}/data-dust/user/alice/hello.txt`],
@@ -38,6 +41,12 @@ export function demoText({ url, tokens, scoped, notes, directory }: Shown): stri
     [
       'the last megabyte of a big file',
       `curl -s -r -1048576 -o /dev/null -w '%{http_code} %{size_download} bytes\\n' ${as('alice')} ${url}/pnfs/desy.de/exfel/raw/run0001.h5`,
+    ],
+    ['carol is told that a file is on tape', `curl ${as('carol')} ${url}${onTape}`],
+    ['... has it brought to disk', `${portolan} stage --as carol --wait ${onTape}`],
+    [
+      '... and reads it',
+      `curl -s -o /dev/null -w '%{http_code} %{size_download} bytes\\n' ${as('carol')} ${url}${onTape}`,
     ],
   ]
   return [

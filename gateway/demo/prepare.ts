@@ -9,17 +9,24 @@ import { StorageError } from '../core/errors.ts'
 import { configFile } from './config.ts'
 import { demoText } from './lines.ts'
 import { accountsFile, newPassword, service, type UserName, userNames } from './people.ts'
+import { planDcache, playScale } from './stand-ins.ts'
 import { makeTrees } from './trees.ts'
 
 export interface Demo {
   readonly configFile: string
   /** Holds what is printed once the gateway serves, tokens too. */
   readonly textFile: string
+  /** What the stand-in for dCache is started from. */
+  readonly dcache: string
 }
 
 /** Where a demo in this directory keeps what its gateway needs. */
 export function demoIn(directory: string): Demo {
-  return { configFile: join(directory, 'portolan.yaml'), textFile: join(directory, 'lines.txt') }
+  return {
+    configFile: join(directory, 'portolan.yaml'),
+    textFile: join(directory, 'lines.txt'),
+    dcache: join(directory, 'dcache'),
+  }
 }
 
 export interface DemoOptions {
@@ -35,6 +42,8 @@ export interface DemoOptions {
 export interface Made {
   readonly asRoot: boolean
   readonly native: boolean
+  /** Demos of earlier versions say nothing here. */
+  readonly asap3?: 'gpfs'
 }
 
 /** How the demo in this directory was made; undefined if there is none. */
@@ -47,8 +56,9 @@ export function madeIn(directory: string): Made | undefined {
 export async function prepareDemo(options: DemoOptions): Promise<Demo> {
   const { directory, port, asRoot } = options
   const native = options.native === true
-  claim(directory, { asRoot, native })
-  const trees = makeTrees(directory, { asRoot, native })
+  claim(directory, { asRoot, native, asap3: 'gpfs' })
+  const scale = await playScale(join(directory, 'gpfs'), join(directory, 'asap3'))
+  const trees = makeTrees(directory, { asRoot, native, scale })
   for (const name of ['state', 'log']) mkdirSync(join(directory, name), { recursive: true, mode: 0o700 })
   const url = `http://127.0.0.1:${port}`
   const issuer = await createDevelopmentIssuer(join(directory, 'issuer'), 'https://issuer.portolan.demo')
@@ -68,10 +78,13 @@ export async function prepareDemo(options: DemoOptions): Promise<Demo> {
   const scoped = await issuer.sign(claims('alice', 'storage.read:/data-dust/group/p01'))
   const accounts = join(directory, 'accounts.yaml')
   const demo = demoIn(directory)
+  const { dcache: dcacheDirectory } = demo
+  const { jwksFile } = issuer
+  const dcache = planDcache(dcacheDirectory, port + 4, { issuer: issuer.issuer, jwksFile, audience: url })
   write(accounts, await accountsFile(passwords), 0o600)
   write(
     demo.configFile,
-    configFile({ ...options, native, issuer: issuer.issuer, jwksFile: issuer.jwksFile, accountsFile: accounts, trees }),
+    configFile({ ...options, native, issuer: issuer.issuer, jwksFile, accountsFile: accounts, trees, scale, dcache }),
     0o644,
   )
   const people = Object.fromEntries(
@@ -84,9 +97,9 @@ export async function prepareDemo(options: DemoOptions): Promise<Demo> {
     0o600,
   )
   const notes = [
-    '/data-dust      gateway grade: Portolan decides by NFSv4 ACLs',
+    '/data-dust      DUST, gateway grade: Portolan decides by NFSv4 ACLs',
     asap3Note(options.native),
-    '/pnfs/desy.de   gateway grade, for now a plain tree',
+    '/pnfs/desy.de   dCache with tape, delegated: dCache decides about the caller (a stand-in; what is written there is not kept)',
   ]
   write(demo.textFile, demoText({ url, tokens, scoped, notes, directory }), 0o600)
   if (asRoot) giveToService(directory)
@@ -94,8 +107,8 @@ export async function prepareDemo(options: DemoOptions): Promise<Demo> {
 }
 
 function asap3Note(native: DemoOptions['native']): string {
-  if (native === true) return '/asap3          native grade: the kernel decides, as the user'
-  return `/asap3          gateway grade, not native: ${native.because}`
+  if (native === true) return '/asap3          GPFS, native grade: the kernel decides, as the user'
+  return `/asap3          GPFS, gateway grade, not native: ${native.because}`
 }
 
 function claim(directory: string, made: Made): void {
@@ -108,7 +121,9 @@ function claim(directory: string, made: Made): void {
   }
   if (before === undefined || before.asRoot === made.asRoot) {
     // What the kernel guards and what Portolan guards are kept in different ways.
-    if (before && before.native !== made.native) rmSync(join(directory, 'asap3'), { recursive: true, force: true })
+    if (before && (before.native !== made.native || before.asap3 !== made.asap3)) {
+      for (const name of ['asap3', 'gpfs']) rmSync(join(directory, name), { recursive: true, force: true })
+    }
     write(file, JSON.stringify(made), 0o644)
     return
   }
@@ -120,7 +135,7 @@ function claim(directory: string, made: Made): void {
 
 /** The trees have their owners already; what the gateway itself reads and writes goes to its account. */
 function giveToService(directory: string): void {
-  const own = ['state', 'log', 'issuer', 'accounts.yaml', 'portolan.yaml', 'lines.txt'].map((name) =>
+  const own = ['state', 'log', 'issuer', 'gpfs', 'dcache', 'accounts.yaml', 'portolan.yaml', 'lines.txt'].map((name) =>
     join(directory, name),
   )
   execFileSync('chown', ['-R', '--', `${service.uid}:${service.gid}`, ...own])

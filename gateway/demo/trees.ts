@@ -1,11 +1,13 @@
 /**
- * The demo's three trees. Their ACLs are written the way the back end keeps them: in an extended attribute of our own
- * for the `gateway` grade, as POSIX ACLs that the kernel knows for the `native` one.
+ * The demo's two trees. Their ACLs are written the way the back ends find them: in an extended attribute of our own
+ * for /data-dust; for /asap3 by mmputacl, or as POSIX ACLs that the kernel knows where the kernel decides.
  */
 
-import { chownSync, closeSync, existsSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { chownSync, closeSync, existsSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Acl } from '../../acl/acl.ts'
+import { formatGpfsText } from '../../acl/codec/gpfs-text.ts'
 import { parseNfs4Text } from '../../acl/codec/nfs4-text.ts'
 import { encodePosixAcl } from '../../acl/codec/posix-xattr.ts'
 import { encodeStoredAcl } from '../../acl/codec/stored.ts'
@@ -17,29 +19,29 @@ import { domain, groups, service, type UserName, users } from './people.ts'
 export interface Trees {
   readonly dataDust: string
   readonly asap3: string
-  readonly pnfs: string
 }
-
-/** Size of the big file; it is sparse and takes no room. */
-const bigFile = 2 ** 30
 
 const everything = 'rwaDdxtTnNcCoy'
 const look = 'rxtncy'
 const beamtime = 'petra3/p09/2026/11016023'
 
-/** Makes what is missing below `directory`. `asRoot`: files get their owners, and /asap3 is for the kernel to guard. */
-export function makeTrees(directory: string, { asRoot, native }: { asRoot: boolean; native: boolean }): Trees {
+/**
+ * Makes what is missing below `directory`. `asRoot`: files get their owners; `native`: /asap3 is for the kernel to guard,
+ * otherwise its lists go to the commands in `scale`.
+ */
+export function makeTrees(
+  directory: string,
+  { asRoot, native, scale }: { asRoot: boolean; native: boolean; scale: string },
+): Trees {
   const trees = {
     dataDust: join(directory, 'data-dust'),
     asap3: join(directory, 'asap3'),
-    pnfs: join(directory, 'pnfs'),
   }
   if (!existsSync(trees.dataDust)) makeDataDust(new Guarded(trees.dataDust, asRoot))
   if (!existsSync(trees.asap3)) {
     if (native) makeNativeAsap3(trees.asap3)
-    else makeAsap3(new Guarded(trees.asap3, asRoot))
+    else makeAsap3(trees.asap3, scale, asRoot)
   }
-  if (!existsSync(trees.pnfs)) makePnfs(new Guarded(trees.pnfs, asRoot))
   return trees
 }
 
@@ -69,11 +71,8 @@ class Guarded {
     this.#protect(path, acl, 'directory')
   }
 
-  file(path: string, owner: UserName, content: string | number): void {
-    const fd = openSync(join(this.#top, path), 'wx', 0o600)
-    if (typeof content === 'string') writeSync(fd, content)
-    else ftruncateSync(fd, content)
-    closeSync(fd)
+  file(path: string, owner: UserName, content: string): void {
+    writeFileSync(join(this.#top, path), content, { flag: 'wx', mode: 0o600 })
     this.#protect(path, this.#inherited(path, owner, 'file'), 'file')
   }
 
@@ -116,28 +115,54 @@ function makeDataDust(tree: Guarded): void {
   tree.file('group/p01/readme.txt', 'alice', 'alice and carol share this directory by an inherited ACL.\n')
 }
 
-function makeAsap3(tree: Guarded): void {
-  tree.directory('', 'admin', openToAll)
+/** As everybody is told by name, it does not matter whose the files are. */
+const openByName = [`A::${named('admin')}:${everything}`, `A::EVERYONE@:${look}`]
+const roomByName = (flags: string) => [
+  `D:${flags}:${named('bob')}:${everything}`,
+  `A:${flags}:${named('alice')}:${everything}`,
+  `A:${flags}g:${named('photon')}:${look}`,
+]
+
+function putAcl(scale: string, full: string, kind: 'directory' | 'file', aces: readonly string[]): void {
+  const list = parseNfs4Text(aces.join('\n'), kind)
+  const text = formatGpfsText({ owner: undefined, group: undefined, aces: list, dialect: 'gpfs' }, { domain })
+  execFileSync(join(scale, 'mmputacl'), [full], { input: text, stdio: ['pipe', 'ignore', 'inherit'] })
+}
+
+function makeAsap3(top: string, scale: string, asRoot: boolean): void {
+  const make = (path: string, aces: readonly string[], content?: string) => {
+    const full = join(top, path)
+    if (content === undefined) mkdirSync(full, { mode: 0o700 })
+    else writeFileSync(full, content, { mode: 0o600 })
+    putAcl(scale, full, content === undefined ? 'directory' : 'file', aces)
+    if (asRoot) chownSync(full, service.uid, service.gid)
+  }
+  make('', openByName)
   let path = ''
   for (const name of beamtime.split('/').slice(0, -1)) {
     path = path ? `${path}/${name}` : name
-    tree.directory(path, 'admin', openToAll)
+    make(path, openByName)
   }
-  tree.directory(beamtime, 'alice', [
-    `D:fd:${named('bob')}:${everything}`,
-    `A:fd:OWNER@:${everything}`,
-    `A:fdg:${named('photon')}:${look}`,
-  ])
-  tree.directory(`${beamtime}/raw`, 'alice')
-  tree.file(`${beamtime}/raw/run0001.txt`, 'alice', 'Measured by alice; the photon group may read it, bob may not.\n')
+  make(beamtime, roomByName('fd'))
+  make(`${beamtime}/raw`, roomByName('fd'))
+  make(`${beamtime}/raw/run0001.txt`, roomByName(''), measured)
 }
 
-/** The same for the kernel: bob is named with no rights, which comes before his group's. */
+const measured = 'Measured by alice; the photon group may read it, bob may not.\n'
+
+/**
+ * The same for the kernel: bob is named with no rights, which comes before his group's. The gateway's account is named
+ * so that it can show the ACLs; on a real file system its commands run with more rights than it has. The commands
+ * here know the mode bits alone.
+ */
 function makeNativeAsap3(top: string): void {
   const open: PosixAcl = { owner: 7, users: [], group: 5, groups: [], other: 5 }
   const closed = (execute: 0 | 1): PosixAcl => ({
     owner: 6 + execute,
-    users: [{ id: users.bob.uid, permission: 0 }],
+    users: [
+      { id: users.bob.uid, permission: 0 },
+      { id: service.uid, permission: 4 + execute },
+    ],
     group: 4 + execute,
     groups: [],
     mask: 4 + execute,
@@ -160,7 +185,7 @@ function makeNativeAsap3(top: string): void {
   make(`${beamtime}/raw`, alice, closed(1), closed(1))
   const file = join(top, beamtime, 'raw/run0001.txt')
   const fd = openSync(file, 'wx', 0o640)
-  writeSync(fd, 'Measured by alice; the photon group may read it, bob may not.\n')
+  writeSync(fd, measured)
   closeSync(fd)
   own(file, alice, closed(0))
 }
@@ -171,11 +196,4 @@ function own(full: string, owner: { uid: number; gid: number }, acl: PosixAcl, h
   fsetxattr(fd, 'system.posix_acl_access', encodePosixAcl(acl), 0)
   if (heritable) fsetxattr(fd, 'system.posix_acl_default', encodePosixAcl(heritable), 0)
   closeSync(fd)
-}
-
-function makePnfs(tree: Guarded): void {
-  tree.directory('', 'admin', openToAll)
-  tree.directory('exfel', 'admin', openToAll)
-  tree.directory('exfel/raw', 'admin', [`A:fd:OWNER@:${everything}`, `A:fdg:${named('photon')}:${look}`])
-  tree.file('exfel/raw/run0001.h5', 'admin', bigFile)
 }

@@ -6,7 +6,7 @@ import { dirname } from 'node:path'
 import type { Config } from '../config.ts'
 import { StorageError } from '../core/errors.ts'
 import { preparePrivileges } from '../privileges.ts'
-import { certificatesOf, secretsOf, topOf } from './backend-files.ts'
+import { certificatesOf, programsOf, secretsOf, topOf } from './backend-files.ts'
 
 /**
  * Gives the process exactly the privileges that the configuration needs, before anything else is
@@ -89,7 +89,7 @@ function filesOf(config: Config, configFile: string | undefined): readonly strin
     ...issuers.flatMap(({ ca, keys }) => [ca, keys.jwksFile]),
     ...accounts.map(({ file }) => file),
     ...mounts.flatMap(({ enforce, backend }) => (enforce === 'gateway' ? topOf(backend) : [])),
-    ...mounts.flatMap(({ backend }) => certificatesOf(backend)),
+    ...mounts.flatMap(({ backend }) => [...certificatesOf(backend), ...programsOf(backend)]),
     ...mounts.flatMap(({ backend }) => secretsOf(backend).map((ref) => ('file' in ref ? ref.file : undefined))),
   ]
   return files.filter((file) => file !== undefined)

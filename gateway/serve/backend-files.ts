@@ -1,5 +1,6 @@
 /** What a back end's section of the configuration names on this machine. */
 
+import { dirname } from 'node:path'
 import type { SecretRef } from '../config/schema.ts'
 import type { MountConfig } from '../config.ts'
 
@@ -24,6 +25,12 @@ export function certificatesOf(backend: BackendConfig): readonly string[] {
     return [backend.rest?.ca]
   }
   return files().filter((file) => file !== undefined)
+}
+
+/** Directories of programs that it runs: where it is said, what they need lies beside them. */
+export function programsOf(backend: BackendConfig): readonly string[] {
+  if (backend.type !== 'gpfs' && backend.type !== 'dust') return []
+  return backend.commands.directory === undefined ? [] : [dirname(backend.commands.directory)]
 }
 
 /** Where its secrets are. */

@@ -1,8 +1,9 @@
 /** Back ends on directory trees of this machine, as a configuration describes them. */
 
 import type { Backend } from '../../backends/backend.ts'
+import { DustBackend } from '../../backends/dust/dust.ts'
 import { scaleByCommands } from '../../backends/gpfs/commands.ts'
-import { GpfsBackend } from '../../backends/gpfs/gpfs.ts'
+import { GpfsBackend, type GpfsOptions } from '../../backends/gpfs/gpfs.ts'
 import type { Scale } from '../../backends/gpfs/providers.ts'
 import { scaleByRest } from '../../backends/gpfs/rest.ts'
 import { PosixBackend } from '../../backends/posix/posix.ts'
@@ -20,8 +21,12 @@ type ScaleSection = Section<'gpfs'> | Section<'dust'>
 export async function makeTree(mount: MountConfig, config: Config, means: Means): Promise<Backend> {
   const { backend } = mount
   if (backend.type === 'posix') return ready(posix(mount, backend, config, means), mount, means)
-  if (backend.type === 'gpfs') return ready(await gpfs(mount, backend, config, means), mount, means)
-  throw new StorageError('unsupported', `there is no back end ${backend.type}`)
+  if (backend.type === 'gpfs') {
+    const options = await gpfsOptions(mount, backend, backend.fileSystem, config, means)
+    return ready(new GpfsBackend(options, means.services), mount, means)
+  }
+  if (backend.type === 'dust') return ready(await dust(mount, backend, config, means), mount, means)
+  throw new StorageError('unsupported', `${backend.type} is no directory tree`)
 }
 
 function posix(mount: MountConfig, section: Section<'posix'>, config: Config, means: Means): PosixBackend {
@@ -29,25 +34,45 @@ function posix(mount: MountConfig, section: Section<'posix'>, config: Config, me
   return new PosixBackend({ ...options, ...treeOptions(mount, section, config, means) }, means.services)
 }
 
-async function gpfs(
+async function gpfsOptions(
   mount: MountConfig,
-  section: Section<'gpfs'>,
+  section: ScaleSection,
+  fileSystem: string,
   config: Config,
-  { services, ...means }: Means,
-): Promise<GpfsBackend> {
-  const { reserved, symlinks, sync, replace, threads, dataThreads } = section
+  means: Means,
+): Promise<GpfsOptions> {
   const { acls, library, snapshots, junctions, perFilesetQuotas } = section
-  const scale = await scaleOf(section, section.fileSystem, config)
-  const options = {
-    ...{ reserved, symlinks, sync, replace, threads, dataThreads },
-    ...treeOptions(mount, section, config, { services, ...means }),
+  const scale = await scaleOf(section, fileSystem, config)
+  return {
+    ...dataPath(section),
+    ...treeOptions(mount, section, config, means),
     path: section.root,
     snapshotDirectory: snapshots,
     ...{ junctions, perFilesetQuotas },
     ...(acls === 'library' && { library }),
     ...(scale && { scale }),
   }
-  return new GpfsBackend(options, services)
+}
+
+async function dust(mount: MountConfig, section: Section<'dust'>, config: Config, means: Means): Promise<DustBackend> {
+  const { over, fileSystem, acl } = section
+  if (over === 'gpfs') {
+    if (fileSystem === undefined) throw new StorageError('invalid', 'fileSystem is missing')
+    const options = await gpfsOptions(mount, section, fileSystem, config, means)
+    return new DustBackend({ over, ...options }, means.services)
+  }
+  // Commands need the GPFS client, which is not here; the management API needs none.
+  const isTold = section.rest !== undefined && fileSystem !== undefined && section.information !== 'none'
+  const scale = isTold
+    ? scaleByRest({ ...(await restOptions(section.rest)), fileSystem, mountPoint: section.mountPoint ?? section.root })
+    : undefined
+  const options = { ...dataPath(section), ...treeOptions(mount, section, config, means), path: section.root }
+  return new DustBackend({ over, acl, ...options, ...(scale && { info: scale.info }) }, means.services)
+}
+
+/** Options that go to the POSIX back end as they are. */
+function dataPath({ reserved, symlinks, sync, replace, threads, dataThreads }: ScaleSection) {
+  return { reserved, symlinks, sync, replace, threads, dataThreads }
 }
 
 /** ACLs by one way and the rest perhaps by another. Undefined where neither is needed. */

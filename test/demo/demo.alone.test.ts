@@ -64,6 +64,9 @@ const promises: ReadonlyArray<readonly [string, RegExp]> = [
   ['a token for reading group/p01 only', /"group"/],
   ['admin asks why bob is refused', /"allowed":\s*false/],
   ['the last megabyte', /206 1048576 bytes/],
+  ['carol is told that a file is on tape', /"code":\s*"nearline"/],
+  ['... has it brought to disk', /1 of 1 on disk/],
+  ['... and reads it', /200 67108864 bytes/],
 ]
 
 t.test('the printed lines give what they promise', async (t) => {
@@ -74,8 +77,10 @@ t.test('the printed lines give what they promise', async (t) => {
   for (const [words, expected] of promises) {
     const at = lines.findIndex((line) => line.startsWith(`# ${words}`))
     const line = lines[at + 1] ?? ''
-    t.match(line, /^curl /, `a line for: ${words}`)
-    const { stdout } = await shell('sh', ['-c', `${line} -sS`])
+    t.match(line, /^(curl|\/\S+ \S+cli\.ts) /, `a line for: ${words}`)
+    const { stdout } = await shell('sh', ['-c', line.startsWith('curl') ? `${line} -sS` : `${line} 2>&1`], {
+      cwd: home,
+    })
     t.match(stdout, expected, words)
   }
   const restricted = lines[lines.findIndex((line) => line.includes('group/p01 only')) + 1] ?? ''
