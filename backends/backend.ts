@@ -102,8 +102,11 @@ export interface OpenFile {
   readonly entry: Entry
   /** All the bytes, where the file is small and they came along with the open. */
   readonly content?: Uint8Array
-  /** For HTTP and S3: one forward pass. Fails with StorageError. */
-  stream(range: Range): FileStream
+  /**
+   * For HTTP and S3: one forward pass. Fails with StorageError. `until`: the reader means to go on after the range, in
+   * order, to here; a back end to which each stream is a request may fetch that with one.
+   */
+  stream(range: Range, until?: number): FileStream
   /** For NFS and FUSE: fills `into` from `offset` and returns how many bytes there were. */
   read(into: Uint8Array, offset: number): Promise<number>
   close(): Promise<void>

@@ -2,7 +2,6 @@
 
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
-import type { FileStream, SocketSink } from '../backend.ts'
 import { abortOf, unavailable } from './errors.ts'
 
 /** So much waits for a slow reader. Each stop and start of the connection costs more than these bytes. */
@@ -17,7 +16,7 @@ export interface BodyOptions {
 }
 
 /** Bytes of a message, each chunk handed on as it came. */
-export class BodyStream extends Readable implements FileStream {
+export class BodyStream extends Readable {
   readonly #message: IncomingMessage
   readonly #signal: AbortSignal
   readonly #length: number | undefined
@@ -25,7 +24,6 @@ export class BodyStream extends Readable implements FileStream {
   readonly #onAbort = () => this.destroy(abortOf(this.#signal))
   #received = 0
   #isWanted = false
-  #take: ((chunk: Buffer) => void) | undefined
 
   constructor(message: IncomingMessage, { signal, stall, length }: BodyOptions) {
     super({ highWaterMark: waiting })
@@ -56,23 +54,6 @@ export class BodyStream extends Readable implements FileStream {
     done(error)
   }
 
-  /** Chunk by chunk, waiting for the receiver: no queue, and no second stream in between. */
-  sendTo(sink: SocketSink): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#take = (chunk) => {
-        this.#message.pause()
-        this.#isWanted = false
-        sink.write(chunk).then(
-          () => this.#want(),
-          (error) => this.destroy(error),
-        )
-      }
-      this.on('error', reject)
-      this.on('close', () => (this.readableEnded || this.#isWhole ? resolve() : reject(this.errored ?? endedEarly())))
-      this.#want()
-    })
-  }
-
   get #isWhole(): boolean {
     return this.#message.complete && (this.#length === undefined || this.#received === this.#length)
   }
@@ -88,8 +69,6 @@ export class BodyStream extends Readable implements FileStream {
     this.#received += chunk.length
     if (this.#length !== undefined && this.#received > this.#length) {
       this.destroy(unavailable('the storage sent more bytes than it said'))
-    } else if (this.#take) {
-      this.#take(chunk)
     } else if (this.push(chunk)) {
       this.#timer.refresh()
     } else {
@@ -100,8 +79,7 @@ export class BodyStream extends Readable implements FileStream {
 
   #end(): void {
     if (!this.#isWhole) return void this.destroy(endedEarly())
-    if (this.#take) this.destroy()
-    else this.push(null)
+    this.push(null)
   }
 
   #stalled(): void {
@@ -110,7 +88,8 @@ export class BodyStream extends Readable implements FileStream {
   }
 }
 
-function endedEarly() {
+/** For a body that is shorter than was said. */
+export function endedEarly() {
   return unavailable('the storage sent fewer bytes than it said')
 }
 

@@ -11,6 +11,7 @@ import { BodyStream, collect } from './body.ts'
 import { Breaker } from './breaker.ts'
 import type { Activity, Credentials } from './credentials.ts'
 import { type Answered, abortOf, unavailable } from './errors.ts'
+import { Flow } from './flow.ts'
 import { encodePath } from './names.ts'
 import type { PoolPolicy } from './pools.ts'
 import { type Agents, answeredBy, isRedirect, letGo, SendFailure, send } from './sending.ts'
@@ -65,6 +66,8 @@ export interface DoorResponse {
   readonly body: Readable
   /** The body, of exactly `length` bytes where that is given; in the place of `body`. */
   stream(options: { readonly length?: number }): BodyStream
+  /** The body, of exactly `length` bytes, for readers one after the other; in the place of `body`. */
+  flow(length: number): Flow
   /** The whole body as bytes; `unavailable` when it is longer than `limit`. Within the deadline of a request. */
   bytes(limit?: number): Promise<Buffer>
   /** The whole body, parsed; `unavailable` when it is no JSON. */
@@ -263,6 +266,7 @@ export function responseOf(
   { signal, stall, deadline, from = 'door' }: ResponseOptions,
 ): DoorResponse {
   let stream: BodyStream | undefined
+  let flow: Flow | undefined
   const body = () => (stream ??= new BodyStream(message, { signal, stall }))
   const bytes = (limit = longestBody) => collect(body(), limit, deadline)
   // Until somebody reads, an end that comes early is nobody's business.
@@ -276,6 +280,7 @@ export function responseOf(
       return body()
     },
     stream: (options) => (stream ??= new BodyStream(message, { signal, stall, ...options })),
+    flow: (length) => (flow ??= new Flow(message, { signal, stall, length })),
     bytes,
     json: async (limit) => {
       try {
@@ -287,6 +292,7 @@ export function responseOf(
     },
     discard: () => {
       if (stream) stream.destroy()
+      else if (flow) flow.destroy()
       else letGo(message)
     },
   }

@@ -10,15 +10,17 @@ import { Readable } from 'node:stream'
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
-import type { Entry, FileStream, OpenFile, OpenOptions, Pending, Range, SocketSink } from '../backend.ts'
+import type { Entry, FileStream, OpenFile, OpenOptions, Pending, Range } from '../backend.ts'
 import { startDigest } from '../digesting.ts'
-import { type BodyStream, collect } from './body.ts'
+import { collect } from './body.ts'
 import type { Desk, Scope } from './desk.ts'
 import { digestOf, sameBytes } from './digest-header.ts'
 import type { DoorResponse } from './door.ts'
 import { errorOfStatus, unavailable } from './errors.ts'
+import type { Flow } from './flow.ts'
 import { lookAt, walk } from './looking.ts'
 import { idOfEtag } from './propfind.ts'
+import { type FlowSource, RangeStream } from './range-stream.ts'
 import { requireFile, stale } from './requiring.ts'
 
 /** Backend.open */
@@ -37,11 +39,21 @@ export async function open(desk: Desk, file: Path, options: OpenOptions, call: C
   return { trail, proceed, release: async () => {} }
 }
 
+/** Bytes on their way, and what the next of them is. */
+interface Underway {
+  readonly flow: Flow
+  readonly at: number
+  /** Ends the request they come by. */
+  readonly giving: AbortController
+}
+
 class DcacheFile implements OpenFile {
   readonly entry: Entry
   readonly content?: Uint8Array
   readonly #source: Source
   readonly #streams = new Set<Readable>()
+  /** Left over by a reader that said he would go on: every request costs dCache a mover. */
+  #underway: Underway | undefined
   #isClosed = false
 
   constructor(source: Source, content: Uint8Array | undefined) {
@@ -50,11 +62,11 @@ class DcacheFile implements OpenFile {
     if (content) this.content = content
   }
 
-  stream(range: Range): FileStream {
+  stream(range: Range, until = range.end): FileStream {
     if (this.#isClosed) throw closed()
     const { start, end } = range
     if (this.content) return Readable.from([this.content.subarray(start, end)].filter(({ length }) => length > 0))
-    const stream = new RangeStream((signal) => this.#source.body(range, signal), end - start)
+    const stream = new RangeStream(this.#flowFrom(range, until), end - start)
     this.#streams.add(stream)
     stream.once('close', () => this.#streams.delete(stream))
     return stream
@@ -71,7 +83,40 @@ class DcacheFile implements OpenFile {
 
   async close(): Promise<void> {
     this.#isClosed = true
+    this.#drop()
     for (const stream of this.#streams) stream.destroy(closed())
+  }
+
+  #flowFrom({ start, end }: Range, until: number): FlowSource {
+    let giving = new AbortController()
+    return {
+      take: async (signal) => {
+        const underway = this.#underway
+        if (underway?.at === start && underway.flow.left >= end - start) {
+          this.#underway = undefined
+          giving = underway.giving
+          return underway.flow
+        }
+        this.#drop()
+        const abort = () => giving.abort(signal.reason)
+        signal.addEventListener('abort', abort, { once: true })
+        try {
+          return await this.#source.flow({ start, end: Math.max(end, until) }, giving.signal)
+        } finally {
+          signal.removeEventListener('abort', abort)
+        }
+      },
+      giveBack: (flow) => {
+        if (this.#isClosed || flow.left === 0) return flow.destroy()
+        this.#drop()
+        this.#underway = { flow, at: end, giving }
+      },
+    }
+  }
+
+  #drop(): void {
+    this.#underway?.flow.destroy()
+    this.#underway = undefined
   }
 }
 
@@ -110,15 +155,15 @@ class Source {
     return bytes
   }
 
-  async bytes(range: Range): Promise<Uint8Array> {
-    const length = range.end - range.start
-    return collect(await this.body(range, this.#call.signal), length, this.#deadline)
+  async bytes({ start, end }: Range): Promise<Uint8Array> {
+    const length = end - start
+    const response = await this.#ask({ start, end }, this.#call.signal)
+    return collect(response.stream({ length }), length, this.#deadline)
   }
 
   /** Resolves with the bytes on their way; `signal` ends them as well as the call does. */
-  async body(range: Range, signal: AbortSignal): Promise<BodyStream> {
-    const response = await this.#ask(range, signal)
-    return response.stream({ length: range.end - range.start })
+  async flow({ start, end }: Range, signal: AbortSignal): Promise<Flow> {
+    return (await this.#ask({ start, end }, signal)).flow(end - start)
   }
 
   get #deadline(): number {
@@ -154,13 +199,15 @@ class Source {
   /** Throws unless these are the bytes that were asked for, of a file of the size that was seen. */
   #check({ status, answered, headers, from }: DoorResponse, { start, end }: Range, isWhole: boolean): void {
     const { size } = this.entry
+    const length = Number(headers['content-length'] ?? end - start)
     if (status === 200 && isWhole) {
-      const length = headers['content-length']
-      if (length !== undefined && Number(length) !== size) throw stale(this.#file)
+      if (length !== size) throw stale(this.#file)
     } else if (status === 206) {
       const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(headers['content-range'] ?? '') ?? []
       if (total !== undefined && total !== '*' && Number(total) !== size) throw stale(this.#file)
-      if (Number(first) !== start || Number(last) !== end - 1) throw unavailable('the storage sent another range')
+      if (Number(first) !== start || Number(last) !== end - 1 || length !== end - start) {
+        throw unavailable('the storage sent another range')
+      }
     } else if (status === 404 || status === 416) {
       throw stale(this.#file)
     } else {
@@ -192,77 +239,4 @@ function foreignVersion(etag: string | undefined, size: number): string | undefi
 /** The call, which may be an object of a class and is not to be spread, with a second thing that ends it. */
 function endedBy({ id, principal, protocol, from, signal }: Call, also: AbortSignal): Call {
   return { id, principal, protocol, from, signal: AbortSignal.any([signal, also]) }
-}
-
-/** Asks for its bytes when somebody wants the first of them. */
-class RangeStream extends Readable implements FileStream {
-  readonly #ask: (signal: AbortSignal) => Promise<BodyStream>
-  readonly #length: number
-  readonly #giving = new AbortController()
-  #body: BodyStream | undefined
-  #isAsked = false
-
-  constructor(ask: (signal: AbortSignal) => Promise<BodyStream>, length: number) {
-    super({ highWaterMark: 512 * 1024 })
-    this.#ask = ask
-    this.#length = length
-  }
-
-  override _read(): void {
-    if (this.#body) this.#body.resume()
-    else this.#begin((body) => this.#flow(body))
-  }
-
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#giving.abort(new StorageError('cancelled', 'nobody wants the bytes any more'))
-    this.#body?.destroy()
-    done(error)
-  }
-
-  async sendTo(sink: SocketSink): Promise<void> {
-    try {
-      if (this.#length === 0) return
-      const body = await this.#opened()
-      await body.sendTo(sink)
-    } catch (error) {
-      throw this.errored ?? error
-    } finally {
-      this.destroy()
-    }
-  }
-
-  #opened(): Promise<BodyStream> {
-    return new Promise((resolve, reject) => {
-      this.once('error', reject)
-      this.#begin((body) => {
-        body.on('error', (error) => this.destroy(error))
-        resolve(body)
-      })
-    })
-  }
-
-  #begin(take: (body: BodyStream) => void): void {
-    if (this.#isAsked) return
-    this.#isAsked = true
-    if (this.#length === 0) {
-      this.push(null)
-      return
-    }
-    this.#ask(this.#giving.signal).then(
-      (body) => {
-        this.#body = body
-        if (this.destroyed) body.destroy()
-        else take(body)
-      },
-      (error) => this.destroy(error),
-    )
-  }
-
-  #flow(body: BodyStream): void {
-    body.on('data', (chunk) => {
-      if (!this.push(chunk)) body.pause()
-    })
-    body.on('end', () => this.push(null))
-    body.on('error', (error) => this.destroy(error))
-  }
 }

@@ -3,6 +3,7 @@
 import http, { type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
 import https from 'node:https'
 import { type Answered, abortOf, unavailable } from './errors.ts'
+import { TappedAgent, TappedTlsAgent } from './tapping.ts'
 
 /** Longest head of an answer, in bytes. */
 const maxHeaderSize = 32 * 1024
@@ -23,13 +24,18 @@ interface AgentPair {
   readonly https: https.Agent
 }
 
-/** `connections`: at most so many to one host. */
-export function makeAgents({ ca, connections }: { readonly ca?: string | undefined; readonly connections: number }) {
+export interface AgentOptions {
+  readonly ca?: string | undefined
+  /** At most so many to one host. */
+  readonly connections: number
+}
+
+export function makeAgents({ ca, connections }: AgentOptions) {
   const trust = { minVersion: 'TLSv1.2', ...(ca !== undefined && { ca }) } as const
   const bounds = { maxSockets: connections, maxFreeSockets: Math.min(16, connections) }
   const kept = { ...bounds, keepAlive: true, timeout: idle, scheduling: 'lifo' } as const
   const pairs = {
-    kept: { http: new http.Agent(kept), https: new https.Agent({ ...kept, ...trust }) },
+    kept: { http: new TappedAgent(kept), https: new TappedTlsAgent({ ...kept, ...trust }) },
     fresh: { http: new http.Agent(bounds), https: new https.Agent({ ...bounds, ...trust }) },
   }
   const all = [pairs.kept, pairs.fresh].flatMap((pair) => [pair.http, pair.https])

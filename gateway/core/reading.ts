@@ -102,8 +102,15 @@ export async function openFile(gate: Gate, task: Task, place: Place): Promise<Op
 }
 
 /** Bytes of an open file of this mount; a back end that stops delivering for longer than the mount's deadline ends it. */
-export function streamOf(gate: Gate, task: Task, mount: Mount, file: OpenFile, range: Range): FileStream {
-  return watchReadable(gate.limits, mount, file.stream(range), (error) => task.expire(error))
+export function streamOf(
+  gate: Gate,
+  task: Task,
+  mount: Mount,
+  file: OpenFile,
+  range: Range,
+  until = range.end,
+): FileStream {
+  return watchReadable(gate.limits, mount, file.stream(range, until), (error) => task.expire(error))
 }
 
 type Settled = Exclude<Reading, { kind: 'bytes' }>
@@ -307,11 +314,11 @@ class BytesReading {
     this.#file = file
   }
 
-  stream(range: Range): FileStream {
+  stream(range: Range, until?: number): FileStream {
     if (!this.#file) throw new StorageError('invalid', 'only the attributes were asked for')
     // The file's descriptor may be another's by then.
     if (this.#closed) throw finished()
-    const stream = streamOf(this.#gate, this.#task, this.#mount, this.#file, range)
+    const stream = streamOf(this.#gate, this.#task, this.#mount, this.#file, range, until)
     this.#streams ??= new Set()
     const streams = this.#streams.add(stream)
     stream.once('close', () => streams.delete(stream))

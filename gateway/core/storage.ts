@@ -79,8 +79,8 @@ export type Reading =
       readonly ranges: readonly Range[] | undefined
       /** The whole file where it is small: then no stream is needed. `close` is still called. */
       readonly content: Uint8Array | undefined
-      /** One forward pass over a range; call it for one range at a time. */
-      stream(range: Range): FileStream
+      /** One forward pass over a range; call it for one range at a time. `until`: as in OpenFile.stream. */
+      stream(range: Range, until?: number): FileStream
       /** Must be called once when done, in every case: it closes the file and writes the audit line. */
       close(outcome?: { readonly bytes: number; readonly error?: unknown }): Promise<void>
     }

@@ -114,8 +114,8 @@ async function sendSpan(x: Exchange, reading: BytesReading, range: Range, span: 
   if (!mayBeDirect(x, expected)) return pump(x, reading, range, span, sent)
   // The first bytes take the ordinary way: they tell whether the file can be read at all.
   const start = range.start + firstPiece
-  await pump(x, reading, { start: range.start, end: start }, span, sent)
-  const stream = (piece: Range) => reading.stream(piece)
+  await pump(x, reading, { start: range.start, end: start }, span, sent, range.end)
+  const stream = (piece: Range) => reading.stream(piece, range.end)
   const count = (bytes: number) => {
     sent.bytes += bytes
   }
@@ -124,9 +124,16 @@ async function sendSpan(x: Exchange, reading: BytesReading, range: Range, span: 
 }
 
 /** Bytes through this process, no faster than the caller takes them. */
-async function pump(x: Exchange, reading: BytesReading, range: Range, span: SpanHead, sent: Sent): Promise<void> {
+async function pump(
+  x: Exchange,
+  reading: BytesReading,
+  range: Range,
+  span: SpanHead,
+  sent: Sent,
+  until = range.end,
+): Promise<void> {
   const { response } = x
-  const stream = reading.stream(range)
+  const stream = reading.stream(range, until)
   let left = range.end - range.start
   try {
     for await (const chunk of stream as AsyncIterable<Uint8Array>) {
