@@ -121,6 +121,18 @@ const schemas = {
     limit: orNull('integer'),
     files: { oneOf: [{ type: 'null' }, object({ used: { type: 'integer' }, limit: orNull('integer') })] },
   }),
+  Mounts: object({
+    mounts: listOf(
+      object({
+        path: text,
+        note: orNull('string'),
+        readOnly: { type: 'boolean' },
+        enforce: { enum: ['gateway', 'native', 'delegated'], description: 'Who decides beside the credential.' },
+        tape: { enum: [null, 'explicit', 'on-read'], description: 'Whether a read brings files back from tape.' },
+        versions: { type: 'boolean' },
+      }),
+    ),
+  }),
   Versions: object({
     path: text,
     versions: listOf(
@@ -170,6 +182,13 @@ const paths: Paths = {
       summary: 'What the caller may do with an object',
       parameters: [path],
       ok: json(ref('Rights'), 'Credential and ACL together.'),
+    }),
+  },
+  '/mounts': {
+    get: operation({
+      operationId: 'mounts',
+      summary: 'The parts of the namespace that the caller can see',
+      ok: json(ref('Mounts'), 'In the order of their paths.'),
     }),
   },
   '/usage': {

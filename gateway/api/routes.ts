@@ -9,6 +9,7 @@ import type { RouteDoor } from '../http/routes.ts'
 import { getAcl, putAcl } from './acl.ts'
 import type { BodyBudget } from './body-budget.ts'
 import { explain } from './explain.ts'
+import { mounts } from './mounts.ts'
 import { openApi } from './openapi.ts'
 import { indexPage, problemList } from './pages.ts'
 import { rights } from './rights.ts'
@@ -62,6 +63,7 @@ export const apiRoutes: readonly ApiRoute[] = [
   { method: 'PUT', path: '/acl', handler: putAcl },
   { method: 'GET', path: '/rights', handler: rights },
   { method: 'GET', path: '/usage', handler: usage },
+  { method: 'GET', path: '/mounts', handler: mounts },
   { method: 'GET', path: '/versions', handler: versions },
   ...tapeRoutes(),
   { method: 'GET', path: '/health', handler: health },

@@ -10,6 +10,7 @@ import { exitCode, exitHelp, report, systemFailure } from './exit.ts'
 import { explainCommand } from './explain.ts'
 import { localityCommand } from './locality.ts'
 import { lsCommand } from './ls.ts'
+import { mountsCommand } from './mounts.ts'
 import { complain, visible } from './output.ts'
 import { putCommand } from './put.ts'
 import { releaseCommand } from './release.ts'
@@ -25,6 +26,7 @@ const makers = [
   whoamiCommand,
   lsCommand,
   catCommand,
+  mountsCommand,
   putCommand,
   rmCommand,
   aclCommand,

@@ -35,6 +35,7 @@ import { type Listed, list } from './listing.ts'
 import { locality } from './locality.ts'
 import { mkdir } from './making.ts'
 import type { Metrics } from './metrics.ts'
+import { type MountView, mounts } from './mounts.ts'
 import { rename } from './moving.ts'
 import type { StagingState } from './orders.ts'
 import type { Path } from './path.ts'
@@ -201,6 +202,8 @@ export interface StorageOperations {
   getProperties(call: Call, path: Path): Promise<ReadonlyMap<string, string>>
   setProperties(call: Call, path: Path, changes: ReadonlyMap<string, string | undefined>): Promise<void>
   usage(call: Call, path: Path): Promise<Usage>
+  /** The parts of the namespace that the caller can see. */
+  mounts(call: Call): readonly MountView[]
   /** Earlier states that the storage keeps, newest first, as far as the caller may see them today and might see them then. */
   versions(call: Call, path: Path): Promise<readonly ShownVersion[]>
   /** In the order asked: where the bytes are, or why that cannot be told. Never makes a tape move. */
@@ -328,6 +331,10 @@ export class Storage implements StorageOperations {
 
   usage(call: Call, path: Path): Promise<Usage> {
     return properties.usage(this.#gate, call, path)
+  }
+
+  mounts(call: Call): readonly MountView[] {
+    return mounts(this.#gate, call)
   }
 
   versions(call: Call, path: Path): Promise<readonly ShownVersion[]> {

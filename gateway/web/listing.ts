@@ -23,16 +23,16 @@ export interface Crumb {
 }
 
 /** The page down to the first row. */
-export function listingStart(path: string, crumbs: readonly Crumb[], note: string | undefined): string {
+export function listingStart(path: string, crumbs: readonly Crumb[], notes: readonly string[]): string {
   const trail = crumbs.map((crumb, index) => {
     const here = index === crumbs.length - 1 ? ' aria-current="page"' : ''
     return `<li><a href="${escapeHtml(crumb.href)}"${here}><span class="name">${escapeHtml(crumb.name)}</span></a></li>`
   })
-  const remark = note === undefined ? '' : `<p class="soft">${escapeHtml(note)}</p>\n`
+  const remarks = notes.map((note) => `<p class="soft">${escapeHtml(note)}</p>\n`).join('')
   return `${pageStart(path)}<nav aria-label="Path"><ol>${trail.join('')}</ol></nav>
 <main>
 <h1 class="name">${escapeHtml(path)}</h1>
-${remark}<table>
+${remarks}<table>
 <thead><tr><th scope="col">Name</th><th scope="col" class="number">Size</th><th scope="col">Modified (UTC)</th><th scope="col">Download</th></tr></thead>
 <tbody>
 `

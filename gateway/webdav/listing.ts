@@ -1,7 +1,7 @@
 /** GET of a directory: HTML for people, JSON and NDJSON for programs. Streamed, page by page. */
 
 import type { Entry } from '../../backends/backend.ts'
-import { join, namesOf, type Path, root } from '../core/path.ts'
+import { isWithin, join, namesOf, type Path, root } from '../core/path.ts'
 import { preferred } from '../http/accept.ts'
 import { etagOf } from '../http/conditions.ts'
 import { isoDate } from '../http/dates.ts'
@@ -40,7 +40,11 @@ export async function sendListing(x: Exchange): Promise<void> {
   const form = preferred(accept, [json, lines, html])
   const { pages } = await x.door.storage.list(x.call, x.path, { order: 'native' })
   const render =
-    form === html ? renderHtml(x.path, pages()) : form === json ? renderJson(x.path, pages()) : renderLines(pages())
+    form === html
+      ? renderHtml(x.path, noteFor(x), pages())
+      : form === json
+        ? renderJson(x.path, pages())
+        : renderLines(pages())
   const type = form === html ? pageHeaders : ['Content-Type', form, 'X-Content-Type-Options', 'nosniff']
   const location = `${encodePath(x.path === root ? '' : x.path)}/`
   const headers = [
@@ -93,7 +97,14 @@ async function* renderLines(pages: Pages): AsyncGenerator<string> {
   }
 }
 
-async function* renderHtml(path: Path, pages: Pages): AsyncGenerator<string> {
+/** What the administrator says of this part of the namespace. */
+function noteFor(x: Exchange): string | undefined {
+  const covering = x.door.storage.mounts(x.call).filter(({ path }) => isWithin(x.path, path))
+  return covering.at(-1)?.note
+}
+
+async function* renderHtml(path: Path, note: string | undefined, pages: Pages): AsyncGenerator<string> {
+  const notes = (...more: readonly string[]) => [...(note === undefined ? [] : [note]), ...more]
   let waiting: Entry[] | undefined = []
   let count = 0
   for await (const page of pages) {
@@ -102,11 +113,11 @@ async function* renderHtml(path: Path, pages: Pages): AsyncGenerator<string> {
       waiting.push(...page)
       continue
     }
-    if (waiting) yield listingStart(path, crumbsOf(path), 'In the order of the storage.') + rows(waiting)
+    if (waiting) yield listingStart(path, crumbsOf(path), notes('In the order of the storage.')) + rows(waiting)
     waiting = undefined
     yield rows(page)
   }
-  if (waiting) yield listingStart(path, crumbsOf(path), undefined) + rows(sorted(waiting))
+  if (waiting) yield listingStart(path, crumbsOf(path), notes()) + rows(sorted(waiting))
   yield listingEnd(count)
 }
 

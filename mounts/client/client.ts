@@ -11,12 +11,14 @@ import { jsonLines } from './json-lines.ts'
 import {
   type AclState,
   type Explained,
+  type MountInfo,
   type RemoteEntry,
   type RightsState,
   readAclState,
   readEntry,
   readExplained,
   readHealth,
+  readMounts,
   readRights,
   readWhoami,
   type Whoami,
@@ -84,6 +86,11 @@ export class Client {
 
   async whoami(): Promise<Whoami> {
     return readWhoami((await this.#api('GET', 'whoami')).value)
+  }
+
+  /** The parts of the namespace that the caller can see. */
+  async mounts(): Promise<readonly MountInfo[]> {
+    return readMounts((await this.#api('GET', 'mounts')).value)
   }
 
   /** The gateway's word about itself, `ok`; throws when it cannot serve. */

@@ -100,6 +100,28 @@ export function readWhoami(value: unknown): Whoami {
   }
 }
 
+export interface MountInfo {
+  readonly path: string
+  readonly note: string | undefined
+  readonly readOnly: boolean
+  /** Files may be on tape: whether a read brings them back. */
+  readonly tape: string | undefined
+  readonly versions: boolean
+}
+
+export function readMounts(value: unknown): readonly MountInfo[] {
+  return list(members(value).mounts, 'mounts').map((one) => {
+    const at = members(one)
+    return {
+      path: text(at.path, 'path'),
+      note: optional(at.note),
+      readOnly: at.readOnly === true,
+      tape: optional(at.tape),
+      versions: at.versions === true,
+    }
+  })
+}
+
 export function readAclState(value: unknown, etag: string | undefined): AclState {
   try {
     return { acl: aclFromJson(value), etag }

@@ -21,6 +21,12 @@ t.test('whoami tells who the gateway takes the caller for', async (t) => {
   t.match((await run(['whoami', '--anonymous'])).stdout, /^id +anonymous$/m)
 })
 
+t.test('mounts shows the parts of the namespace', async (t) => {
+  const { run } = await world(t)
+  t.match((await run(['mounts'])).stdout, /^\/data\b/m)
+  t.match(JSON.parse((await run(['mounts', '--json'])).stdout), { mounts: [{ path: '/data', readOnly: false }] })
+})
+
 t.test('ls shows names, attributes and JSON', async (t) => {
   const { run, storage } = await world(t)
   t.equal((await run(['ls'])).stdout, 'data/\n')

@@ -145,6 +145,12 @@ t.test('rights and usage answer for the caller', async (t) => {
   t.match(JSON.parse((await ask(port, 'GET', `${api}/usage?path=/data`, { as: 'bob' })).text), { used: 5 })
 })
 
+t.test('mounts tells of the parts of the namespace', async (t) => {
+  const { port } = await openDoor(t)
+  const { mounts } = JSON.parse((await ask(port, 'GET', `${api}/mounts`, { as: 'bob' })).text)
+  t.match(mounts, [{ path: '/data', readOnly: false, enforce: 'gateway', tape: null, note: null }])
+})
+
 t.test('bad parameters are refused', async (t) => {
   const { port } = await openDoor(t)
   for (const query of [
