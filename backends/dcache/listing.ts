@@ -12,9 +12,10 @@ import { join, nameOf, type Path } from '../../gateway/core/path.ts'
 import type { Entry, Listing, ListOptions, Pending } from '../backend.ts'
 import { childOf, entryOf, type Json } from './attributes.ts'
 import { type Desk, refusalOf, type Scope } from './desk.ts'
+import { unavailable } from './errors.ts'
 import { lookAt, walk } from './looking.ts'
 import { isReservedPath } from './names.ts'
-import { childName, entryOfFound, type Found, PropfindReader, propfindBody } from './propfind.ts'
+import { childName, entryOfFound, type Found, isPathId, PropfindReader, propfindBody } from './propfind.ts'
 import { missing } from './requiring.ts'
 import { SeenNames } from './seen-names.ts'
 
@@ -24,22 +25,27 @@ const passes = 3
 /** Objects whose ACLs are asked for at once, where the listing did not bring them. */
 const asked = 16
 
-/** Backend.list */
+/** Backend.list. Where dCache decides itself the first page is the look: it comes with the directory's own attributes. */
 export async function list(desk: Desk, directory: Path, options: ListOptions, call: Call): Promise<Pending<Listing>> {
   const scope: Scope = { activities: ['LIST'], object: desk.inDcache(directory) }
-  const trail = await walk(desk, directory, scope, call)
+  const lister = new Lister(desk, directory, { ...options, scope }, call)
+  const first = await lister.first()
+  const trail = first
+    ? { ancestors: [], parentExists: true, entry: first.entry }
+    : await walk(desk, directory, scope, call)
   const proceed = async (): Promise<Listing> => {
     desk.requireAlive(call)
     const { entry } = trail
     if (!entry) throw missing(directory)
     if (entry.type !== 'directory') throw new StorageError('not-directory', 'not a directory', { path: directory })
-    const lister = new Lister(desk, directory, entry, { ...options, scope }, call)
-    return desk.frontend ? lister.byRest() : lister.byPropfind()
+    return lister.listing(entry, first)
   }
   return { trail, proceed, release: async () => {} }
 }
 
 interface Page {
+  /** Of the directory itself. */
+  readonly entry: Entry
   readonly entries: readonly Entry[]
   /** What the frontend sent, before anything was left out. */
   readonly count: number
@@ -50,34 +56,50 @@ interface Page {
 class Lister {
   readonly #desk: Desk
   readonly #directory: Path
-  readonly #entry: Entry
   readonly #acls: boolean
   readonly #scope: Scope
   readonly #call: Call
+  /** Of the directory that is listed. */
+  #id: string | undefined
 
-  constructor(desk: Desk, directory: Path, entry: Entry, options: ListOptions & { scope: Scope }, call: Call) {
+  constructor(desk: Desk, directory: Path, options: ListOptions & { scope: Scope }, call: Call) {
     this.#desk = desk
     this.#directory = directory
-    this.#entry = entry
     this.#acls = options.acls === true && desk.needsAcls(call)
     this.#scope = options.scope
     this.#call = call
   }
 
-  /** The first page comes with the directory itself, which must be the one that was looked at. */
-  async byRest(): Promise<Listing> {
-    const first = await this.#page(0)
-    const pages = () => this.#pages(first)
-    return { pages }
+  /** The first page, where looking is listing; undefined where there is another way to look. */
+  async first(): Promise<Page | undefined> {
+    const { frontend } = this.#desk
+    const isReserved = isReservedPath(this.#desk.inDcache(this.#directory))
+    if (!frontend || isReserved || this.#desk.needsAcls(this.#call)) return undefined
+    try {
+      return await this.#page(0)
+    } catch (error) {
+      const { code } = StorageError.from(error)
+      if (code === 'stale' || code === 'unavailable') return undefined
+      throw error
+    }
   }
 
-  byPropfind(): Listing {
-    return { pages: () => this.#streamed() }
+  /** What is in the directory that was seen. A frontend that fails leaves it to the door, where ACLs are not asked for. */
+  async listing({ id }: Entry, seen: Page | undefined): Promise<Listing> {
+    this.#id = id
+    if (!this.#desk.frontend) return { pages: () => this.#streamed() }
+    try {
+      const first = seen ?? (await this.#page(0))
+      return { pages: () => this.#pages(first) }
+    } catch (error) {
+      if (StorageError.from(error).code !== 'unavailable' || this.#desk.needsAcls(this.#call)) throw error
+      return { pages: () => this.#streamed() }
+    }
   }
 
   async *#pages(first: Page): AsyncGenerator<readonly Entry[]> {
     this.#desk.requireAlive(this.#call)
-    if (first.entries.length > 0) yield first.entries
+    yield* inPages(first.entries)
     if (first.count < pageLength) return
     const seen = new SeenNames()
     for (const { name } of first.entries) seen.add(name)
@@ -91,9 +113,10 @@ class Lister {
         page = await this.#page(last === undefined ? offset : offset - 1)
         if (last !== undefined && page.first !== last) isSteady = false
         const fresh = page.entries.filter(({ name }) => seen.add(name))
-        if (fresh.length > 0) yield fresh
+        yield* inPages(fresh)
         offset = (last === undefined ? offset : offset - 1) + page.count
         last = page.last
+        if (offset > seen.size + 2 * pageLength) throw unavailable('the storage lists without an end')
       } while (page.count >= pageLength)
       if (isSteady) return
     }
@@ -119,13 +142,12 @@ class Lister {
       throw new StorageError('stale', 'the directory has gone', { path: this.#directory })
     }
     const json = await this.#desk.told(response, this.#directory)
-    if (entryOf('', json, { acls: false }).id !== this.#entry.id) {
-      throw new StorageError('stale', 'another directory has taken the name', { path: this.#directory })
-    }
-    return this.#pageOf(json)
+    const entry = entryOf(nameOf(this.#directory), json, { acls: false })
+    this.#requireSame(entry)
+    return this.#pageOf(json, entry)
   }
 
-  async #pageOf(json: Json): Promise<Page> {
+  async #pageOf(json: Json, entry: Entry): Promise<Page> {
     const children: readonly unknown[] = Array.isArray(json.children) ? json.children : []
     const found = children.flatMap((child) => {
       const entry = childOf(child, { acls: this.#acls })
@@ -136,7 +158,7 @@ class Lister {
       const child = children.at(index) as Json | undefined
       return typeof child?.fileName === 'string' ? child.fileName : undefined
     }
-    return { entries, count: children.length, first: nameAt(0), last: nameAt(-1) }
+    return { entry, entries, count: children.length, first: nameAt(0), last: nameAt(-1) }
   }
 
   /** Most releases tell owner and ACL of a single object only. */
@@ -163,22 +185,33 @@ class Lister {
         if (entry) page.push(entry)
       }
       if (page.length < pageLength) continue
-      for (let at = 0; at < page.length; at += pageLength) yield page.slice(at, at + pageLength)
+      yield* inPages(page)
       page = []
     }
-    if (page.length > 0) yield page
+    yield* inPages(page)
   }
 
   #childOf(found: Found, place: Path): Entry | undefined {
     const name = childName(found, place)
     if (name !== undefined) return this.#isReserved(name) ? undefined : entryOfFound(found, name)
-    if (found.path !== place || entryOfFound(found, nameOf(place)).id === this.#entry.id) return undefined
+    if (found.path === place) this.#requireSame(entryOfFound(found, nameOf(place)))
+    return undefined
+  }
+
+  /** The door tells no id of a directory: then nothing can be compared. */
+  #requireSame({ id }: Entry): void {
+    this.#id ??= id
+    if (id === this.#id || isPathId(id)) return
     throw new StorageError('stale', 'another directory has taken the name', { path: this.#directory })
   }
 
   #isReserved(name: string): boolean {
     return isReservedPath(this.#desk.inDcache(join(this.#directory, name)))
   }
+}
+
+function* inPages(entries: readonly Entry[]): Generator<readonly Entry[]> {
+  for (let at = 0; at < entries.length; at += pageLength) yield entries.slice(at, at + pageLength)
 }
 
 /** What a PROPFIND of depth 1 finds, the directory too, in the pieces in which it comes. */

@@ -152,6 +152,13 @@ function refuse(what: string): never {
   throw unavailable(`the storage answered with ${what}`)
 }
 
+const pathId = 'path:'
+
+/** Whether an id is made from a path, for want of a better one. */
+export function isPathId(id: string): boolean {
+  return id.startsWith(pathId)
+}
+
 /** The entry of a response under a name. dCache's ETag begins with the PNFS-ID; other servers have none that lasts. */
 export function entryOfFound({ isDirectory, properties, path }: Found, name: string): Entry {
   const etag = properties.get(`${dav} getetag`) ?? ''
@@ -168,7 +175,7 @@ export function entryOfFound({ isDirectory, properties, path }: Found, name: str
     modified,
     changed: modified,
     version: id === undefined ? `${plain}-${size.toString(16)}` : `${id}-${size.toString(16)}`,
-    id: id ?? `path:${path}`,
+    id: id ?? `${pathId}${path}`,
     ...(locality && { locality }),
   }
 }

@@ -59,6 +59,7 @@ t.test('a frontend that is down leaves reading and listing to the door', async (
   t.equal(without.entry?.version, entry?.version)
   t.equal(without.entry?.id, entry?.id)
   t.ok((await area.read(file)).equals(bytes))
+  t.same(await area.names(root), ['file'])
   await restart()
 })
 
