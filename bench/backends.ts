@@ -1,0 +1,84 @@
+/**
+ * Back ends beyond plain trees: bytes and listings of a dCache through the gateway against its own doors, and what
+ * ACLs of GPFS cost. dCache and Storage Scale are stand-ins; what is measured is what the gateway adds to them.
+ */
+
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { resolve } from 'node:path'
+import { type DcacheStage, startDcacheStage } from './backends/dcache.ts'
+import { gpfsAcls } from './backends/gpfs.ts'
+import { median, seconds } from './measure.ts'
+import { type Figure, print } from './report.ts'
+
+const work = resolve(import.meta.dirname, 'work-backends')
+rmSync(work, { recursive: true, force: true })
+mkdirSync(work, { recursive: true, mode: 0o755 })
+
+const rounds = 7
+
+/** Medians of two commands in turn, after one round that does not count. */
+async function inTurn(direct: () => Promise<number>, through: () => Promise<number>) {
+  const times: [number[], number[]] = [[], []]
+  for (let round = 0; round <= rounds; round++) {
+    const pair = [await direct(), await through()] as const
+    if (round > 0) for (const which of [0, 1] as const) times[which].push(pair[which])
+  }
+  return { direct: median(times[0]), through: median(times[1]) }
+}
+
+async function download({ door, gateway, authorization, bigSize }: DcacheStage): Promise<Figure> {
+  const curl = (url: string) => () => seconds('curl', '-sfL', '-H', authorization, '-o', '/dev/null', url)
+  const { direct, through } = await inTurn(curl(`${door}/big`), curl(`${gateway}/big`))
+  return {
+    what: 'dCache, GET of 1 GiB: through the gateway against curl from the pool',
+    value: direct / through,
+    unit: 'x',
+    goal: { atLeast: 0.8 },
+    raw: { 'direct B/s': bigSize / direct, 'gateway B/s': bigSize / through },
+  }
+}
+
+async function propfind({ door, gateway, authorization, entries }: DcacheStage): Promise<Figure> {
+  const ask = (url: string) => async () => {
+    const headers = { authorization: authorization.replace('Authorization: ', ''), depth: '1' }
+    const started = performance.now()
+    const answer = await fetch(url, { method: 'PROPFIND', headers })
+    const text = await answer.text()
+    const found = text.match(/<[a-z]*:?response>/gi)?.length ?? 0
+    if (answer.status !== 207 || found < entries) throw new Error(`${url}: ${answer.status}, ${found} entries`)
+    return performance.now() - started
+  }
+  const { direct, through } = await inTurn(ask(`${door}/many`), ask(`${gateway}/many/`))
+  return {
+    what: 'dCache, PROPFIND of 1,000 entries: through the gateway against the door',
+    value: through / direct,
+    unit: 'x',
+    goal: { atMost: 1.3 },
+    raw: { 'door ms': direct, 'gateway ms': through },
+  }
+}
+
+const figures: Figure[] = []
+const note = (found: readonly Figure[]) => {
+  figures.push(...found)
+  print(found)
+}
+try {
+  const stage = await startDcacheStage(work)
+  try {
+    note([await download(stage)])
+    note([await propfind(stage)])
+  } finally {
+    await stage.stop()
+  }
+  note(await gpfsAcls(work))
+} finally {
+  rmSync(work, { recursive: true, force: true })
+}
+const machine = { cpus: cpus().length, model: cpus()[0]?.model, node: process.version }
+mkdirSync(resolve(import.meta.dirname, 'results'), { recursive: true })
+writeFileSync(
+  resolve(import.meta.dirname, 'results/backends.json'),
+  `${JSON.stringify({ machine, figures }, null, 2)}\n`,
+)
