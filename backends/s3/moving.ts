@@ -1,0 +1,108 @@
+/**
+ * Renames. S3 has none: a file is copied, then deleted, and for a moment it is at both places; a directory is
+ * `cross-mount`, so that each thing in it is copied and removed with rights of its own.
+ */
+
+import type { Acl } from '../../acl/acl.ts'
+import type { Call } from '../../gateway/core/call.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+import { isWithin, type Path, root } from '../../gateway/core/path.ts'
+import type { Entry, MoveOptions } from '../backend.ts'
+import { copyObject, keptDigests } from './copying.ts'
+import type { Desk } from './desk.ts'
+import { versionOf } from './entries.ts'
+import { isRefusal } from './errors.ts'
+import { lookAtNew, type Seen } from './looking.ts'
+import { isEmpty, notEmpty, removeFile } from './removing.ts'
+import { lookAgain, requireEntry, requireHead, requirePlace, stale } from './requiring.ts'
+import type { Sidecar } from './sidecar.ts'
+
+/** The rules of rename(2), `exists` for the condition, `cross-mount` for a directory that could move. */
+export async function renameSeen(
+  desk: Desk,
+  [from, to]: readonly [Path, Path],
+  [source, target]: readonly [Seen, Seen],
+  options: MoveOptions,
+  call: Call,
+): Promise<Entry> {
+  const entry = requireEntry(source.trail, from)
+  if (from === root) throw new StorageError('invalid', 'the root cannot be moved', { path: from })
+  requirePlace(desk, target.trail, to)
+  if (isWithin(to, from) && to !== from) {
+    throw new StorageError('invalid', 'a directory cannot move into itself', { path: to })
+  }
+  const old = target.trail.entry
+  if (old && options.condition === 'absent') throw new StorageError('exists', 'the target exists', { path: to })
+  if (from === to) return entry
+  if (isWithin(from, to)) throw notEmpty(to)
+  if (old) requireReplaceable(entry, old, to)
+  if (entry.type === 'directory') {
+    if (old && !(await isEmpty(desk, to, call))) throw notEmpty(to)
+    throw new StorageError('cross-mount', 'this storage moves no directories', { path: from })
+  }
+  return desk.underLeases([from, to], async () => {
+    const now = await lookAgain(desk, from, source, call)
+    const there = await lookAgain(desk, to, target, call)
+    return moveFile(desk, [from, to], [now, there], call)
+  })
+}
+
+/**
+ * A target that is there is closed to everyone until it has the source's bytes and ACL: otherwise one of both would
+ * be seen with the ACL of the other.
+ */
+async function moveFile(
+  desk: Desk,
+  [from, to]: readonly [Path, Path],
+  [source, target]: readonly [Seen, Seen],
+  call: Call,
+): Promise<Entry> {
+  const head = requireHead(source, from)
+  const { acl, modified } = requireEntry(source.trail, from)
+  if (!acl || source.kept?.content === 'unreadable') {
+    const reason = { rule: 'no-acl', text: 'the ACL of the file could not be read', path: from }
+    throw new StorageError('denied', 'the file has no ACL', { path: from, reason })
+  }
+  const properties = source.kept?.content.properties
+  const goal: Sidecar = { acl, ...(properties && { properties }) }
+  const digests = keptDigests(source)
+  await desk.sidecars.write(to, target.head ? { acl: closed } : goal, target.kept, call.signal)
+  try {
+    await copyObject(desk, from, head, to, call)
+  } catch (error) {
+    if (error instanceof StorageError && isRefusal(error)) await putBack(desk, to, target)
+    throw error
+  }
+  const made = await lookAtNew(desk, to, target.parentAcl, call)
+  if (!made) throw stale(to)
+  const version = versionOf(made.head)
+  await desk.sidecars.update(to, call.signal, () => ({
+    ...goal,
+    ...(digests && { digests: { version, values: digests } }),
+    modified: { version, at: made.head.modified, time: modified },
+  }))
+  await removeFile(desk, from, call)
+  return (await lookAtNew(desk, to, target.parentAcl, call))?.entry ?? made.entry
+}
+
+/** Nobody may do anything. */
+const closed: Acl = { owner: undefined, group: undefined, aces: [], dialect: 'rfc8881' }
+
+/** The sidecar of the target as it was before a copy that was refused. */
+async function putBack(desk: Desk, to: Path, { kept }: Seen): Promise<void> {
+  try {
+    if (kept && kept.content !== 'unreadable') {
+      const before = kept.content
+      await desk.sidecars.update(to, undefined, () => before)
+    } else await desk.sidecars.remove(to, undefined)
+  } catch (error) {
+    desk.log('the ACL of a file that was to be replaced could not be put back', error)
+  }
+}
+
+/** The rules of rename(2): a directory replaces only a directory, a file only a file. */
+function requireReplaceable(entry: Entry, old: Entry, path: Path): void {
+  if (entry.type === old.type) return
+  if (entry.type === 'directory') throw new StorageError('not-directory', 'the target is not a directory', { path })
+  throw new StorageError('is-directory', 'the target is a directory', { path })
+}
