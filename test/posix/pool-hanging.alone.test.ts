@@ -60,7 +60,7 @@ t.test(
   { skip },
   async (t) => {
     const { fuse, calm } = await hanging(t)
-    const hung = await poolOf(t, 'hung', 400)
+    const hung = await poolOf(t, 'hung', 1500)
     const well = await poolOf(t, 'well', 10_000)
     const path = join(fuse.mountpoint, 'small.txt')
     const hello = await hung.run<Uint8Array>('read', { path }, undefined, forever)
@@ -75,7 +75,7 @@ t.test(
     const during = await latency(well, calm)
     for (const result of await results) t.match(result, { reason: { code: 'unavailable', retryAfter: 10 } })
     const took = performance.now() - started
-    t.ok(took < 1000, `answered after ${Math.round(took)} ms`)
+    t.ok(took < 10_000, `answered after ${Math.round(took)} ms`)
     t.ok(during < before * 2 + 0.2, `others took ${before.toFixed(3)} ms before and ${during.toFixed(3)} ms meanwhile`)
     fuse.recover()
     while (hung.status().stuck > 0) await setImmediate()
