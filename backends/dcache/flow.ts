@@ -49,7 +49,7 @@ export class Flow {
     if (this.#tap) this.#tap.take = (chunk) => this.#taken(chunk)
     this.#timer = setTimeout(() => this.#stalled(), stall).unref()
     message.on('error', (cause) => this.destroy(unavailable('the storage broke the transfer off', { cause })))
-    message.on('close', () => this.destroy(unavailable('the storage broke the transfer off')))
+    message.on('close', () => this.#closed())
     message.on('end', () => this.#ended())
     message.on('readable', () => this.#readable())
     if (signal.aborted) this.#onAbort()
@@ -96,6 +96,7 @@ export class Flow {
 
   async #pull(isShared: boolean): Promise<Uint8Array> {
     for (;;) {
+      if (this.#failure) throw this.#failure
       const ready = this.#held ?? (this.#message.read() as Buffer | null) ?? undefined
       this.#held = undefined
       if (ready) return ready
@@ -104,7 +105,7 @@ export class Flow {
     }
     const early = this.#queue.shift()
     if (early) return early
-    if (this.#failure) throw this.#failure
+    if (this.#message.complete) throw endedEarly()
     return new Promise((resolve, reject) => {
       this.#waiter = { resolve, reject }
       this.#timer.refresh()
@@ -128,6 +129,11 @@ export class Flow {
     if (!chunk) return
     this.#waiter = undefined
     waiter.resolve(chunk)
+  }
+
+  /** What the parser has seen the end of may still be held here. */
+  #closed(): void {
+    if (!this.#message.complete) this.destroy(unavailable('the storage broke the transfer off'))
   }
 
   #ended(): void {

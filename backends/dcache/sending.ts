@@ -3,7 +3,7 @@
 import http, { type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
 import https from 'node:https'
 import { type Answered, abortOf, unavailable } from './errors.ts'
-import { TappedAgent, TappedTlsAgent } from './tapping.ts'
+import { TappedAgent } from './tapping.ts'
 
 /** Longest head of an answer, in bytes. */
 const maxHeaderSize = 32 * 1024
@@ -35,7 +35,7 @@ export function makeAgents({ ca, connections }: AgentOptions) {
   const bounds = { maxSockets: connections, maxFreeSockets: Math.min(16, connections) }
   const kept = { ...bounds, keepAlive: true, timeout: idle, scheduling: 'lifo' } as const
   const pairs = {
-    kept: { http: new TappedAgent(kept), https: new TappedTlsAgent({ ...kept, ...trust }) },
+    kept: { http: new TappedAgent(kept), https: new https.Agent({ ...kept, ...trust }) },
     fresh: { http: new http.Agent(bounds), https: new https.Agent({ ...bounds, ...trust }) },
   }
   const all = [pairs.kept, pairs.fresh].flatMap((pair) => [pair.http, pair.https])

@@ -1,10 +1,10 @@
 /**
  * Connections whose bytes can be taken before the HTTP parser sees them: of a long body with a known length nothing is
- * left to parse, and one large buffer filled again and again costs a fraction of a new one for each piece.
+ * left to parse, and one large buffer filled again and again costs a fraction of a new one for each piece. Not over TLS,
+ * which goes on giving what it has deciphered after it was told to stop, and in small pieces.
  */
 
 import http from 'node:http'
-import https from 'node:https'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 
@@ -32,12 +32,6 @@ export function tapOf(socket: Socket): Tap | undefined {
 }
 
 export class TappedAgent extends http.Agent {
-  override createConnection(...[options, made]: Parameters<http.Agent['createConnection']>) {
-    return tapped((onread) => super.createConnection({ ...options, ...onread }, made))
-  }
-}
-
-export class TappedTlsAgent extends https.Agent {
   override createConnection(...[options, made]: Parameters<http.Agent['createConnection']>) {
     return tapped((onread) => super.createConnection({ ...options, ...onread }, made))
   }
