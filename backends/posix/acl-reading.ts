@@ -25,6 +25,8 @@ export interface ReadAcl extends Told {
 
 /** What is known of a file system. */
 interface FileSystemKind {
+  /** As statfs tells it. */
+  readonly type: number
   /** Mode bits are all there is to see and all that counts. */
   readonly honestMode: boolean
   /** Undefined until an object was asked. */
@@ -54,6 +56,8 @@ export class AclReader {
   readonly library: ThreadAclSource | undefined
   readonly #sources: readonly AclSource[]
   readonly #kinds = new Map<number, FileSystemKind>()
+  /** Device of the first object that was asked for: the top of the tree. */
+  #own: number | undefined
   /** By content, so that a million files of one ACL share one. */
   readonly #contents = new Map<string, ReadAcl>()
   #trouble: string[] = []
@@ -173,10 +177,13 @@ export class AclReader {
 
   #kind(fd: number, dev: number): FileSystemKind {
     const known = this.#kinds.get(dev)
-    if (known) return known
+    // The tree's own file system stays. Others come and go, and their device numbers are used again.
+    if (known && dev === this.#own) return known
     const { type } = sys.fstatfs(fd)
+    if (known?.type === type) return known
     const hidden = type === sys.fileSystemTypes.nfs || type === sys.fileSystemTypes.gpfs
-    const kind: FileSystemKind = { honestMode: !hidden, nfs4: undefined }
+    const kind: FileSystemKind = { type, honestMode: !hidden, nfs4: undefined }
+    this.#own ??= dev
     if (this.#kinds.size > 256) this.#kinds.clear()
     this.#kinds.set(dev, kind)
     return kind

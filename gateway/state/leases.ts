@@ -76,11 +76,10 @@ export class SharedLeases implements Leases {
   }
 
   async #acquire(key: string, until: number): Promise<void> {
+    // Before it is held again: a renewal meanwhile must not let go of it for a release that failed earlier.
+    this.#holder.keep(key)
     for (let pause = firstPause; ; pause = Math.min(pause * 2, longestPause)) {
-      if (await this.#try(key)) {
-        this.#holder.keep(key)
-        return
-      }
+      if (await this.#try(key)) return
       const left = until - performance.now()
       if (left <= 0) throw tooLong()
       // Jitter, so that processes that met once do not meet again.
