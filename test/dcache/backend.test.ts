@@ -2,6 +2,9 @@ import t, { type Test } from 'tap'
 import { conformance, type Deviation } from '../backends/conformance.ts'
 import { forwarding, keyHolder, startWorld, type WorldOptions } from './world.ts'
 
+// Four times the whole suite.
+t.setTimeout(240_000)
+
 const byPath = 'dCache is asked by path: what is opened is found again under its name, or is stale'
 const noTimes = 'dCache offers no way to set times'
 
