@@ -72,6 +72,7 @@ export async function startGateway(config: Config, options: StartOptions): Promi
     storage,
     identity,
     limits,
+    workers: options.workers ?? 1,
     registry,
     readiness: new Readiness(() => storage.namespace.mounts),
     audit,

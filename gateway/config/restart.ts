@@ -13,6 +13,7 @@ const fixed = [
   'workers',
   'trustedProxies',
   'redirects',
+  'thirdParty',
   'metrics',
   'state',
   'audit',

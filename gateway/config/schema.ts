@@ -17,6 +17,7 @@ import {
   network,
   origin,
   path,
+  remoteHost,
   section,
   size,
   span,
@@ -52,6 +53,21 @@ export function schemaFor(directory: string) {
       userAgents: list(text, 100).default([]),
       /** Callers that send `Prefer: redirect`. */
       onRequest: yesNo.default(false),
+    }).prefault({}),
+    /** Copies between this gateway and other servers, by order of a client (HTTP third-party copy). */
+    thirdParty: section({
+      /** Servers to copy from and to; there are no such copies without. */
+      hosts: list(remoteHost, 1000).default([]),
+      /** Private networks in which they may be; loopback too. */
+      networks: list(network, 1000).default([]),
+      /** Lets them be reached by plain HTTP, where anybody on the way reads data and credentials. */
+      insecure: yesNo.default(false),
+      /** PEM certificates trusted instead of the system's. */
+      ca: file.exactOptional(),
+      transfers: whole(1, 10_000).default(256),
+      transfersPerPrincipal: whole(1, 10_000).default(64),
+      /** For an answer to begin: a server may compute a checksum or wait for a tape meanwhile. */
+      answerTimeout: span.default(600_000),
     }).prefault({}),
     /** Prometheus metrics; none if absent. */
     metrics: section({

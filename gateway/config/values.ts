@@ -96,6 +96,15 @@ export const hostName = z
   )
   .transform((given) => given.toLowerCase())
 
+/** A host to connect to: `se.example.org`, `*.example.org`, `*` or `[2001:db8::1]`, each also with `:port`. */
+export const remoteHost = z
+  .string('expected a host')
+  .regex(
+    /^(\*|(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:.]+\])(:[1-9]\d{0,4})?$/i,
+    'expected a host such as se.example.org, *.example.org, * or se.example.org:1094',
+  )
+  .transform((given) => given.toLowerCase())
+
 /** `https://gw.example.org` or with a port; no path, no query, no user. Becomes the origin, without a final slash. */
 export const origin = z.string('expected an address such as https://gw.example.org').transform((given, context) => {
   const url = URL.parse(given)

@@ -8,6 +8,8 @@ import type { AuditLog } from '../core/audit.ts'
 import type { StorageOperations } from '../core/storage.ts'
 import { createHttpDoor, type HttpDoor } from '../http/server.ts'
 import { webdav } from '../webdav/methods.ts'
+import { ThirdParty } from '../webdav/third-party/third-party.ts'
+import { readText } from './files.ts'
 import { countRequests } from './http-metrics.ts'
 import type { Logger } from './log.ts'
 import type { Readiness } from './readiness.ts'
@@ -17,6 +19,8 @@ export interface DoorParts {
   readonly identity: Identity
   /** With those for each principal as they hold in this process. */
   readonly limits: Config['limits']
+  /** Processes that share the limits of third-party copies. */
+  readonly workers: number
   readonly registry: Registry
   readonly readiness: Readiness
   readonly audit: AuditLog
@@ -46,11 +50,24 @@ export async function openDoor(config: Config & { readonly publicUrl: string }, 
       publicUrl,
       ready: async () => audit.healthy && (await readiness.isReady()),
     }),
+    thirdParty: await thirdPartyOf(config.thirdParty, parts.workers),
     basic: config.accounts.some(({ file }) => file !== undefined),
     observe: countRequests(registry),
   })
   await door.listen()
   return door
+}
+
+/** Undefined where no host is named. */
+async function thirdPartyOf(section: Config['thirdParty'], workers: number): Promise<ThirdParty | undefined> {
+  const { hosts, ca, transfers, transfersPerPrincipal } = section
+  if (hosts.length === 0) return undefined
+  return new ThirdParty({
+    ...section,
+    ca: ca === undefined ? undefined : await readText(ca),
+    transfers: Math.ceil(transfers / workers),
+    transfersPerPrincipal: Math.ceil(transfersPerPrincipal / workers),
+  })
 }
 
 function showReadiness(registry: Registry, readiness: Readiness): void {

@@ -12,6 +12,7 @@ import { certificatesOf, secretsOf } from './backend-files.ts'
 export async function checkFiles(config: Config): Promise<void> {
   for (const { tls } of config.listen) if (tls) await checkPair(tls)
   for (const { ca } of config.issuers) if (ca !== undefined) await readText(ca)
+  if (config.thirdParty.ca !== undefined) await readText(config.thirdParty.ca)
   for (const { backend } of config.mounts) {
     for (const file of certificatesOf(backend)) await readText(file)
     for (const ref of secretsOf(backend)) await readSecret(ref)

@@ -57,15 +57,19 @@ async function sendFile(x: Exchange, reading: BytesReading): Promise<void> {
   const others = [...validators(entry), 'Accept-Ranges', 'bytes', ...guardHeaders, 'X-Request-Id', x.id]
   if (active || asksForDownload(x.query)) others.push('Content-Disposition', attachment(name))
   const wanted = parseWanted(x.request.headers)
-  if (wanted) others.push(...(await keptDigests(x, reading, wanted)))
+  if (wanted) others.push(...(await digestsOf(x, reading, wanted)))
   await sendReading(x, reading, { type, others })
 }
 
-/** Nothing is computed for a reader; and what is kept must be of the very version that is being sent. */
-async function keptDigests(x: Exchange, reading: BytesReading, wanted: Wanted): Promise<string[]> {
+/**
+ * Of the very version that is being sent. Who asks for the bytes is told what is kept, and can compute the rest itself;
+ * HEAD with Want-Digest is how the grid asks for a checksum, which then is computed.
+ */
+async function digestsOf(x: Exchange, reading: BytesReading, wanted: Wanted): Promise<string[]> {
   const { storage } = x.door
+  const keptOnly = x.request.method !== 'HEAD' || versionOf(x) !== undefined
   try {
-    const digests = await storage.checksum(x.call, x.path, wanted.kinds, { keptOnly: true })
+    const digests = await storage.checksum(x.call, x.path, wanted.kinds, { keptOnly })
     const now = await storage.stat(x.call, x.path)
     return now.version === reading.entry.version ? digestHeaders(digests, wanted) : []
   } catch (error) {

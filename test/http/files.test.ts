@@ -186,8 +186,11 @@ t.test('PUT keeps the time and verifies the digests it is given', async (t) => {
     'last-modified': 'Tue, 14 Nov 2023 22:13:20 GMT',
   })
   const wants = { 'want-digest': 'adler32, md5', 'want-repr-digest': 'sha-256=1' }
+  const got = await ask(port, 'GET', '/data/a', { headers: wants })
+  t.equal(got.headers.digest, 'adler32=062c0215', 'who gets the bytes is told what is kept')
+  t.match(got.headers['repr-digest'], `sha-256=:${sha}:`)
   const head = await ask(port, 'HEAD', '/data/a', { headers: wants })
-  t.equal(head.headers.digest, 'adler32=062c0215')
+  t.equal(head.headers.digest, 'adler32=062c0215,md5=XUFAKrxLKna5cZ2REBfFkg==', 'for HEAD the rest is computed')
   t.match(head.headers['repr-digest'], `sha-256=:${sha}:`)
 })
 
