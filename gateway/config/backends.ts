@@ -1,6 +1,7 @@
 /** The `backend` sections of mounts: one for each kind of storage. */
 
 import { z } from 'zod'
+import { parseNfs4Text } from '../../acl/codec/nfs4-text.ts'
 import { root } from '../core/path.ts'
 import { choice, duration, list, path, section, size, text, whole, yesNo } from './values.ts'
 
@@ -22,6 +23,14 @@ const fileName = text.refine(
   (given) => !given.includes('/') && given !== '.' && given !== '..',
   'expected a name without /',
 )
+
+const aclEntry = text.refine((given) => {
+  try {
+    return parseNfs4Text(given, 'directory').length === 1
+  } catch {
+    return false
+  }
+}, 'expected an entry such as A:fd:alice@example.org:rwaDxtTnNcCy')
 
 const url = z.string('expected an address such as https://dcache.example.org:2880').transform((given, context) => {
   const parsed = URL.parse(given)
@@ -185,8 +194,16 @@ function s3<File extends z.ZodType, Secret extends z.ZodType>({ file, secret }: 
     /** Bucket in the path rather than in the host name. */
     pathStyle: yesNo.default(true),
     ca: file.exactOptional(),
-    partSize: size.default(16 * 2 ** 20),
+    /** Bytes sent at a time of a long upload. */
+    partSize: size.default(16 * 2 ** 20).refine((bytes) => bytes >= 5 * 2 ** 20, 'expected at least 5M'),
     connections: whole(1, 10_000).default(64),
     stall: duration.default(60_000),
+    /** ACL of the top as long as none was set; without one nobody may do anything. */
+    rootAcl: section({
+      owner: text,
+      group: text.exactOptional(),
+      /** As nfs4_getfacl shows them: A:fd:alice@example.org:rwaDxtTnNcCy. */
+      entries: list(aclEntry, 1000),
+    }).exactOptional(),
   })
 }

@@ -1,9 +1,9 @@
 /** The back ends that a configuration can name. */
 
-import { StorageError } from '../core/errors.ts'
 import { makeDcache } from './dcache-backend.ts'
 import type { Means } from './making.ts'
 import type { MakeBackend } from './mounts.ts'
+import { makeS3 } from './s3-backend.ts'
 import { makeTree } from './tree-backends.ts'
 
 /**
@@ -14,7 +14,7 @@ export function backendMaker(means: Means): MakeBackend {
   return async (mount, config) => {
     const { backend } = mount
     if (backend.type === 'dcache') return makeDcache(mount, backend, config, means)
-    if (backend.type === 's3') throw new StorageError('unsupported', `there is no back end ${backend.type}`)
+    if (backend.type === 's3') return makeS3(mount, backend, means)
     return makeTree(mount, config, means)
   }
 }
