@@ -41,7 +41,10 @@ export function outcomeOf({ text }: Answer): string {
 }
 
 /** A server on a free port of loopback, until the test ends. */
-export async function serve(t: Test, listener: RequestListener): Promise<{ readonly url: string; readonly server: Server }> {
+export async function serve(
+  t: Test,
+  listener: RequestListener,
+): Promise<{ readonly url: string; readonly server: Server }> {
   const server = createServer(listener)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -17,7 +17,10 @@ t.test('a file is pulled from another gateway', async (t) => {
   t.equal(answer.headers['content-type'], 'text/perf-marker-stream')
   t.equal(answer.headers['transfer-encoding'], 'chunked')
   t.equal(outcomeOf(answer), 'success: Created')
-  t.match(answer.text, /^Perf Marker\nTimestamp: \d{10}\nStripe Index: 0\nStripe Bytes Transferred: 0\nTotal Stripe Count: 1\nEnd\n/)
+  t.match(
+    answer.text,
+    /^Perf Marker\nTimestamp: \d{10}\nStripe Index: 0\nStripe Bytes Transferred: 0\nTotal Stripe Count: 1\nEnd\n/,
+  )
   const { body } = await ask(target.port, 'GET', '/data/sub/copy', { as: 'alice' })
   t.equal(md5(body), md5(large))
 })

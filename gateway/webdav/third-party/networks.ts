@@ -44,8 +44,9 @@ export function parseNetworks(texts: readonly string[]): Networks {
     const [address = '', bits, more] = text.split('/')
     const family = isIP(address)
     const most = family === 4 ? 32 : 128
-    const prefix = bits === undefined ? most : Number(bits)
-    if ((family !== 4 && family !== 6) || more !== undefined || !(prefix >= 0 && prefix <= most)) {
+    const isNumber = bits === undefined || /^\d{1,3}$/.test(bits)
+    const prefix = Number(bits ?? most)
+    if ((family !== 4 && family !== 6) || more !== undefined || !isNumber || prefix > most) {
       throw new StorageError('invalid', `not an address or network: ${text}`)
     }
     lists[family].addSubnet(address, prefix, family === 4 ? 'ipv4' : 'ipv6')
