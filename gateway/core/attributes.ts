@@ -6,8 +6,9 @@ import { type Action, actions, needs } from '../../acl/needs.ts'
 import { boundOf } from '../../acl/scopes.ts'
 import type { Changes, Entry, Trail } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
+import { touching } from './acting.ts'
 import type { Call } from './call.ts'
-import { clip, denied, type Gate, isChange, missing, named } from './deciding.ts'
+import { clip, denied, type Gate, harmlessRights, isChange, missing, named } from './deciding.ts'
 import { StorageError } from './errors.ts'
 import { type Path, parentOf } from './path.ts'
 import { look } from './reading.ts'
@@ -48,6 +49,7 @@ export function setAttributes(gate: Gate, call: Call, path: Path, changes: Chang
         if (trail.entry) requireSafeMode(task, changes, place, trail.entry)
         else if (!backend.enforces(task.principal)) throw missing(path)
       },
+      { touching: touching(place, 'content') },
     )
     return named(place, entry)
   })
@@ -113,6 +115,7 @@ export function setAcl(
           throw new StorageError('precondition', 'the object has changed', { path })
         }
       },
+      { touching: touching(place, 'content') },
     )
     return viewOf(named(place, entry), path)
   })
@@ -134,7 +137,7 @@ export function rights(gate: Gate, call: Call, path: Path): Promise<HeldRights> 
 function decidedRights(task: Task, place: Place, trail: Trail): HeldRights {
   const seen = clip(place.mount, trail)
   return {
-    rights: rightsOn(task.principal, seen, place.path),
+    rights: rightsOn(task.principal, seen, place.path) & (place.mount.readOnly ? harmlessRights : -1),
     actions: within(task, place).filter((action) => permitsTrail(task.principal, action, seen, place.path).allowed),
   }
 }
@@ -152,7 +155,8 @@ async function enforcedRights(gate: Gate, task: Task, place: Place, type: Entry[
       ({ target = 0, parent }) =>
         (held & target) === target && (parent === undefined || above === 'unknown' || (above & parent) === parent),
     )
-  return { rights: held & boundOf(task.principal, path, type), actions: bounded.filter(covers) }
+  const bound = boundOf(task.principal, path, type) & (mount.readOnly ? harmlessRights : -1)
+  return { rights: held & bound, actions: bounded.filter(covers) }
 }
 
 async function effective(gate: Gate, task: Task, place: Place, inner: Path): Promise<Rights | 'unknown'> {

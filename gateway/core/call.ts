@@ -13,4 +13,6 @@ export interface Call {
   readonly from: string
   /** Aborts when the caller goes away or its deadline passes. */
   readonly signal: AbortSignal
+  /** Tokens of locks that the caller says it holds (RFC 4918, section 10.4.1). They count only where they are its own. */
+  readonly lockTokens?: readonly string[]
 }

@@ -4,7 +4,10 @@ import { pipeline } from 'node:stream/promises'
 import type { Entry, OpenFile, Trail } from '../../backends/backend.ts'
 import { startDigest } from '../../backends/digesting.ts'
 import type { Place } from '../../mounts/namespace.ts'
+import { touchOf } from './acting.ts'
 import type { Call } from './call.ts'
+import { clearTarget } from './clearing.ts'
+import { LatePassage } from './committing.ts'
 import { type Gate, missing, requirePlain } from './deciding.ts'
 import { sameDigest } from './digests.ts'
 import { StorageError } from './errors.ts'
@@ -20,16 +23,34 @@ import { startUpload, Target } from './writing.ts'
 export interface Copied {
   readonly entry: Entry
   readonly created: boolean
+  /** With `members: 'each'`: what could not be copied, by its path in the source. At most `mostFailures`; then the operation has stopped. */
+  readonly failed?: readonly Failure[]
 }
 
 export interface CopyOptions extends MoveOptions {
+  /** With directories, everything in them. */
   readonly recursive?: boolean
+  /**
+   * Of a recursive copy. `first` (default): the first failure ends it. `each`: what fails is named and the rest is
+   * copied all the same. `none`: a directory is copied alone, with its properties.
+   */
+  readonly members?: 'first' | 'each' | 'none'
+}
+
+interface Failure {
+  readonly path: Path
+  readonly error: unknown
 }
 
 /** For moves over mounts: the copy keeps the modification time, and is read again and compared. */
 export interface TransferOptions extends MoveOptions {
   readonly exact?: boolean
+  /** Takes what fails below the top, so that the rest is copied all the same. */
+  readonly failed?: Failure[]
 }
+
+/** A tree in which more than this fails is left alone from there on. */
+const mostFailures = 1000
 
 /** Bytes that a copy inside a back end adds a millisecond to the deadline for. */
 const copyBytesPerMs = 32 * 1024
@@ -45,12 +66,30 @@ export function copy(gate: Gate, call: Call, from: Path, to: Path, options: Copy
     async (task) => {
       requireApart(task, from, to)
       const source = await lookAtSource(gate, task, from)
-      if (source.type !== 'directory') return copyFile(gate, task, from, source, to, options)
-      if (!options.recursive) throw new StorageError('is-directory', 'this is a directory', { path: from })
-      return copyTree(gate, task, from, to, options)
+      if (source.type === 'directory' && !options.recursive) {
+        throw new StorageError('is-directory', 'this is a directory', { path: from })
+      }
+      const cleared = options.replaceWhole && (await clearTarget(gate, task, source, from, to, options))
+      const copied = await copyAny(gate, task, from, source, to, options)
+      return cleared ? { ...copied, created: false } : copied
     },
     to,
   )
+}
+
+async function copyAny(
+  gate: Gate,
+  task: Task,
+  from: Path,
+  source: Entry,
+  to: Path,
+  options: CopyOptions,
+): Promise<Copied> {
+  if (source.type !== 'directory') return copyFile(gate, task, from, source, to, options)
+  if (options.members === 'none') return copyDirectory(gate, task, from, to, options)
+  if (options.members !== 'each') return copyTree(gate, task, from, to, options)
+  const failed: Failure[] = []
+  return { ...(await copyTree(gate, task, from, to, { ...options, failed })), failed }
 }
 
 /** Throws `invalid` for a target that is the source or lies in it, also where two mounts show it: a copy would never end. */
@@ -92,18 +131,50 @@ export async function copyTree(
   options: TransferOptions,
 ): Promise<Copied> {
   const { pages } = await openListing(gate, task, from, { names: true }, 'continues')
-  const created = await makeTarget(gate, task, to, options)
+  const copied = await copyDirectory(gate, task, from, to, options)
   const directories: string[] = []
+  const copyOne = (name: string, work: (child: Path, target: Path) => Promise<unknown>) =>
+    attempt(task, join(from, name), options, () => work(join(from, name), join(to, name)))
   for await (const page of pages()) {
     for (const { name, type } of page) {
-      const child = join(from, name)
       if (type === 'directory' && directories.length < mostPending) directories.push(name)
-      else if (type === 'directory') await copyTree(gate, task, child, join(to, name), options)
-      else await copyFile(gate, task, child, await lookAtSource(gate, task, child), join(to, name), options)
+      else if (type === 'directory')
+        await copyOne(name, (child, target) => copyTree(gate, task, child, target, options))
+      else
+        await copyOne(name, async (child, target) =>
+          copyFile(gate, task, child, await lookAtSource(gate, task, child), target, options),
+        )
     }
   }
   // One listing open at a time, however deep the tree is.
-  for (const name of directories) await copyTree(gate, task, join(from, name), join(to, name), options)
+  for (const name of directories) await copyOne(name, (child, target) => copyTree(gate, task, child, target, options))
+  return copied
+}
+
+/** One member of a tree. Where failures are collected, what is wrong with it alone does not end the operation. */
+async function attempt(
+  task: Task,
+  path: Path,
+  { failed }: TransferOptions,
+  work: () => Promise<unknown>,
+): Promise<void> {
+  if (!failed) return void (await work())
+  if (failed.length >= mostFailures) return
+  try {
+    await work()
+  } catch (thrown) {
+    const error = StorageError.from(thrown)
+    if (task.expired) throw task.expired
+    // Nothing more can be done for anybody.
+    if (error.code === 'cancelled' || error.code === 'no-space' || error.code === 'quota') throw error
+    failed.push({ path, error })
+  }
+}
+
+/** The directory alone, and what goes with it. */
+async function copyDirectory(gate: Gate, task: Task, from: Path, to: Path, options: TransferOptions): Promise<Copied> {
+  const created = await makeTarget(gate, task, to, options)
+  await copyProperties(gate, task, from, to)
   return { entry: created ?? (await look(gate, task, 'stat', to)), created: created !== undefined }
 }
 
@@ -161,14 +232,20 @@ async function copyInside(
     if (onlyNew && trail.entry) throw new StorageError('exists', 'the target exists', { path: target.place.path })
     goal = trail
   }
+  const passage = new LatePassage(gate, task, target.place)
+  const decideLast = (trail: Trail) => {
+    decide(trail)
+    passage.decide(trail)
+  }
   try {
     const entry = await gate.act(
       task,
       place,
       async () => {
-        const pending = await copying.copy(place.inner, target.place.inner, { condition, decide }, task)
+        await passage.prepare()
+        const pending = await copying.copy(place.inner, target.place.inner, { condition, decide: decideLast }, task)
         goal = pending.target
-        return pending
+        return passage.over(pending)
       },
       ({ trail }) => {
         gate.allow(task, 'read', place, trail)
@@ -177,7 +254,14 @@ async function copyInside(
         if (trail.entry) requireOnline(place, trail.entry)
         if (goal) decide(goal)
       },
-      { admission: 'continues', deadline: deadline + source.size / copyBytesPerMs },
+      {
+        admission: 'continues',
+        deadline: deadline + source.size / copyBytesPerMs,
+        touching: {
+          touched: () => [{ place: target.place, trail: goal, touch: goal ? touchOf(goal) : 'name' }],
+          prepares: true,
+        },
+      },
     )
     return { entry, created: goal?.entry === undefined }
   } catch (error) {

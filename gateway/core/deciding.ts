@@ -7,17 +7,16 @@ import type { Action } from '../../acl/needs.ts'
 import type { Principal } from '../../acl/principal.ts'
 import type { Entry, Pending, Trail } from '../../backends/backend.ts'
 import type { Mount, Namespace, Place } from '../../mounts/namespace.ts'
+import { attempt, type Touching } from './acting.ts'
 import type { AuditLog } from './audit.ts'
 import type { Call } from './call.ts'
 import { type ErrorCode, type Reason, StorageError } from './errors.ts'
 import { Generation } from './generation.ts'
 import type { Admission, Limits } from './limits.ts'
+import type { Locks } from './locks.ts'
 import type { Metrics } from './metrics.ts'
 import { isWithin, nameOf, namesOf, type Path, rebase } from './path.ts'
 import { type Operation, Task } from './task.ts'
-
-/** How often an operation looks again when the object changed between its look and its act. */
-const looks = 4
 
 /** How a call ended: codes that mean "you may not" or "not now", the rest is a failure. */
 const refusals: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -53,6 +52,8 @@ export class Gate {
   readonly limits: Limits
   readonly audit: AuditLog
   readonly metrics: Metrics | undefined
+  /** Undefined where there is no state store to keep them. */
+  readonly locks: Locks | undefined
   /** An existing directory in which a listing that must be sorted may spill. */
   readonly spillDirectory: string
 
@@ -62,12 +63,14 @@ export class Gate {
     readonly audit: AuditLog
     readonly metrics: Metrics | undefined
     readonly spillDirectory: string
+    readonly locks?: Locks | undefined
   }) {
     this.#namespace = parts.namespace
     this.limits = parts.limits
     this.audit = parts.audit
     this.metrics = parts.metrics
     this.spillDirectory = parts.spillDirectory
+    this.locks = parts.locks
   }
 
   get namespace(): Namespace {
@@ -145,6 +148,9 @@ export class Gate {
       const reason = { rule: 'token-expired', text: 'the credential has expired' }
       throw new StorageError('unauthenticated', 'the credential has expired', { path, reason })
     }
+    if (task.principal.addresses?.includes(task.from) === false) {
+      throw denied(path, { rule: 'address', text: 'the credential is for other addresses than the caller has', path })
+    }
     return place
   }
 
@@ -219,16 +225,24 @@ export class Gate {
 
   /**
    * Looks, decides, acts, lets go. When the object changed between look and act everything is done again, the
-   * decision too, a few times. `late` lets go of a result that comes after the deadline.
+   * decision too, a few times. What changes something says in `touching` what it is about, for the locks. `late`
+   * lets go of a result that comes after the deadline.
    */
   act<T>(
     task: Task,
     place: Place,
     look: () => Promise<Pending<T>>,
     decide: (pending: Pending<T>) => void,
-    options?: { readonly admission?: Admission; readonly deadline?: number; readonly late?: (value: T) => unknown },
+    options?: {
+      readonly admission?: Admission
+      readonly deadline?: number
+      readonly late?: (value: T) => unknown
+      readonly touching?: Touching<T>
+    },
   ): Promise<T> {
-    return this.limits.run(task, place.mount, () => attempt(task, look, decide), options)
+    const locks = options?.touching && this.locks
+    const work = () => attempt(task, place, look, decide, locks, options?.touching)
+    return this.limits.run(task, place.mount, work, options)
   }
 
   #end(task: Task, error: StorageError | undefined): void {
@@ -266,6 +280,10 @@ export function admitsAnonymous(namespace: Namespace, { mount, path }: Place): b
 export function leadsAnonymous(namespace: Namespace, path: Path): boolean {
   return namespace.mounts.some(({ anonymous, at }) => anonymous && isWithin(at, path))
 }
+
+/** What is left of an object's rights where a mount is read-only. */
+export const harmlessRights =
+  right.readData | right.readNamedAttributes | right.execute | right.readAttributes | right.readAcl | right.synchronize
 
 /** Whether the action changes something, and so is for nobody where a mount is read-only. */
 export function isChange(action: Action): boolean {
@@ -365,25 +383,4 @@ function permitsObject(principal: Principal, action: Action, path: Path, entry: 
     }
   }
   return permitsType(principal, action, path, entry.type)
-}
-
-async function attempt<T>(
-  task: Task,
-  look: () => Promise<Pending<T>>,
-  decide: (pending: Pending<T>) => void,
-): Promise<T> {
-  for (let left = looks - 1; ; left--) {
-    try {
-      const pending = await look()
-      try {
-        task.requireAlive()
-        decide(pending)
-        return await pending.proceed()
-      } finally {
-        await pending.release()
-      }
-    } catch (error) {
-      if (!(error instanceof StorageError) || error.code !== 'stale' || left === 0 || task.expired) throw error
-    }
-  }
 }

@@ -1,11 +1,13 @@
 /** edit: writing in place, where others see every byte at once (NFS, FUSE). */
 
 import type { Readable } from 'node:stream'
-import type { EditableFile, Entry, Range } from '../../backends/backend.ts'
+import type { EditableFile, Entry, Range, Trail } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
+import { touching } from './acting.ts'
 import type { Call } from './call.ts'
-import { type Gate, missing, requirePlain } from './deciding.ts'
+import { denied, type Gate, missing, requirePlain } from './deciding.ts'
 import { StorageError } from './errors.ts'
+import type { Touched } from './locks.ts'
 import type { Path } from './path.ts'
 import { requireOnline, streamOf } from './reading.ts'
 import { Task } from './task.ts'
@@ -20,9 +22,13 @@ export async function edit(
   const task = gate.begin(call, 'edit', path)
   try {
     const place = gate.place(task, 'edit', path)
+    if (task.principal.maxUpload !== undefined) {
+      throw denied(path, { rule: 'max-upload', text: 'what is bounded in size cannot be written in place', path })
+    }
     gate.requireWritable(place)
     const { backend } = place.mount
     const { editing } = backend
+    let seen: Trail | undefined
     if (!editing) throw new StorageError('unsupported', 'files of this mount cannot be changed in place', { path })
     const file = await gate.act(
       task,
@@ -30,15 +36,16 @@ export async function edit(
       () => editing.edit(place.inner, options, task),
       ({ trail }) => {
         gate.allow(task, 'edit', place, trail)
+        seen = trail
         const { entry } = trail
         if (!entry && !backend.enforces(task.principal)) throw missing(path)
         if (entry?.type === 'directory') throw new StorageError('is-directory', 'this is a directory', { path })
         if (entry) requirePlain(entry, path)
         if (entry && !options.truncate) requireOnline(place, entry)
       },
-      { late: (late) => late.close() },
+      { late: (late) => late.close(), touching: touching(place, 'content') },
     )
-    return new Edited(gate, task, place, file)
+    return new Edited(gate, task, { place, trail: seen, touch: 'content' }, file)
   } catch (thrown) {
     throw gate.fail(task, thrown)
   }
@@ -52,13 +59,15 @@ class Edited implements EditableFile {
   readonly #gate: Gate
   readonly #task: Task
   readonly #place: Place
+  readonly #touched: readonly Touched[]
   readonly #file: EditableFile
   #closed = false
 
-  constructor(gate: Gate, task: Task, place: Place, file: EditableFile) {
+  constructor(gate: Gate, task: Task, touched: Touched, file: EditableFile) {
     this.#gate = gate
     this.#task = task
-    this.#place = place
+    this.#place = touched.place
+    this.#touched = [touched]
     this.#file = file
     task.bytes = 0
   }
@@ -81,7 +90,7 @@ class Edited implements EditableFile {
     this.#requireOpen()
     const { maxUpload } = this.#gate.limits.options
     if (offset + from.length > maxUpload) throw new StorageError('too-large', 'the file would be larger than allowed')
-    const written = await this.#run(() => this.#file.write(from, offset))
+    const written = await this.#change(() => this.#file.write(from, offset))
     this.#task.bytes = (this.#task.bytes ?? 0) + written
     this.#gate.metrics?.moved(this.#task.protocol, 'in', written)
     return written
@@ -89,7 +98,7 @@ class Edited implements EditableFile {
 
   async truncate(size: number): Promise<void> {
     this.#requireOpen()
-    return this.#run(() => this.#file.truncate(size))
+    return this.#change(() => this.#file.truncate(size))
   }
 
   async sync(): Promise<void> {
@@ -110,6 +119,21 @@ class Edited implements EditableFile {
 
   #requireOpen(): void {
     if (this.#closed) throw new StorageError('invalid', 'the file is closed')
+  }
+
+  /** A lock may have been granted since the file was opened. */
+  #change<T>(work: () => Promise<T>): Promise<T> {
+    const { locks } = this.#gate
+    if (!locks) return this.#run(work)
+    return this.#run(async () => {
+      await locks.fresh(this.#place.mount.backend)
+      const passage = locks.pass(this.#task, this.#touched)
+      try {
+        return await work()
+      } finally {
+        passage.end()
+      }
+    })
   }
 
   #run<T>(work: () => Promise<T>): Promise<T> {

@@ -1,6 +1,7 @@
 /** mkdir, and the parents of what is about to be made. */
 
 import type { Entry } from '../../backends/backend.ts'
+import { touching } from './acting.ts'
 import type { Call } from './call.ts'
 import { type Gate, requireParent } from './deciding.ts'
 import { StorageError } from './errors.ts'
@@ -27,7 +28,7 @@ export function makeDirectory(gate: Gate, task: Task, path: Path, admission: Adm
       if (trail.entry) throw new StorageError('exists', 'something of that name exists', { path })
       if (!backend.enforces(task.principal)) requireParent(trail, path)
     },
-    { admission },
+    { admission, touching: touching(place, 'name', (made) => made) },
   )
 }
 

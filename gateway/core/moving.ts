@@ -3,10 +3,13 @@
 import { type Decision, permitsPath } from '../../acl/authorizer.ts'
 import type { Entry, Trail } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
+import { requireUnlocked } from './acting.ts'
 import type { Call } from './call.ts'
+import { clearTarget } from './clearing.ts'
 import { type Copied, copyFile, copyTree } from './copying.ts'
 import { denied, type Gate, missing, requireParent } from './deciding.ts'
 import { StorageError } from './errors.ts'
+import type { Touched } from './locks.ts'
 import { isWithin, type Path, rebase } from './path.ts'
 import { removeOne, removeTree } from './removing.ts'
 import type { Conditions, MoveOptions } from './storage.ts'
@@ -20,14 +23,9 @@ export function rename(gate: Gate, call: Call, from: Path, to: Path, options: Mo
     from,
     async (task) => {
       const move = new Move(gate, task, from, to, options)
-      if (move.source.mount.backend !== move.target.mount.backend) return move.across()
-      try {
-        return await move.within()
-      } catch (error) {
-        // One back end may hold several file systems or filesets, which a rename does not join.
-        if (!(error instanceof StorageError) || error.code !== 'cross-mount') throw error
-        return move.across()
-      }
+      const cleared = options.replaceWhole && (await move.clear())
+      const moved = await move.run()
+      return cleared ? { ...moved, created: false } : moved
     },
     to,
   )
@@ -64,7 +62,29 @@ class Move {
     }
   }
 
-  async within(): Promise<Copied> {
+  async run(): Promise<Copied> {
+    if (this.source.mount.backend !== this.target.mount.backend) return this.#across()
+    try {
+      return await this.#within()
+    } catch (error) {
+      // One back end may hold several file systems or filesets, which a rename does not join.
+      if (!(error instanceof StorageError) || error.code !== 'cross-mount') throw error
+      return this.#across()
+    }
+  }
+
+  /** Makes way at the target, once it is clear that the source may go there. Whether anything was removed. */
+  async clear(): Promise<boolean> {
+    const { source, target } = this
+    if (source.path === target.path) return false
+    const { trail, goal } = await this.#lookAtBoth()
+    this.#decide(trail, goal)
+    if (!trail.entry) throw missing(source.path)
+    await requireUnlocked(this.#gate.locks, this.#task, this.#touched(trail, goal))
+    return clearTarget(this.#gate, this.#task, trail.entry, source.path, target.path, this.#options)
+  }
+
+  async #within(): Promise<Copied> {
     const { source, target } = this
     const { backend } = source.mount
     const condition = this.#options.overwrite === false || !this.#replace.allowed ? 'absent' : 'any'
@@ -85,6 +105,7 @@ class Move {
         ({ trail }) => {
           if (goal) this.#decide(trail, goal)
         },
+        { touching: { touched: ({ trail }) => this.#touched(trail, goal), made: (made) => made } },
       )
       return { entry, created: goal?.entry === undefined }
     } catch (error) {
@@ -96,7 +117,7 @@ class Move {
   }
 
   /** The source stays until every byte is at the target and has been read there again. */
-  async across(): Promise<Copied> {
+  async #across(): Promise<Copied> {
     const { source, target } = this
     const entry = await this.#lookAcross()
     const options = { ...this.#options, exact: true }
@@ -129,13 +150,11 @@ class Move {
   /** Both sides, before a byte is copied. */
   async #lookAcross(): Promise<Entry> {
     const { source, target } = this
-    const look = (place: Place) =>
-      this.#gate.run(this.#task, place, () => place.mount.backend.walk(place.inner, this.#task))
-    const trail = await look(source)
-    const goal = await look(target)
+    const { trail, goal } = await this.#lookAtBoth()
     this.#decide(trail, goal)
     const { entry } = trail
     if (!entry) throw missing(source.path)
+    await requireUnlocked(this.#gate.locks, this.#task, this.#touched(trail, goal))
     if (entry.type === 'file' || entry.type === 'directory') {
       // Two back ends may show one tree; the copy would be the source itself, and be removed as such.
       if (goal.entry && isSame(entry, goal.entry)) {
@@ -148,6 +167,22 @@ class Move {
       throw new StorageError('exists', 'the target exists', { path: target.path })
     }
     throw new StorageError('cross-mount', 'only files and directories move to another mount', { path: source.path })
+  }
+
+  async #lookAtBoth(): Promise<{ readonly trail: Trail; readonly goal: Trail }> {
+    const look = (place: Place) =>
+      this.#gate.run(this.#task, place, () => place.mount.backend.walk(place.inner, this.#task))
+    return { trail: await look(this.source), goal: await look(this.target) }
+  }
+
+  /** A rename to itself changes nothing. */
+  #touched(trail: Trail, goal: Trail | undefined): readonly Touched[] {
+    const { source, target } = this
+    if (source.mount.backend === target.mount.backend && source.inner === target.inner) return []
+    return [
+      { place: source, trail, touch: 'tree' },
+      { place: target, trail: goal, touch: goal?.entry ? 'tree' : 'name' },
+    ]
   }
 
   #decide(trail: Trail, goal: Trail): void {

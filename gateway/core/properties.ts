@@ -2,6 +2,7 @@
 
 import type { Digest, Digests, Usage } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
+import { touching } from './acting.ts'
 import type { Call } from './call.ts'
 import { type Gate, missing, requirePlain } from './deciding.ts'
 import { DigestSet } from './digests.ts'
@@ -80,7 +81,7 @@ export async function setPropertiesOf(
       gate.allow(task, 'write-properties', place, trail)
       if (!trail.entry && !place.mount.backend.enforces(task.principal)) throw missing(path)
     },
-    { admission },
+    { admission, touching: touching(place, 'content') },
   )
 }
 
@@ -103,6 +104,12 @@ export function checksum(
     const computed = own.length > 0 ? await computeInside(gate, task, place, own) : {}
     return others.length > 0 ? { ...computed, ...(await computeHere(gate, task, place, others)) } : computed
   })
+}
+
+/** Digests that are kept, without an audit line. */
+export async function keptDigestsOf(gate: Gate, task: Task, path: Path, kinds: readonly Digest[]): Promise<Digests> {
+  const place = gate.place(task, 'read', path)
+  return place.mount.backend.checksums ? pick(await kept(gate, task, place, 'continues'), kinds) : {}
 }
 
 /** What is kept of a file on tape: asking for its digests does not bring it back. Undefined for any other. */
@@ -140,7 +147,7 @@ export function usage(gate: Gate, call: Call, path: Path): Promise<Usage> {
   })
 }
 
-function kept(gate: Gate, task: Task, place: Place): Promise<Digests> {
+function kept(gate: Gate, task: Task, place: Place, admission: Admission = 'new'): Promise<Digests> {
   const { checksums } = place.mount.backend
   if (!checksums) throw unsupported(place.path, 'checksums')
   return gate.act(
@@ -152,6 +159,7 @@ function kept(gate: Gate, task: Task, place: Place): Promise<Digests> {
       if (!trail.entry && !place.mount.backend.enforces(task.principal)) throw missing(place.path)
       if (trail.entry) requireFile(place, trail.entry.type)
     },
+    { admission },
   )
 }
 

@@ -1,6 +1,7 @@
 /** remove: one object, or a tree with a decision for each object in it. */
 
 import type { Entry } from '../../backends/backend.ts'
+import { touching } from './acting.ts'
 import type { Call } from './call.ts'
 import { requireConditions } from './conditions.ts'
 import { type Gate, missing } from './deciding.ts'
@@ -83,7 +84,7 @@ export async function removeOne(
       if (trail.entry === undefined && !backend.enforces(task.principal)) throw missing(path)
       if (conditions && (trail.entry || !backend.enforces(task.principal))) requireConditions(conditions, trail.entry)
     },
-    { admission },
+    { admission, touching: touching(place, 'tree') },
   )
 }
 

@@ -22,6 +22,7 @@ import type {
   Usage,
 } from '../../backends/backend.ts'
 import type { Namespace } from '../../mounts/namespace.ts'
+import type { LockStore } from '../state/state.ts'
 import * as attributes from './attributes.ts'
 import type { AuditLog } from './audit.ts'
 import type { Call } from './call.ts'
@@ -33,6 +34,8 @@ import { explain } from './explaining.ts'
 import { type LimitOptions, Limits } from './limits.ts'
 import { type Listed, list } from './listing.ts'
 import { locality } from './locality.ts'
+import { Locking, type LockOperations, noLocking } from './locking.ts'
+import { Locks } from './locks.ts'
 import { mkdir } from './making.ts'
 import type { Metrics } from './metrics.ts'
 import { type MountView, mounts } from './mounts.ts'
@@ -109,11 +112,22 @@ export interface Written {
   readonly digests: Digests
 }
 
+/** What has become known of an upload after it was allowed; as in WriteOptions. */
+export interface Announced {
+  readonly size?: number
+  readonly expected?: Digests
+}
+
 export interface Writing {
   /** Errors of the back end (no space, quota) surface here as StorageError. */
   readonly body: Writable
   /** What the commit will replace, as seen when the write was allowed. */
   readonly replaces: Entry | undefined
+  /**
+   * For senders who say only later what they send. Before the first byte: anything. After it: `expected` of kinds
+   * that are being computed; others are `invalid`. Throws `too-large` or `busy` for a size that is too much.
+   */
+  announce(announced: Announced): void
   commit(): Promise<Written>
   /** Leaves no trace. Also called after a failed commit; harmless twice. */
   discard(error?: unknown): Promise<void>
@@ -124,11 +138,18 @@ export interface ListingOptions {
   readonly order?: 'native' | 'name'
   /** Leave out ACLs of entries (they cost a look each). Attributes are shown as far as READ_ATTRIBUTES goes. */
   readonly names?: boolean
+  /** Give ACLs of entries also where the storage decides itself. */
+  readonly acls?: boolean
 }
 
 export interface MoveOptions {
   /** False: fail with `exists` when the target is there. */
   readonly overwrite?: boolean
+  /**
+   * What is at the target gives way as a whole, a directory with everything in it, instead of being merged with, or
+   * in the way (RFC 4918, sections 9.8.4 and 9.9.3). It takes the right to remove it, and to make the new one.
+   */
+  readonly replaceWhole?: boolean
 }
 
 /** One step of an explanation, in the order of the checks. */
@@ -161,11 +182,7 @@ export interface StorageOperations {
   /** Opens for writing in place (NFS, FUSE). */
   edit(call: Call, path: Path, options?: { readonly truncate?: boolean }): Promise<EditableFile>
   /** Pages of entries; the decision is made before the promise resolves. Mount points are merged in. */
-  list(
-    call: Call,
-    path: Path,
-    options?: ListingOptions,
-  ): Promise<{ readonly entry: Entry; pages(): AsyncIterable<readonly Entry[]> }>
+  list(call: Call, path: Path, options?: ListingOptions): Promise<Listed>
   mkdir(call: Call, path: Path): Promise<Entry>
   /** `recursive` decides per child; what may not go stays, with its ancestors, and is named in `failed`. */
   remove(
@@ -180,13 +197,8 @@ export interface StorageOperations {
     to: Path,
     options?: MoveOptions,
   ): Promise<{ readonly entry: Entry; readonly created: boolean }>
-  /** Files and, with `recursive`, directories. */
-  copy(
-    call: Call,
-    from: Path,
-    to: Path,
-    options?: MoveOptions & { readonly recursive?: boolean },
-  ): Promise<{ readonly entry: Entry; readonly created: boolean }>
+  /** Files and directories, as far as `CopyOptions` go. */
+  copy(call: Call, from: Path, to: Path, options?: CopyOptions): Promise<Copied>
   setAttributes(call: Call, path: Path, changes: Changes): Promise<Entry>
   getAcl(call: Call, path: Path): Promise<AclView>
   /** `ifChanged`: the `changed` time the caller saw; otherwise `precondition`. */
@@ -210,6 +222,8 @@ export interface StorageOperations {
   locality(call: Call, paths: readonly Path[]): Promise<ReadonlyArray<Locality | StorageError>>
   /** Bringing files from tape. */
   readonly staging: StagingOperations
+  /** WebDAV's write locks, which every change honours, through whatever door. */
+  readonly locks: LockOperations
   /** What would be answered to `subject` (default: the caller) and why. Asking about another takes an administrator. */
   explain(call: Call, action: Action, path: Path, subject?: Principal): Promise<Explanation>
 }
@@ -224,16 +238,21 @@ export interface StorageOptions {
   readonly metrics?: Metrics
   /** Where staging requests are kept; without it there is no staging. */
   readonly state?: StagingState
+  /** Where locks are kept; without it there are none. It is followed until it is closed. */
+  readonly locks?: LockStore
 }
 
 /** The operations, by way of a Gate that every one of them passes. Closing back ends and audit log is its maker's. */
 export class Storage implements StorageOperations {
   readonly staging: StagingOperations
+  readonly locks: LockOperations
   readonly #gate: Gate
   readonly #recall: Recall | undefined
 
-  constructor({ namespace, audit, spillDirectory, limits, metrics, state }: StorageOptions) {
-    this.#gate = new Gate({ namespace, audit, spillDirectory, limits: new Limits(limits), metrics })
+  constructor({ namespace, audit, spillDirectory, limits, metrics, state, locks }: StorageOptions) {
+    const known = locks && new Locks(locks)
+    this.#gate = new Gate({ namespace, audit, spillDirectory, limits: new Limits(limits), metrics, locks: known })
+    this.locks = known ? new Locking(this.#gate, known) : noLocking
     const staging = state && new Staging(this.#gate, state)
     this.staging = staging ?? noStaging
     this.#recall = staging && ((call, path) => staging.recall(call, path))

@@ -22,6 +22,9 @@ const others = [
   'stage-progress',
   'stage-cancel',
   'release',
+  'lock',
+  'unlock',
+  'locks',
 ] as const
 
 export const operations: readonly Operation[] = [...actions, ...others]
@@ -35,6 +38,7 @@ export class Task implements Call {
   readonly principal: Principal
   readonly protocol: Protocol
   readonly from: string
+  lockTokens: readonly string[]
   readonly path: Path
   /** The other path of a rename or copy. */
   readonly to: Path | undefined
@@ -66,6 +70,7 @@ export class Task implements Call {
     this.principal = call.principal
     this.protocol = call.protocol
     this.from = call.from
+    this.lockTokens = call.lockTokens ?? []
     this.operation = operation
     this.path = path
     this.to = to

@@ -5,7 +5,9 @@ import { finished } from 'node:stream/promises'
 import { type Decision, permitsPath } from '../../acl/authorizer.ts'
 import type { CommitCondition, Digest, Digests, Draft, Entry, Trail } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
+import { touchOf } from './acting.ts'
 import type { Call } from './call.ts'
+import { commitOrDiscard } from './committing.ts'
 import { commitCondition, needsLook, requireConditions } from './conditions.ts'
 import { denied, type Gate, requireParent, requirePlain } from './deciding.ts'
 import { DigestSet, sameDigest } from './digests.ts'
@@ -14,7 +16,7 @@ import type { Admission } from './limits.ts'
 import { makeParents } from './making.ts'
 import type { Path } from './path.ts'
 import { watchWritable } from './stalls.ts'
-import type { Conditions, WriteOptions, Writing, Written } from './storage.ts'
+import type { Announced, Conditions, WriteOptions, Writing, Written } from './storage.ts'
 import type { Task } from './task.ts'
 
 /** Bytes of an upload of unknown size are counted against its principal in pieces of this size. */
@@ -96,7 +98,7 @@ export async function startUpload(
 ): Promise<Upload> {
   const target = new Target(gate, task, path)
   const announced = options.size ?? 0
-  if (announced > gate.limits.options.maxUpload) throw tooLarge(path)
+  if (announced > largest(gate, task)) throw tooLarge(path)
   gate.limits.stage(task, announced)
   try {
     try {
@@ -140,7 +142,11 @@ async function beginUpload(
       if (seen || !backend.enforces(task.principal) || needsLook(conditions)) requireConditions(conditions, seen)
       task.operation = seen && task.operation === 'create' ? 'replace' : task.operation
     },
-    { admission, late: (late) => late.discard() },
+    {
+      admission,
+      late: (late) => late.discard(),
+      touching: { touched: ({ trail }) => [{ place, trail, touch: touchOf(trail) }], prepares: true },
+    },
   )
   return new Upload(gate, task, target, draft, options, seen)
 }
@@ -155,9 +161,9 @@ export class Upload implements Writing {
   readonly #task: Task
   readonly #target: Target
   readonly #draft: Draft
-  readonly #options: UploadOptions
   readonly #condition: CommitCondition
-  readonly #digests: DigestSet | undefined
+  #options: UploadOptions
+  #digests: DigestSet | undefined
   #staged: number
   #over = false
 
@@ -176,8 +182,7 @@ export class Upload implements Writing {
     this.#options = options
     this.#staged = options.size ?? 0
     this.#condition = target.bound(options.onlyNew ? 'absent' : commitCondition(conditionsOf(options), replaces))
-    const kinds = [...(options.digests ?? []), ...(Object.keys(options.expected ?? {}) as Digest[])]
-    this.#digests = kinds.length > 0 ? new DigestSet(kinds) : undefined
+    this.#digests = digestsOf(options)
     this.body = draft.body
     this.replaces = replaces
     gate.metrics?.draftOpened()
@@ -185,6 +190,27 @@ export class Upload implements Writing {
       before: (bytes) => this.#take(bytes),
       hang: (error) => task.expire(error),
     })
+  }
+
+  announce(announced: Announced): void {
+    if (this.#over) throw new StorageError('cancelled', 'the upload is over')
+    const { size, expected } = announced
+    const { path } = this.#target.place
+    const before = this.#options
+    const options = { ...before, ...announced, ...(expected && { expected: { ...before.expected, ...expected } }) }
+    if (this.bytes > 0) {
+      const isComputed = (kind: string) => this.#digests?.has(kind as Digest) ?? false
+      if (size !== undefined || !Object.keys(expected ?? {}).every(isComputed)) {
+        throw new StorageError('invalid', 'this was to be announced before the first byte', { path })
+      }
+    } else {
+      if ((size ?? 0) > largest(this.#gate, this.#task)) throw tooLarge(path)
+      const more = Math.max(0, (size ?? 0) - this.#staged)
+      this.#gate.limits.stage(this.#task, more)
+      this.#staged += more
+      this.#digests = digestsOf(options)
+    }
+    this.#options = options
   }
 
   async commit(): Promise<Written> {
@@ -226,10 +252,15 @@ export class Upload implements Writing {
       ...(modified === undefined ? {} : { modified }),
     }
     try {
-      const entry = await this.#gate.run(this.#task, place, () => commitOrDiscard(this.#draft, options), {
-        admission: 'continues',
-        deadline: place.mount.deadline + this.bytes / commitBytesPerMs,
-      })
+      const entry = await this.#gate.run(
+        this.#task,
+        place,
+        () => commitOrDiscard(this.#gate, this.#task, place, this.#draft, options),
+        {
+          admission: 'continues',
+          deadline: place.mount.deadline + this.bytes / commitBytesPerMs,
+        },
+      )
       return { entry, created: replaced === undefined, digests }
     } catch (error) {
       throw this.#target.translate(error, this.#options.onlyNew ?? false)
@@ -244,7 +275,7 @@ export class Upload implements Writing {
     if (size !== undefined && this.bytes > size) {
       return new StorageError('invalid', 'there are more bytes than announced', { path })
     }
-    if (this.bytes > this.#gate.limits.options.maxUpload) return tooLarge(path)
+    if (this.bytes > largest(this.#gate, this.#task)) return tooLarge(path)
     if (this.bytes > this.#staged) {
       try {
         const more = Math.max(stagedPiece, this.bytes - this.#staged)
@@ -306,6 +337,10 @@ class AuditedUpload implements Writing {
     this.replaces = upload.replaces
   }
 
+  announce(announced: Announced): void {
+    this.#upload.announce(announced)
+  }
+
   async commit(): Promise<Written> {
     try {
       const written = await this.#upload.commit()
@@ -335,19 +370,18 @@ class AuditedUpload implements Writing {
   }
 }
 
-/** The draft may be committed long after the deadline; if that fails in the end, nothing stays. */
-async function commitOrDiscard(draft: Draft, options: Parameters<Draft['commit']>[0]): Promise<Entry> {
-  try {
-    return await draft.commit(options)
-  } catch (error) {
-    // What matters is why the commit failed; a sweep removes what could not be discarded.
-    await draft.discard().catch(() => {})
-    throw error
-  }
+function digestsOf({ digests = [], expected = {} }: UploadOptions): DigestSet | undefined {
+  const kinds = [...digests, ...(Object.keys(expected) as Digest[])]
+  return kinds.length > 0 ? new DigestSet(kinds) : undefined
 }
 
 function conditionsOf({ conditions = {} }: UploadOptions): Conditions {
   return conditions
+}
+
+/** Bytes that one upload of this caller may have. */
+function largest({ limits }: Gate, { principal }: Task): number {
+  return Math.min(limits.options.maxUpload, principal.maxUpload ?? Number.POSITIVE_INFINITY)
 }
 
 function tooLarge(path: Path): StorageError {

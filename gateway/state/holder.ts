@@ -18,7 +18,7 @@ export const usualTiming: Timing = { renew: 1500, life: 6000 }
 export class Holder {
   readonly id = randomUUID()
   readonly #db: Kysely<Tables>
-  readonly #timing: Timing
+  readonly timing: Timing
   readonly now: () => number
   /** Names to be let go of with the next renewal, because letting go failed. */
   readonly #leftover = new Set<string>()
@@ -28,7 +28,7 @@ export class Holder {
 
   constructor(db: Kysely<Tables>, now: () => number, timing: Timing) {
     this.#db = db
-    this.#timing = timing
+    this.timing = timing
     this.now = now
   }
 
@@ -55,7 +55,7 @@ export class Holder {
     }
   }
 
-  /** The lease is held again, so an earlier failed release no longer counts. */
+  /** The lease is about to be held again, so an earlier failed release no longer counts. */
   keep(lease: string): void {
     this.#leftover.delete(lease)
   }
@@ -72,7 +72,7 @@ export class Holder {
     if (this.#closed) return
     this.#timer = setTimeout(() => {
       this.#renewing = this.#renew()
-    }, this.#timing.renew)
+    }, this.timing.renew)
     this.#timer.unref()
   }
 
@@ -89,7 +89,7 @@ export class Holder {
   }
 
   async #write(): Promise<void> {
-    const expires = this.now() + this.#timing.life
+    const expires = this.now() + this.timing.life
     await this.#db
       .insertInto('holders')
       .values({ id: this.id, expires })

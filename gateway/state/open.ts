@@ -4,10 +4,14 @@ import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Kysely, sql } from 'kysely'
 import { StorageError } from '../core/errors.ts'
+import { type Bell, openBell } from './bell.ts'
 import { Holder, type Timing, usualTiming } from './holder.ts'
 import { type Durably, SharedJournal } from './journal.ts'
 import { SharedLeases } from './leases.ts'
+import { SharedLocks } from './locks.ts'
 import { SharedProperties } from './properties.ts'
+import { SharedRevocations } from './revocations.ts'
+import { SharedShares } from './shares.ts'
 import { openSqlite, type Sqlite } from './sqlite.ts'
 import { SharedStagings } from './stagings.ts'
 import type { SealedValues, State } from './state.ts'
@@ -25,6 +29,8 @@ export interface StateOptions {
 
 /** The store's file below the state directory. Two more, `-wal` and `-shm`, belong to it while it is open. */
 export const stateFile = 'state.sqlite'
+/** Touched whenever a lock has changed, for the other processes. */
+const bellFile = 'locks.changed'
 
 /**
  * Opens the store, brings its tables up to date and registers this process. Fails with StorageError;
@@ -40,7 +46,8 @@ export async function openState(options: StateOptions): Promise<State> {
     await migrate(db, now)
     const holder = new Holder(db, now, options.timing ?? usualTiming)
     await holder.open()
-    return new SqliteState(sqlite, db, holder)
+    const bell = await openBell(join(options.directory, bellFile))
+    return new SqliteState(sqlite, db, holder, bell)
   } catch (error) {
     await sqlite.close()
     throw StorageError.from(error)
@@ -62,12 +69,15 @@ class SqliteState implements State {
   readonly leases: SharedLeases
   readonly sealed: SealedValues
   readonly stagings: SharedStagings
+  readonly revocations: SharedRevocations
+  readonly shares: SharedShares
+  readonly locks: SharedLocks
   readonly #sqlite: Sqlite
   readonly #db: Kysely<Tables>
   readonly #holder: Holder
   #closed: Promise<void> | undefined
 
-  constructor(sqlite: Sqlite, db: Kysely<Tables>, holder: Holder) {
+  constructor(sqlite: Sqlite, db: Kysely<Tables>, holder: Holder, bell: Bell) {
     this.#sqlite = sqlite
     this.#db = db
     this.#holder = holder
@@ -76,6 +86,9 @@ class SqliteState implements State {
     this.leases = new SharedLeases(db, holder)
     this.sealed = sealedValues(db)
     this.stagings = new SharedStagings(db, holder.now, durablyOn(db))
+    this.revocations = new SharedRevocations(db, holder.now, durablyOn(db))
+    this.shares = new SharedShares(db, holder.now)
+    this.locks = new SharedLocks(db, { id: holder.id, now: holder.now, timing: holder.timing, bell })
   }
 
   async getSetting(name: string): Promise<string | undefined> {
@@ -98,6 +111,7 @@ class SqliteState implements State {
 
   async #close(): Promise<void> {
     try {
+      await this.locks.close()
       await this.#holder.close()
     } finally {
       await this.#sqlite.close()

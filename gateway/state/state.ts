@@ -16,6 +16,9 @@ export interface State extends BackendServices {
   /** Values sealed with the master key, as they lie in the store; `gateway/state/secrets.ts` opens them. */
   readonly sealed: SealedValues
   readonly stagings: StagingStore
+  readonly revocations: RevocationStore
+  readonly shares: ShareStore
+  readonly locks: LockStore
   close(): Promise<void>
 }
 
@@ -132,4 +135,135 @@ export interface StagingOrder {
   readonly asked: number | undefined
   /** The back end's own id. */
   readonly order: string | undefined
+}
+
+/**
+ * Locks on objects of back ends, as all gateway processes agree on them. Each process keeps them in memory and says
+ * how far it has read; whoever adds one waits until every other process knows it, so that nobody needs to ask the
+ * store before a write. Every change takes the next number of one series, the serial.
+ */
+export interface LockStore {
+  now(): number
+  /** Milliseconds that the others wait for this process after its last `beat`. */
+  readonly life: number
+  /** Calls `changed` now and then, and soon after any process has changed a lock, one call at a time, until the store is closed. */
+  watch(changed: () => Promise<void>): void
+  /**
+   * From now on and for `life` ms the others wait for this process, which decides by everything up to `seen`. What is
+   * read after it is not missed.
+   */
+  beat(seen: number): Promise<void>
+  /** What has changed after `since`; -1 for all. */
+  changes(since: number): Promise<LockChanges>
+  /** This process decides by everything up to `serial`. */
+  seen(serial: number): Promise<void>
+  /** Waits until all other processes have seen `serial`; false when that took more than `patience` ms. */
+  settled(serial: number, patience: number): Promise<boolean>
+  /**
+   * Adds a lock that is not confirmed, and that others may therefore still refuse. Undefined when something has
+   * changed after `since`, by which it was decided. Throws `busy` when its principal has too many.
+   */
+  add(lock: StoredLock, since: number, bounds: LockBounds): Promise<number | undefined>
+  /** The lock is good, with what is known of its object now; false when it was refused or is gone. */
+  confirm(token: string, bound: LockBinding, expires: number): Promise<boolean>
+  /** Another object is at its place now. */
+  bind(token: string, bound: LockBinding): Promise<void>
+  /** False when it is gone. */
+  refresh(token: string, expires: number): Promise<boolean>
+  remove(tokens: readonly string[]): Promise<void>
+  /** Removes a lock that is not confirmed. */
+  refuse(token: string): Promise<void>
+  /** Removes all that have expired. */
+  expire(): Promise<void>
+}
+
+export interface LockBounds {
+  /** Of one principal. */
+  readonly own: number
+  readonly all: number
+}
+
+/** What identifies the object of a lock besides its place. */
+export interface LockBinding {
+  readonly object: string | undefined
+  /** Ids of the directories on the way to it. */
+  readonly above: readonly string[]
+  /** The LOCK made the file, and it has been empty since. */
+  readonly fresh: boolean
+}
+
+export interface StoredLock extends LockBinding {
+  readonly token: string
+  readonly principal: string
+  readonly user: string | undefined
+  /** The back end's name, in which ids mean something. */
+  readonly backend: string
+  /** The storage in which `at` means something: several back ends may show parts of one. */
+  readonly realm: string
+  readonly at: Path
+  /** Where the client sees it: the lock root. */
+  readonly path: Path
+  readonly scope: 'exclusive' | 'shared'
+  readonly depth: '0' | 'infinity'
+  /** What the client says of the owner: XML, never interpreted. */
+  readonly owner: string
+  /** Milliseconds since 1970. */
+  readonly created: number
+  readonly expires: number
+}
+
+export interface LockChanges {
+  readonly serial: number
+  /** These are all there are, rather than what changed. */
+  readonly whole: boolean
+  readonly locks: readonly StoredLock[]
+  /** Tokens of locks that are gone. */
+  readonly gone: readonly string[]
+}
+
+/** What was banned or revoked. Times are milliseconds since 1970. */
+export interface Revocation {
+  /** "user:NAME", "principal:ID", "token:ISSUER|JTI", "macaroon:ID", "epoch:ID". */
+  readonly name: string
+  /** Who did it. */
+  readonly principal: string
+  readonly note: string
+  readonly added: number
+  /** Undefined: for good. */
+  readonly until: number | undefined
+}
+
+export interface RevocationStore {
+  now(): number
+  /** Grows with every change. */
+  serial(): Promise<number>
+  /** All that are of account now, in order of their names. */
+  list(): Promise<readonly Revocation[]>
+  /** Adds to disk, or prolongs. Throws `busy` when the principal would have more than `most`. */
+  add(revocation: Omit<Revocation, 'added'>, most: number): Promise<void>
+  /** Tells whether it was there. */
+  remove(name: string): Promise<boolean>
+}
+
+/** A share link that was made. What opens it is not kept. */
+export interface Share {
+  readonly id: string
+  /** `Principal.id` and `Principal.user` of its issuer. */
+  readonly principal: string
+  readonly user: string
+  readonly path: Path
+  /** Its caveats, as JSON. */
+  readonly terms: string
+  readonly created: number
+  readonly expires: number
+}
+
+export interface ShareStore {
+  /** Throws `busy` when the user would have more than `most`. Those that have ended go. */
+  add(share: Omit<Share, 'created'>, most: number): Promise<Share>
+  get(id: string): Promise<Share | undefined>
+  /** Those of one user, or all, that have not ended; the newest first, `most` at most. */
+  list(user: string | undefined, most: number): Promise<readonly Share[]>
+  /** Tells whether it was there. */
+  remove(id: string): Promise<boolean>
 }

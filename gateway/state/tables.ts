@@ -60,6 +60,55 @@ export interface Tables {
     readonly finished: number | null
     readonly error: string | null
   }
+  readonly locks: {
+    readonly token: string
+    readonly serial: number
+    /** 1: removed; kept until all processes know. */
+    readonly gone: number
+    /** 1: not confirmed. */
+    readonly pending: number
+    readonly principal: string
+    readonly user_name: string | null
+    readonly backend: string
+    readonly realm: string
+    readonly place: string
+    readonly path: string
+    readonly object: string | null
+    /** A JSON array. */
+    readonly above: string
+    readonly scope: string
+    readonly depth: string
+    readonly owner: string
+    readonly fresh: number
+    readonly created: number
+    readonly expires: number
+  }
+  /** One row. Removed locks up to `floor` are forgotten. */
+  readonly lock_serials: { readonly id: number; readonly serial: number; readonly floor: number }
+  /** Processes that keep locks in memory. */
+  readonly lock_watchers: { readonly id: string; readonly seen: number; readonly expires: number }
+  /** What was banned or revoked, by names such as "user:alice@desy.de" and "macaroon:ID". */
+  readonly revocations: {
+    readonly name: string
+    /** Whose it is to count. */
+    readonly principal: string
+    readonly note: string
+    readonly added: number
+    /** When it is of no account any more; null: never. */
+    readonly until: number | null
+  }
+  /** One row: a number that grows with every change of `revocations`. */
+  readonly revocation_serials: { readonly id: number; readonly serial: number }
+  readonly shares: {
+    readonly id: string
+    readonly principal: string
+    readonly user: string
+    readonly path: string
+    /** JSON. */
+    readonly terms: string
+    readonly created: number
+    readonly expires: number
+  }
 }
 
 type Migration = (db: Transaction<Tables>) => Promise<void>
@@ -104,6 +153,8 @@ const migrations: readonly Migration[] = [
       .execute()
   },
   addStagings,
+  addLocks,
+  addShares,
 ]
 
 async function addStagings(db: Transaction<Tables>): Promise<void> {
@@ -148,6 +199,77 @@ async function addStagings(db: Transaction<Tables>): Promise<void> {
     .addColumn('error', 'text')
     .addPrimaryKeyConstraint('staging_files_key', ['request', 'number'])
     .execute()
+}
+
+async function addLocks(db: Transaction<Tables>): Promise<void> {
+  await db.schema
+    .createTable('locks')
+    .addColumn('token', 'text', (column) => column.primaryKey())
+    .addColumn('serial', 'bigint', (column) => column.notNull())
+    .addColumn('gone', 'integer', (column) => column.notNull())
+    .addColumn('pending', 'integer', (column) => column.notNull())
+    .addColumn('principal', 'text', (column) => column.notNull())
+    .addColumn('user_name', 'text')
+    .addColumn('backend', 'text', (column) => column.notNull())
+    .addColumn('realm', 'text', (column) => column.notNull())
+    .addColumn('place', 'text', (column) => column.notNull())
+    .addColumn('path', 'text', (column) => column.notNull())
+    .addColumn('object', 'text')
+    .addColumn('above', 'text', (column) => column.notNull())
+    .addColumn('scope', 'text', (column) => column.notNull())
+    .addColumn('depth', 'text', (column) => column.notNull())
+    .addColumn('owner', 'text', (column) => column.notNull())
+    .addColumn('fresh', 'integer', (column) => column.notNull())
+    .addColumn('created', 'bigint', (column) => column.notNull())
+    .addColumn('expires', 'bigint', (column) => column.notNull())
+    .execute()
+  await db.schema.createIndex('locks_serial').on('locks').column('serial').execute()
+  await db.schema.createIndex('locks_principal').on('locks').column('principal').execute()
+  await db.schema.createIndex('locks_expires').on('locks').column('expires').execute()
+  await db.schema
+    .createTable('lock_serials')
+    .addColumn('id', 'integer', (column) => column.primaryKey())
+    .addColumn('serial', 'bigint', (column) => column.notNull())
+    .addColumn('floor', 'bigint', (column) => column.notNull())
+    .execute()
+  await db.insertInto('lock_serials').values({ id: 0, serial: 0, floor: 0 }).execute()
+  await db.schema
+    .createTable('lock_watchers')
+    .addColumn('id', 'text', (column) => column.primaryKey())
+    .addColumn('seen', 'bigint', (column) => column.notNull())
+    .addColumn('expires', 'bigint', (column) => column.notNull())
+    .execute()
+}
+
+async function addShares(db: Transaction<Tables>): Promise<void> {
+  await db.schema
+    .createTable('revocations')
+    .addColumn('name', 'text', (column) => column.primaryKey())
+    .addColumn('principal', 'text', (column) => column.notNull())
+    .addColumn('note', 'text', (column) => column.notNull())
+    .addColumn('added', 'bigint', (column) => column.notNull())
+    .addColumn('until', 'bigint')
+    .execute()
+  await db.schema.createIndex('revocations_principal').on('revocations').column('principal').execute()
+  await db.schema.createIndex('revocations_until').on('revocations').column('until').execute()
+  await db.schema
+    .createTable('revocation_serials')
+    .addColumn('id', 'integer', (column) => column.primaryKey())
+    .addColumn('serial', 'bigint', (column) => column.notNull())
+    .execute()
+  await db.insertInto('revocation_serials').values({ id: 0, serial: 0 }).execute()
+  await db.schema
+    .createTable('shares')
+    .addColumn('id', 'text', (column) => column.primaryKey())
+    .addColumn('principal', 'text', (column) => column.notNull())
+    .addColumn('user', 'text', (column) => column.notNull())
+    .addColumn('path', 'text', (column) => column.notNull())
+    .addColumn('terms', 'text', (column) => column.notNull())
+    .addColumn('created', 'bigint', (column) => column.notNull())
+    .addColumn('expires', 'bigint', (column) => column.notNull())
+    .execute()
+  await db.schema.createIndex('shares_user').on('shares').column('user').execute()
+  await db.schema.createIndex('shares_expires').on('shares').column('expires').execute()
 }
 
 /**

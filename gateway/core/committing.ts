@@ -1,0 +1,86 @@
+/** The step that makes a draft visible, as the locks see it. */
+
+import type { CommitOptions, Draft, Entry, Pending, Trail } from '../../backends/backend.ts'
+import type { Place } from '../../mounts/namespace.ts'
+import { touchOf } from './acting.ts'
+import type { Gate } from './deciding.ts'
+import type { Locks, Passage } from './locks.ts'
+import type { Task } from './task.ts'
+
+/** A change whose last decision is made while the back end acts: it counts as under way from there on. */
+export class LatePassage {
+  readonly #locks: Locks | undefined
+  readonly #task: Task
+  readonly #place: Place
+  #passage: Passage | undefined
+
+  constructor({ locks }: Gate, task: Task, place: Place) {
+    this.#locks = locks
+    this.#task = task
+    this.#place = place
+  }
+
+  /** To be awaited before the back end begins. */
+  async prepare(): Promise<void> {
+    await this.#locks?.fresh(this.#place.mount.backend)
+  }
+
+  /** Throws LockedError. The back end may decide more than once. */
+  decide(trail: Trail): void {
+    this.end()
+    this.#passage = this.#locks?.pass(this.#task, [{ place: this.#place, trail, touch: touchOf(trail) }])
+  }
+
+  /** The same act, with the passage ended after it. */
+  over(pending: Pending<Entry>): Pending<Entry> {
+    return {
+      trail: pending.trail,
+      release: () => pending.release(),
+      proceed: async () => {
+        try {
+          const made = await pending.proceed()
+          await this.done(made)
+          return made
+        } finally {
+          this.end()
+        }
+      },
+    }
+  }
+
+  async done(made: Entry): Promise<void> {
+    await this.#passage?.done(made)
+  }
+
+  end(): void {
+    this.#passage?.end()
+    this.#passage = undefined
+  }
+}
+
+/** A draft may be committed long after the deadline; if that fails in the end, nothing stays. */
+export async function commitOrDiscard(
+  gate: Gate,
+  task: Task,
+  place: Place,
+  draft: Draft,
+  options: CommitOptions,
+): Promise<Entry> {
+  const passage = new LatePassage(gate, task, place)
+  const decide = (trail: Trail) => {
+    options.decide(trail)
+    passage.decide(trail)
+  }
+  try {
+    await passage.prepare()
+    const entry = await draft.commit({ ...options, decide })
+    await passage.done(entry)
+    return entry
+  } catch (error) {
+    // What matters is why the commit failed; a sweep removes what could not be discarded.
+    await draft.discard().catch(() => {})
+    throw error
+  } finally {
+    passage.end()
+  }
+}
