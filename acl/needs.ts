@@ -30,35 +30,55 @@ export const actions = [
 export type Action = (typeof actions)[number]
 
 export interface Need {
-  /** Token scopes, any of which suffices (WLCG token profile 1.2, section 2.2.1). None: no scope gives it. */
+  /** Scopes of tokens (WLCG token profile 1.2, section 2.2.1) and activities of macaroons, any of which suffices. None: nothing gives it. */
   readonly grants: readonly GrantKind[]
   /** Alternatives; within one, every listed right must be held on the object and on its parent. */
   readonly rights: ReadonlyArray<{ readonly target?: Rights; readonly parent?: Rights }>
 }
 
-const any: readonly GrantKind[] = ['read', 'create', 'modify', 'stage', 'poll']
+const any: readonly GrantKind[] = [
+  'read',
+  'create',
+  'modify',
+  'stage',
+  'poll',
+  'look',
+  'list',
+  'download',
+  'upload',
+  'overwrite',
+  'delete',
+  'manage',
+  'describe',
+]
 
 /** `remove` and `move-away` follow section 6.2.1.3.2 of RFC 8881 and are decided by deletion.ts, not by a row alone. */
 export const needs: Readonly<Record<Action, Need>> = {
   stat: { grants: any, rights: [{ target: right.readAttributes }] },
-  list: { grants: ['read'], rights: [{ target: right.listDirectory }] },
-  read: { grants: ['read'], rights: [{ target: right.readData }] },
-  create: { grants: ['create', 'modify'], rights: [{ parent: right.addFile }] },
-  replace: { grants: ['modify'], rights: [{ target: right.writeData }] },
-  edit: { grants: ['modify'], rights: [{ target: right.writeData }] },
-  mkdir: { grants: ['create', 'modify'], rights: [{ parent: right.addSubdirectory }] },
-  remove: { grants: ['modify'], rights: [{ target: right.delete }, { parent: right.deleteChild }] },
-  'move-away': { grants: ['create', 'modify'], rights: [{ target: right.delete }, { parent: right.deleteChild }] },
-  'move-in-file': { grants: ['create', 'modify'], rights: [{ parent: right.addFile }] },
-  'move-in-directory': { grants: ['modify'], rights: [{ parent: right.addSubdirectory }] },
-  'set-times-now': { grants: ['modify'], rights: [{ target: right.writeData }, { target: right.writeAttributes }] },
-  'set-attributes': { grants: ['modify'], rights: [{ target: right.writeAttributes }] },
+  list: { grants: ['read', 'list'], rights: [{ target: right.listDirectory }] },
+  read: { grants: ['read', 'download'], rights: [{ target: right.readData }] },
+  create: { grants: ['create', 'modify', 'upload'], rights: [{ parent: right.addFile }] },
+  replace: { grants: ['modify', 'overwrite'], rights: [{ target: right.writeData }] },
+  edit: { grants: ['modify', 'overwrite'], rights: [{ target: right.writeData }] },
+  mkdir: { grants: ['create', 'modify', 'manage'], rights: [{ parent: right.addSubdirectory }] },
+  remove: { grants: ['modify', 'delete'], rights: [{ target: right.delete }, { parent: right.deleteChild }] },
+  'move-away': {
+    grants: ['create', 'modify', 'manage'],
+    rights: [{ target: right.delete }, { parent: right.deleteChild }],
+  },
+  'move-in-file': { grants: ['create', 'modify', 'manage'], rights: [{ parent: right.addFile }] },
+  'move-in-directory': { grants: ['modify', 'manage'], rights: [{ parent: right.addSubdirectory }] },
+  'set-times-now': {
+    grants: ['modify', 'describe'],
+    rights: [{ target: right.writeData }, { target: right.writeAttributes }],
+  },
+  'set-attributes': { grants: ['modify', 'describe'], rights: [{ target: right.writeAttributes }] },
   // Who may get at an object is for its owner to say and never for the bearer of a capability.
   'set-mode': { grants: [], rights: [{ target: right.writeAcl }] },
   'set-owner': { grants: [], rights: [{ target: right.writeOwner }] },
   'read-properties': { grants: any, rights: [{ target: right.readNamedAttributes }, { target: right.readAttributes }] },
   'write-properties': {
-    grants: ['modify'],
+    grants: ['modify', 'describe'],
     rights: [{ target: right.writeNamedAttributes }, { target: right.writeAttributes }],
   },
   'read-acl': { grants: any, rights: [{ target: right.readAcl }] },

@@ -3,7 +3,21 @@
 import type { Path } from '../gateway/core/path.ts'
 import type { Secret } from './secret.ts'
 
-export type GrantKind = 'read' | 'create' | 'modify' | 'stage' | 'poll'
+/** The first five are scopes of tokens (WLCG profile, section 2.2.1), the others what a macaroon's activities come to. */
+export type GrantKind =
+  | 'read'
+  | 'create'
+  | 'modify'
+  | 'stage'
+  | 'poll'
+  | 'look'
+  | 'list'
+  | 'download'
+  | 'upload'
+  | 'overwrite'
+  | 'delete'
+  | 'manage'
+  | 'describe'
 
 /** One capability of a credential, its path already moved from the issuer's area into the namespace. */
 export interface Grant {
@@ -30,6 +44,12 @@ export interface Principal {
   readonly groups: ReadonlySet<string>
   /** A credential without capabilities (Kerberos, a group token) is bounded by ACLs alone. */
   readonly grants: readonly Grant[] | 'unbounded'
+  /** Of a macaroon: what its issuer's own credential allowed. It bounds together with `grants`. */
+  readonly within?: readonly Grant[]
+  /** The addresses it may call from; any if absent. */
+  readonly addresses?: AddressBound
+  /** Bytes of each upload. */
+  readonly maxUpload?: number
   readonly posix?: PosixIds
   /** May explain and inspect others. Gives no right on data. */
   readonly administrator?: boolean
@@ -37,6 +57,16 @@ export interface Principal {
   readonly expires?: number
   /** What a back end that checks callers itself may forward. */
   readonly credential?: Forwardable
+  /** The macaroon that he came with: what he hands on is made from it, so it cannot be wider. */
+  readonly macaroon?: Secret
+  /** Whom the limits of calls, connections and staged bytes count it for, where that is not `id`. */
+  readonly counted?: string
+}
+
+export interface AddressBound {
+  /** As networks in CIDR notation; the caller must be in one of each list. */
+  readonly networks: ReadonlyArray<readonly string[]>
+  includes(address: string): boolean
 }
 
 /** A credential that others than the gateway may accept. */

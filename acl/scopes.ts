@@ -30,11 +30,17 @@ export function permitsType(principal: Principal, action: Action, path: Path, ty
 }
 
 /** The names below `directory` that lead to a grant, or `all` when the credential may list it in full. */
-export function visibleNames(principal: Principal, directory: Path): ReadonlySet<string> | 'all' {
-  if (principal.grants === 'unbounded') return 'all'
+export function visibleNames({ grants, within }: Principal, directory: Path): ReadonlySet<string> | 'all' {
+  const names = grants === 'unbounded' ? 'all' : namesIn(grants, directory)
+  const others = within === undefined ? 'all' : namesIn(within, directory)
+  if (names === 'all' || others === 'all') return names === 'all' ? others : names
+  return names.intersection(others)
+}
+
+function namesIn(grants: readonly Grant[], directory: Path): ReadonlySet<string> | 'all' {
   const names = new Set<string>()
   const start = directory === '/' ? 1 : directory.length + 1
-  for (const grant of principal.grants) {
+  for (const grant of grants) {
     if (isWithin(directory, grant.path)) {
       if (needs.list.grants.includes(grant.kind)) return 'all'
     } else if (isWithin(grant.path, directory)) {
@@ -66,14 +72,29 @@ const most: Readonly<Record<GrantKind, { readonly file: Rights; readonly directo
   modify: { file: look | change, directory: make | change },
   stage: { file: look, directory: searchDirectory },
   poll: { file: look, directory: searchDirectory },
+  look: { file: look, directory: searchDirectory },
+  list: { file: look, directory: right.listDirectory | searchDirectory },
+  download: { file: right.readData | right.execute | look | right.readNamedAttributes, directory: searchDirectory },
+  upload: { file: look, directory: right.addFile | searchDirectory },
+  overwrite: { file: look | right.writeData | right.appendData, directory: searchDirectory },
+  delete: { file: look | right.delete, directory: searchDirectory | right.delete | right.deleteChild },
+  manage: { file: look | right.delete, directory: make | right.delete | right.deleteChild },
+  describe: {
+    file: look | right.writeAttributes | right.writeNamedAttributes,
+    directory: searchDirectory | right.writeAttributes | right.writeNamedAttributes,
+  },
 }
 
 /** The upper bound that the credential puts on the rights on an object, as a mask; all bits when it is unbounded. */
-export function boundOf(principal: Principal, path: Path, type: Entry['type']): Rights {
-  if (principal.grants === 'unbounded') return -1
+export function boundOf({ grants, within }: Principal, path: Path, type: Entry['type']): Rights {
+  const rights = grants === 'unbounded' ? -1 : mostOf(grants, path, type)
+  return within === undefined ? rights : rights & mostOf(within, path, type)
+}
+
+function mostOf(grants: readonly Grant[], path: Path, type: Entry['type']): Rights {
   const kind = type === 'directory' ? 'directory' : 'file'
   let rights: Rights = 0
-  for (const grant of principal.grants) {
+  for (const grant of grants) {
     if (isWithin(path, grant.path)) {
       const isOther = grant.directoryOnly && path === grant.path && kind === 'file'
       if (!isOther) rights |= most[grant.kind][kind]
@@ -85,11 +106,13 @@ export function boundOf(principal: Principal, path: Path, type: Entry['type']): 
 }
 
 function permits(principal: Principal, action: Action, path: Path, type: Entry['type'] | undefined): Decision {
-  const { grants } = principal
-  if (grants === 'unbounded') return yes
+  const { grants, within } = principal
+  if (grants === 'unbounded' && within === undefined) return yes
   const kinds: readonly GrantKind[] =
     action === 'move-away' && type === 'directory' ? needs['move-in-directory'].grants : needs[action].grants
-  for (const grant of grants) if (covers(grant, kinds, action, path, type)) return yes
+  const isCovered = (grant: Grant) => covers(grant, kinds, action, path, type)
+  const isOpen = grants === 'unbounded' || grants.some(isCovered)
+  if (isOpen && (within === undefined || within.some(isCovered))) return yes
   const text =
     kinds.length === 0
       ? `no scope of a token allows ${action}`
@@ -112,5 +135,6 @@ function covers(
   }
   if (!isWithin(grant.path, path)) return false
   if (action === 'stat' || action === 'list') return true
-  return action === 'mkdir' && kinds.includes(grant.kind)
+  // A macaroon reaches nothing above its path.
+  return action === 'mkdir' && grant.kind !== 'manage' && kinds.includes(grant.kind)
 }

@@ -5,6 +5,7 @@
 
 import { join } from 'node:path'
 import { Registry } from 'prom-client'
+import { RevocationList } from '../acl/identity/revocation-list.ts'
 import { createIdentity, type IdentityService } from '../acl/identity/service.ts'
 import type { Config } from './config.ts'
 import { FileAudit } from './core/audit.ts'
@@ -17,7 +18,7 @@ import { urlOf, withPublicUrl } from './serve/addresses.ts'
 import { backendMaker } from './serve/backends.ts'
 import { openDoor } from './serve/doors.ts'
 import { readMasterKeys } from './serve/files.ts'
-import { identityOptions } from './serve/identity.ts'
+import { type IdentityMeans, identityOptions } from './serve/identity.ts'
 import type { Logger } from './serve/log.ts'
 import { closeAll, type MountChange, Mounts } from './serve/mounts.ts'
 import { Readiness } from './serve/readiness.ts'
@@ -52,8 +53,15 @@ export async function startGateway(config: Config, options: StartOptions): Promi
   endInheritance()
   const state = await openState({ directory: config.state.directory })
   opened.defer(() => state.close())
-  if (config.state.masterKeyFile) await SecretStore.open(state, await readMasterKeys(config.state.masterKeyFile))
-  const identity = await createIdentity(await identityOptions(config))
+  const { masterKeyFile } = config.state
+  const secrets = masterKeyFile && (await SecretStore.open(state, await readMasterKeys(masterKeyFile)))
+  const revocations = await RevocationList.open(state.revocations, (err) =>
+    options.log.warn({ err }, 'revocations could not be read; those known before hold'),
+  )
+  opened.defer(() => revocations.close())
+  const { shares } = state
+  const means: IdentityMeans = { revocations, stores: { revocations: state.revocations, shares }, secrets }
+  const identity = await createIdentity(await identityOptions(config, means))
   opened.defer(() => identity.close())
   const audit = await openAudit(config)
   opened.defer(() => audit.close())
@@ -67,7 +75,15 @@ export async function startGateway(config: Config, options: StartOptions): Promi
   const { namespace } = first
   const limits = sharedOut(config, options.workers ?? 1)
   const metrics = new Metrics(registry)
-  const storage = new Storage({ namespace, audit, spillDirectory: spill.directory, limits, metrics, state })
+  const storage = new Storage({
+    namespace,
+    audit,
+    spillDirectory: spill.directory,
+    limits,
+    metrics,
+    state,
+    locks: state.locks,
+  })
   const door = await openDoor(await withPublicUrl(config), {
     storage,
     identity,
@@ -78,7 +94,7 @@ export async function startGateway(config: Config, options: StartOptions): Promi
     audit,
     log: options.log,
   })
-  const parts = { audit, mounts, identity, storage, door, registry, log: options.log }
+  const parts = { means, audit, mounts, identity, storage, door, registry, log: options.log }
   return new RunningGateway(parts, config, opened.move())
 }
 
@@ -97,6 +113,7 @@ function sharedOut({ limits }: Config, workers: number): Config['limits'] {
 }
 
 interface Parts {
+  readonly means: IdentityMeans
   readonly audit: FileAudit
   readonly mounts: Mounts
   readonly identity: IdentityService
@@ -122,12 +139,12 @@ class RunningGateway implements Gateway {
   }
 
   async reload(config?: Config): Promise<void> {
-    const { audit, mounts, door, identity } = this.#parts
+    const { audit, mounts, door, identity, means } = this.#parts
     await audit.reopen()
     if (!config) return
     const change = await mounts.change(config)
     try {
-      const options = await identityOptions(config)
+      const options = await identityOptions(config, means)
       await door.reloadTls()
       await identity.reload(options)
     } catch (error) {

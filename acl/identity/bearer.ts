@@ -62,7 +62,7 @@ export async function authenticateBearer(token: string, context: BearerContext):
 }
 
 /** The gids of groups joined by rule; a group that no source numbers counts by its name alone. */
-async function findJoined(
+export async function findJoined(
   names: ReadonlySet<string>,
   accounts: Accounts,
 ): Promise<ReadonlyMap<string, number | undefined>> {

@@ -2,6 +2,8 @@
 
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
+import type { RevocationStore, ShareStore } from '../../gateway/state/state.ts'
+import type { EpochSecrets } from './epochs.ts'
 import { accountName, groupName } from './names.ts'
 
 /** Signature algorithms that an issuer may be allowed (RFC 7518, RFC 8037, RFC 9864); never HMAC, never none. */
@@ -82,6 +84,8 @@ export type AccountSourceOptions =
 /** Who was banned, asked before every use of a credential, also a cached one; so it must be quick. */
 export interface Revocations {
   isRevoked(holder: Holder): boolean
+  /** Takes over at once what was just revoked. */
+  refresh?(): Promise<void>
 }
 
 export interface Holder {
@@ -91,6 +95,23 @@ export interface Holder {
   readonly user: string | undefined
   /** `jti` of the token behind its issuer: "https://iss|jti". */
   readonly tokenId: string | undefined
+  /** Other names under which it can be banned: "macaroon:ID", "epoch:ID". */
+  readonly marks?: readonly string[]
+}
+
+/** How long macaroons may be good for, in seconds, and what they are made with. */
+export interface MacaroonOptions {
+  readonly secrets: EpochSecrets
+  /** Where revocations are written down. */
+  readonly revocations: RevocationStore
+  readonly shares: ShareStore
+  /** Where the caller names no time. */
+  readonly defaultLifetime: number
+  readonly maxLifetime: number
+  /** Of share links. */
+  readonly maxShareLifetime: number
+  /** Written into each as a hint of where it may be used: our own address. */
+  readonly location: string
 }
 
 export interface IdentityOptions {
@@ -105,6 +126,8 @@ export interface IdentityOptions {
   /** Users with their domain, such as admin@desy.de. */
   readonly administrators: readonly string[]
   readonly revocations?: Revocations
+  /** None are made or accepted if absent. */
+  readonly macaroons?: MacaroonOptions
   /** Milliseconds since 1970; for tests. */
   readonly now?: () => number
 }

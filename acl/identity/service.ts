@@ -12,14 +12,18 @@ import { type Account, type Accounts, openAccounts, principalOf } from './accoun
 import { type CheckPassword, createPasswordCheck } from './basic.ts'
 import { authenticateBearer, explainFailure } from './bearer.ts'
 import { CredentialCache, type Known } from './credential-cache.ts'
+import { Epochs } from './epochs.ts'
 import { createGate } from './gate.ts'
-import type { Credential, Identity } from './identity.ts'
+import type { Credential, Identity, Macaroons, Shares } from './identity.ts'
 import type { JsonObject } from './json.ts'
 import { decodeToken, type Trace, type TrustedIssuer } from './jwt.ts'
 import { Keys } from './keys.ts'
 import { maxTokenLength } from './limits.ts'
-import { checkOptions, type IdentityOptions, type IssuerOptions } from './options.ts'
+import { MacaroonDesk } from './macaroon-desk.ts'
+import { authenticateMacaroon, looksLikeMacaroon } from './macaroons.ts'
+import { checkOptions, type Holder, type IdentityOptions, type IssuerOptions } from './options.ts'
 import { deny, refuse } from './refusal.ts'
+import { createShares } from './shares.ts'
 
 export interface JudgeStep {
   /** What was checked, or the rule that refused. */
@@ -54,6 +58,7 @@ interface State {
   readonly issuers: ReadonlyMap<string, TrustedIssuer>
   readonly accounts: Accounts
   readonly cache: CredentialCache
+  readonly epochs: Epochs | undefined
   /** Verifications under way, by cache key: calls with one credential share one. */
   readonly pending: Map<string, Promise<Known>>
 }
@@ -66,10 +71,26 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
 class Service implements IdentityService {
   #state: State
   readonly #checkPassword: CheckPassword
+  /** What each principal that was let in came with. */
+  readonly #holders = new WeakMap<Principal, Holder>()
+  readonly macaroons: Macaroons | undefined
+  readonly shares: Shares | undefined
 
   constructor(state: State) {
     this.#state = state
     this.#checkPassword = createPasswordCheck({ now: () => clock(this.#state.options) })
+    const { macaroons } = state.options
+    if (!macaroons) return
+    this.macaroons = new MacaroonDesk(
+      () => ({ ...this.#state, now: clock(this.#state.options) }),
+      (principal) => this.#holders.get(principal),
+    )
+    this.shares = createShares(macaroons.shares, this.macaroons)
+  }
+
+  isRevoked(principal: Principal): boolean {
+    const holder = this.#holders.get(principal)
+    return holder !== undefined && this.#state.options.revocations?.isRevoked(holder) === true
   }
 
   authenticate(credential: Credential): Promise<Principal> {
@@ -122,7 +143,7 @@ class Service implements IdentityService {
       const known = await this.#verify(this.#state, text, (step, said) =>
         steps.push({ step, passed: true, text: said }),
       )
-      admit(known, this.#state)
+      this.#admit(known, this.#state)
       return { accepted: true, steps, principal: known.principal, ...parts }
     } catch (error) {
       const { rule, text: said } = explainFailure(error)
@@ -140,7 +161,7 @@ class Service implements IdentityService {
     const known = state.cache.token(token, clock(state.options))
     if (known === undefined) return this.#freshBearer(token, state)
     if (state.options.revocations === undefined) return Promise.resolve(known.principal)
-    return admitLater(known, state)
+    return this.#admitLater(known, state)
   }
 
   async #freshBearer(token: string, state: State): Promise<Principal> {
@@ -148,7 +169,7 @@ class Service implements IdentityService {
     if (token.length > maxTokenLength)
       throw refuse('token-size', `the token is longer than ${maxTokenLength} characters`)
     state.cache.checkRefused(token, clock(state.options))
-    return admit(await share(state.pending, token, () => this.#learnToken(token, state)), state)
+    return this.#admit(await share(state.pending, token, () => this.#learnToken(token, state)), state)
   }
 
   async #learnToken(token: string, state: State): Promise<Known> {
@@ -163,8 +184,14 @@ class Service implements IdentityService {
 
   async #verify(state: State, token: string, trace: Trace): Promise<Known> {
     const now = clock(state.options)
+    const { epochs, accounts, issuers, options } = state
+    if (epochs && looksLikeMacaroon(token)) {
+      const { domain } = options
+      const found = await authenticateMacaroon(token, { epochs, accounts, issuers, domain, now, trace })
+      return this.#hold(found)
+    }
     const { principal, tokenId } = await authenticateBearer(token, { ...state, now, trace })
-    return { principal, holder: { id: principal.id, user: principal.user, tokenId }, until: 0 }
+    return this.#hold({ principal, holder: { id: principal.id, user: principal.user, tokenId } })
   }
 
   async #basic(credential: Extract<Credential, { kind: 'basic' }>): Promise<Principal> {
@@ -172,15 +199,32 @@ class Service implements IdentityService {
     const user = localName(credential.user, state.options.domain)
     const key = state.cache.passwordKey(user, credential.password)
     const known = state.cache.password(key, clock(state.options))
-    if (known !== undefined) return admit(known, state)
+    if (known !== undefined) return this.#admit(known, state)
     const learn = async (): Promise<Known> => {
       const attempt = { user, password: credential.password, from: credential.from }
       const account = await this.#checkPassword(attempt, state.accounts)
       const principal = passwordPrincipal(account, state.options, 'basic')
-      const holder = { id: principal.id, user: principal.user, tokenId: undefined }
-      return state.cache.keepPassword(key, { principal, holder }, clock(state.options))
+      const known = this.#hold({ principal, holder: { id: principal.id, user: principal.user, tokenId: undefined } })
+      return state.cache.keepPassword(key, known, clock(state.options))
     }
-    return admit(await share(state.pending, key, learn), state)
+    return this.#admit(await share(state.pending, key, learn), state)
+  }
+
+  #hold({ principal, holder }: Omit<Known, 'until'>): Known {
+    this.#holders.set(principal, holder)
+    return { principal, holder, until: 0 }
+  }
+
+  /** Bans hold for credentials that were verified before the ban. */
+  #admit({ holder, principal }: Known, state: State): Principal {
+    if (state.options.revocations?.isRevoked(holder) === true) {
+      throw deny('revoked', 'this user, subject or token was banned')
+    }
+    return principal
+  }
+
+  async #admitLater(known: Known, state: State): Promise<Principal> {
+    return this.#admit(known, state)
   }
 }
 
@@ -196,7 +240,9 @@ async function openState(options: IdentityOptions, old: ReadonlyMap<string, Trus
     const verifying = createGate({ running: 4, waiting: 4096 })
     issuers.set(issuer.issuer, { options: issuer, keys, verifying })
   }
-  return { options, issuers, accounts, cache: new CredentialCache(), pending: new Map() }
+  // The keys of macaroons do not depend on the configuration; what was made stays good over a reload.
+  const epochs = options.macaroons && new Epochs(options.macaroons.secrets, () => clock(options))
+  return { options, issuers, accounts, cache: new CredentialCache(), epochs, pending: new Map() }
 }
 
 /** The lines of an issuer's configuration on which its keys depend. */
@@ -208,18 +254,6 @@ function passwordPrincipal(account: Account, options: IdentityOptions, kind: 'ba
   const local = principalOf(account, options.domain, { groups: new Set(), joined: new Map() })
   const isAdministrator = options.administrators.includes(local.user ?? '')
   return { id: `${kind}:${local.user}`, ...local, grants: 'unbounded', ...(isAdministrator && { administrator: true }) }
-}
-
-/** Bans hold for credentials that were verified before the ban. */
-function admit(known: Known, state: State): Principal {
-  if (state.options.revocations?.isRevoked(known.holder) === true) {
-    throw deny('revoked', 'this user, subject or token was banned')
-  }
-  return known.principal
-}
-
-async function admitLater(known: Known, state: State): Promise<Principal> {
-  return admit(known, state)
 }
 
 async function share(pending: State['pending'], key: string, work: () => Promise<Known>): Promise<Known> {

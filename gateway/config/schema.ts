@@ -13,6 +13,7 @@ import {
   choice,
   duration,
   hostName,
+  lifetime,
   list,
   network,
   origin,
@@ -68,6 +69,14 @@ export function schemaFor(directory: string) {
       transfersPerPrincipal: whole(1, 10_000).default(64),
       /** For an answer to begin: a server may compute a checksum or wait for a tape meanwhile. */
       answerTimeout: span.default(600_000),
+    }).prefault({}),
+    /** What callers hand on of their rights; takes `state.masterKeyFile`. */
+    macaroons: section({
+      /** Of those that are asked for without a time. */
+      lifetime: lifetime.default(24 * 3_600_000),
+      maxLifetime: lifetime.default(7 * 24 * 3_600_000),
+      /** Of links for people. */
+      maxShareLifetime: lifetime.default(30 * 24 * 3_600_000),
     }).prefault({}),
     /** Prometheus metrics; none if absent. */
     metrics: section({

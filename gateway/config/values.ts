@@ -19,6 +19,8 @@ const sizeUnits: Readonly<Record<string, number>> = {
 const longest = 2 ** 31 - 1
 
 /** `15s`, `5m`, `500ms`, `6h`, `1d`; becomes milliseconds. */
+const year = 366 * 24 * 3_600_000
+
 export const duration = z.string('expected a duration such as 15s, 5m or 2h').transform((text, context) => {
   const [, digits, unit] = /^(\d{1,12})(ms|s|m|h|d)$/.exec(text) ?? []
   const value = Number(digits) * (durationUnits[unit ?? ''] ?? Number.NaN)
@@ -29,6 +31,15 @@ export const duration = z.string('expected a duration such as 15s, 5m or 2h').tr
 
 /** A duration that is not 0, which would mean at once to us and never to a timer of Node's. */
 export const span = duration.refine((value) => value > 0, 'expected a duration longer than 0, such as 15s')
+
+/** `12h`, `30d`, at most a year: of what is good for so long, and not waited for. */
+export const lifetime = z.string('expected a time such as 12h or 30d').transform((text, context) => {
+  const [, digits, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
+  const value = Number(digits) * (durationUnits[unit ?? ''] ?? Number.NaN)
+  if (value > 0 && value <= year) return value
+  context.addIssue('expected a time from 1s to 366d, such as 12h or 30d')
+  return z.NEVER
+})
 
 /** `64K`, `5T` (powers of 1,024) or a plain number; becomes bytes. */
 export const size = z

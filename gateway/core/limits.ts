@@ -214,7 +214,7 @@ export class Limits {
 
 /** Callers without a credential have nothing in common but their address. */
 function ownerOf({ principal, from }: Task): string {
-  return principal.user === undefined ? `anonymous ${from}` : principal.id
+  return principal.user === undefined ? `anonymous ${from}` : (principal.counted ?? principal.id)
 }
 
 /** What `work` throws at once is a rejection like any other. */

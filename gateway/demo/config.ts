@@ -28,7 +28,7 @@ export function configFile(demo: DemoConfig): string {
     ...(demo.asRoot && { runAs: service }),
     listen: [{ address: '127.0.0.1', port: demo.port }],
     metrics: { address: '127.0.0.1', port: demo.port + 9 },
-    state: { directory: `${demo.directory}/state` },
+    state: { directory: `${demo.directory}/state`, masterKeyFile: `${demo.directory}/master.key` },
     log: { level: 'warn', file: `${demo.directory}/log/portolan.log` },
     audit: { file: `${demo.directory}/log/audit.jsonl`, onFailure: 'stop' },
     limits: { shutdownTimeout: '10s' },

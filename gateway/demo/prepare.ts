@@ -1,6 +1,7 @@
 /** Makes the demo below one directory: trees, people, tokens, configuration. What is there stays; secrets are made anew. */
 
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createDevelopmentIssuer } from '../../acl/identity/development-issuer.ts'
@@ -81,6 +82,9 @@ export async function prepareDemo(options: DemoOptions): Promise<Demo> {
   const { dcache: dcacheDirectory } = demo
   const { jwksFile } = issuer
   const dcache = planDcache(dcacheDirectory, port + 4, { issuer: issuer.issuer, jwksFile, audience: url })
+  // It has sealed what is in the state store already.
+  const masterKey = join(directory, 'master.key')
+  if (!existsSync(masterKey)) write(masterKey, `${randomBytes(32).toString('hex')}\n`, 0o600)
   write(accounts, await accountsFile(passwords), 0o600)
   write(
     demo.configFile,
@@ -135,9 +139,17 @@ function claim(directory: string, made: Made): void {
 
 /** The trees have their owners already; what the gateway itself reads and writes goes to its account. */
 function giveToService(directory: string): void {
-  const own = ['state', 'log', 'issuer', 'gpfs', 'dcache', 'accounts.yaml', 'portolan.yaml', 'lines.txt'].map((name) =>
-    join(directory, name),
-  )
+  const own = [
+    'state',
+    'log',
+    'issuer',
+    'gpfs',
+    'dcache',
+    'master.key',
+    'accounts.yaml',
+    'portolan.yaml',
+    'lines.txt',
+  ].map((name) => join(directory, name))
   execFileSync('chown', ['-R', '--', `${service.uid}:${service.gid}`, ...own])
 }
 

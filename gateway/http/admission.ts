@@ -9,7 +9,8 @@ import type { Connection } from './connection.ts'
 
 /** Callers without a credential have nothing in common but their address. */
 export function ownerOf(principal: Principal, from: string): string {
-  return principal.user === undefined && principal.id === 'anonymous' ? `anonymous ${from}` : principal.id
+  const { user, id, counted = id } = principal
+  return user === undefined && id === 'anonymous' ? `anonymous ${from}` : counted
 }
 
 export class Admission {

@@ -1,6 +1,7 @@
 /** One request and its response, with everything a handler needs to answer. */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Macaroons } from '../../acl/identity/identity.ts'
 import type { Action } from '../../acl/needs.ts'
 import { anonymous, type Principal } from '../../acl/principal.ts'
 import type { Call, Protocol } from '../core/call.ts'
@@ -10,7 +11,8 @@ import type { StorageOperations } from '../core/storage.ts'
 import { newCallId } from './call-id.ts'
 import type { Connection } from './connection.ts'
 import { httpStatus } from './errors.ts'
-import type { DoorLog } from './options.ts'
+import type { DoorLog, RenderedProblem, ThirdPartyDoor } from './options.ts'
+import type { Problem } from './problem.ts'
 import type { Redirecting } from './redirecting.ts'
 
 /** What all exchanges of a door share. */
@@ -18,11 +20,15 @@ export interface Door {
   readonly storage: StorageOperations
   /** Without a final slash. */
   readonly publicUrl: string
+  /** Host names that we answer to, without ports. */
+  readonly names: ReadonlySet<string>
   readonly maxUpload: number
   /** ms within which a body must come on. */
   readonly stallTimeout: number
   readonly basic: boolean
   readonly redirecting: Redirecting
+  readonly thirdParty: ThirdPartyDoor | undefined
+  readonly macaroons: Macaroons | undefined
   readonly log: DoorLog
 }
 
@@ -48,6 +54,8 @@ export class Exchange {
   /** The caller holds its body back until it sees 100 Continue. */
   awaitsContinue: boolean
   path: Path = root
+  /** A macaroon came in the URL. */
+  linked = false
   /** The path of the request ended in a slash. */
   slash = false
   query = ''
@@ -58,6 +66,8 @@ export class Exchange {
   /** What was answered with a problem, for the log. */
   failed: StorageError | undefined
   statusOf: (code: ErrorCode) => number = (code) => httpStatus[code]
+  /** A problem in other words than ours, where the door has some. */
+  rendered: ((error: StorageError, problem: Problem) => RenderedProblem | undefined) | undefined
   #call: Call | undefined
 
   constructor(
@@ -94,6 +104,11 @@ export class Exchange {
   /** The call that `begin` made; before it an anonymous one. */
   get call(): Call {
     return this.#call ?? this.begin(this.principal, 'http')
+  }
+
+  /** Tokens of locks that the request submits: to be called before anything is changed. */
+  submit(lockTokens: readonly string[]): void {
+    this.#call = { ...this.call, lockTokens }
   }
 
   /** What a failure is to be called: of a caller that went away while it was being answered, that. */

@@ -58,7 +58,10 @@ export async function sendProblem(exchange: Exchange, thrown: unknown): Promise<
   if (error.code === 'nearline') headers.push('Link', `<${exchange.door.publicUrl}${stagePath}>; rel="related"`)
   headers.push('Cache-Control', 'no-store')
   const problem = problemOf(exchange, error, status)
-  if (wantsHtml(request.headers.accept)) {
+  const rendered = exchange.rendered?.(error, problem)
+  if (rendered) {
+    await respond(exchange, status, ['Content-Type', rendered.type, ...headers], rendered.body)
+  } else if (wantsHtml(request.headers.accept)) {
     await respond(exchange, status, [...pageHeaders, ...headers], errorPage(problem))
   } else {
     const body = `${JSON.stringify(problem)}\n`
@@ -103,7 +106,7 @@ function challenges(exchange: Exchange, error: StorageError, status: number): st
   if (status !== 401) return []
   const headers = ['WWW-Authenticate', `Bearer realm="portolan"${bearer ? ', error="invalid_token"' : ''}`]
   // A browser would ask for a password on behalf of a script that had better tell the user itself.
-  if (exchange.door.basic && exchange.request.headers['x-requested-with'] === undefined) {
+  if (exchange.door.basic && !exchange.linked && exchange.request.headers['x-requested-with'] === undefined) {
     headers.push('WWW-Authenticate', 'Basic realm="portolan", charset="UTF-8"')
   }
   return headers

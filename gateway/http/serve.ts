@@ -10,6 +10,7 @@ import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Identity } from '../../acl/identity/identity.ts'
 import type { Principal } from '../../acl/principal.ts'
+import type { Secret } from '../../acl/secret.ts'
 import type { AuditLog } from '../core/audit.ts'
 import type { Protocol } from '../core/call.ts'
 import { StorageError } from '../core/errors.ts'
@@ -19,6 +20,7 @@ import { parseAuthorization, requireOneCredential } from './authenticate.ts'
 import { HttpError } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { type Hosts, requireHost } from './hosts.ts'
+import { fromCookies, isFollowed, sendToCleanUrl, takeFromQuery } from './link.ts'
 import type { DataDoor, Method } from './options.ts'
 import { ownPrefix, sendProblem, tapeWellKnown } from './problem.ts'
 import { worthReading } from './respond.ts'
@@ -85,7 +87,10 @@ async function serveData(service: Service, exchange: Exchange): Promise<void> {
   }
   exchange.action = method.action
   exchange.statusOf = (code) => service.data.statusOf(name, code)
-  if (!method.open) await authenticate(service, exchange, 'http')
+  exchange.rendered = (error, problem) => service.data.problem?.(exchange, error, problem)
+  const isWelcome = method.open === 'welcome' && exchange.request.headers.authorization !== undefined
+  if (!method.open || isWelcome) await authenticate(service, exchange, 'http')
+  if (isFollowed(exchange) && (await sendToCleanUrl(exchange, exchange.principal))) return
   await method.run(exchange)
 }
 
@@ -95,8 +100,9 @@ async function serveData(service: Service, exchange: Exchange): Promise<void> {
  */
 export async function authenticate(service: Service, exchange: Exchange, protocol: Protocol): Promise<Principal> {
   try {
-    const principal = await identify(service, exchange)
+    const principal = await identify(service, exchange, protocol)
     exchange.principal = principal
+    requireAddress(exchange)
     service.admission.claim(exchange.connection, ownerOf(principal, exchange.from))
     exchange.begin(principal, protocol)
     return principal
@@ -123,21 +129,53 @@ function auditRefusal({ audit }: Service, x: Exchange, door: Protocol, error: St
   })
 }
 
-async function identify(service: Service, exchange: Exchange): Promise<Principal> {
+async function identify(service: Service, exchange: Exchange, protocol: Protocol): Promise<Principal> {
   const { connection, request } = exchange
   const header = request.headers.authorization
-  if (header !== undefined) {
-    requireOneCredential(exchange.query)
-    requirePrivacy(exchange)
-  }
+  if (header !== undefined) requireOneCredential(exchange.query)
+  const inUrl = takeFromQuery(exchange)
+  const cookies = header === undefined && !inUrl && protocol === 'http' ? fromCookies(exchange) : []
+  const linked = inUrl ? [inUrl] : cookies
+  if (header !== undefined || linked.length > 0) requirePrivacy(exchange)
+  const key = header ?? (linked.length > 0 ? linked.map((token) => token.reveal()).join(' ') : undefined)
   const known = connection.authenticated
-  if (known && known.header === header && Date.now() < known.until) return known.principal
+  if (known && known.header === key && Date.now() < known.until) return known.principal
+  const principal =
+    cookies.length > 0 ? await byCookies(service, cookies) : await byCredential(service, exchange, header, inUrl)
+  connection.authenticated = { header: key, principal, until: goodUntil(principal) }
+  return principal
+}
+
+function byCredential(
+  { identity }: Service,
+  exchange: Exchange,
+  header: string | undefined,
+  inUrl: Secret | undefined,
+) {
+  if (inUrl) return identity.authenticate({ kind: 'bearer', token: inUrl })
   const credential = parseAuthorization(header)
   // Guessing passwords is slowed down for each account and address.
-  const asked = credential.kind === 'basic' ? { ...credential, from: exchange.from } : credential
-  const principal = await service.identity.authenticate(asked)
-  connection.authenticated = { header, principal, until: goodUntil(principal) }
-  return principal
+  return identity.authenticate(credential.kind === 'basic' ? { ...credential, from: exchange.from } : credential)
+}
+
+/** One that is not good any more is as good as none. */
+async function byCookies({ identity }: Service, cookies: readonly Secret[]): Promise<Principal> {
+  for (const token of cookies) {
+    try {
+      return await identity.authenticate({ kind: 'bearer', token })
+    } catch (error) {
+      const { code } = StorageError.from(error)
+      if (code !== 'unauthenticated' && code !== 'denied') throw error
+    }
+  }
+  return identity.authenticate({ kind: 'none' })
+}
+
+function requireAddress({ principal, from }: Exchange): void {
+  if (principal.addresses?.includes(from) !== false) return
+  throw new StorageError('denied', 'the credential is not for this address', {
+    reason: { rule: 'address', text: 'the credential is for other addresses than the caller has' },
+  })
 }
 
 function requirePrivacy({ connection, request }: Exchange): void {

@@ -26,6 +26,8 @@ const maxHeaders = 256
 /** Pipelined requests kept waiting, and characters in their headers; more end the connection. */
 const maxWaiting = 256
 const maxWaitingText = 256 * 1024
+/** Milliseconds between two looks at whose credentials were revoked while they are being answered. */
+const revocationPause = 2000
 
 export interface HttpDoor {
   /** Opens all listeners; throws `unavailable` when one cannot be. */
@@ -59,19 +61,24 @@ class Doorkeeper implements HttpDoor {
   #listeners: readonly Listener[] = []
   #addresses: readonly ListenerAddress[] = []
   #closing: (() => void) | undefined
+  #watch: NodeJS.Timeout | undefined
 
   constructor(options: DoorOptions) {
     const { storage, log, publicUrl } = options
     this.#options = options
     this.#limits = { ...defaultLimits, ...options.limits }
+    const hosts = new Hosts(publicUrl, options.hosts ?? [])
     this.#door = {
       storage,
       log,
       publicUrl: publicUrl.replace(/\/+$/, ''),
+      names: hosts.names,
       maxUpload: this.#limits.maxUpload,
       stallTimeout: this.#limits.stallTimeout,
       basic: options.basic ?? false,
       redirecting: new Redirecting(options.redirecting),
+      macaroons: options.identity.macaroons,
+      thirdParty: options.thirdParty,
     }
     this.#proxies = parseProxies(options.trustedProxies ?? [])
     this.#admission = new Admission(this.#limits.connectionsPerPrincipal)
@@ -83,7 +90,7 @@ class Doorkeeper implements HttpDoor {
     })
     this.#service = {
       identity: options.identity,
-      hosts: new Hosts(publicUrl, options.hosts ?? []),
+      hosts,
       admission: this.#admission,
       data: options.data,
       audit: options.audit,
@@ -113,6 +120,7 @@ class Doorkeeper implements HttpDoor {
       // Its listeners stand in front of it; this starts the watch over slow headers.
       this.#server.emit('listening')
       this.#addresses = await Promise.all(this.#listeners.map((listener) => listener.listen()))
+      this.#watch = setInterval(() => this.#cutRevoked(), revocationPause)
       return this.#addresses
     } catch (error) {
       for (const listener of this.#listeners) listener.stop()
@@ -128,6 +136,7 @@ class Doorkeeper implements HttpDoor {
 
   async close({ deadline }: { readonly deadline: number }): Promise<void> {
     for (const listener of this.#listeners) listener.stop()
+    clearInterval(this.#watch)
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#closing = resolve
     for (const connection of this.#connections.values()) this.#retire(connection)
@@ -221,6 +230,14 @@ class Doorkeeper implements HttpDoor {
     const exchange = new Exchange(this.#door, connection, { request, response, awaitsContinue, from })
     this.#exchanges.set(request, exchange)
     return exchange
+  }
+
+  /** What was begun before a ban does not go on for long. */
+  #cutRevoked(): void {
+    const { identity } = this.#options
+    for (const { exchange, socket } of this.#connections.values()) {
+      if (exchange?.begun && identity.isRevoked?.(exchange.principal)) socket.destroy()
+    }
   }
 
   /** Ends a connection that has nothing left to say; one that is answering ends by itself afterwards. */

@@ -6,13 +6,24 @@ import type {
   IssuerOptions,
   KeySourceOptions,
   MappingRule,
+  Revocations,
 } from '../../acl/identity/options.ts'
 import type { Config, IssuerConfig } from '../config.ts'
 import { StorageError } from '../core/errors.ts'
+import type { SecretStore } from '../state/secrets.ts'
+import type { State } from '../state/state.ts'
 import { readText } from './files.ts'
 
-/** Reads the certificates that issuers name. Throws `invalid` for what is missing or does not fit together. */
-export async function identityOptions(config: Config): Promise<IdentityOptions> {
+/** What identity keeps in the state store. */
+export interface IdentityMeans {
+  readonly revocations: Revocations
+  readonly stores: Pick<State, 'revocations' | 'shares'>
+  /** Undefined without a master key: then no macaroons are made. */
+  readonly secrets: SecretStore | undefined
+}
+
+/** Reads the certificates that issuers name. Without `means` nothing is revoked and no macaroon accepted. Throws `invalid` for what is missing or does not fit together. */
+export async function identityOptions(config: Config, means?: IdentityMeans): Promise<IdentityOptions> {
   return {
     domain: config.domain,
     issuers: await Promise.all(config.issuers.map(issuerOptions)),
@@ -20,7 +31,19 @@ export async function identityOptions(config: Config): Promise<IdentityOptions> 
     accounts: config.accounts.map(accountSource),
     minUid: config.minUid,
     administrators: config.administrators,
+    ...(means && derived(config, means)),
   }
+}
+
+function derived({ macaroons, publicUrl = 'portolan' }: Config, { secrets, revocations, stores }: IdentityMeans) {
+  if (!secrets) return { revocations }
+  const { lifetime, maxLifetime, maxShareLifetime } = macaroons
+  const lives = {
+    defaultLifetime: lifetime / 1000,
+    maxLifetime: maxLifetime / 1000,
+    maxShareLifetime: maxShareLifetime / 1000,
+  }
+  return { revocations, macaroons: { ...lives, ...stores, secrets, location: publicUrl } }
 }
 
 async function issuerOptions(issuer: IssuerConfig): Promise<IssuerOptions> {

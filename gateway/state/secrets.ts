@@ -119,6 +119,11 @@ export class SecretStore {
     await this.#state.sealed.remove(name)
   }
 
+  /** All names in order. */
+  names(): Promise<readonly string[]> {
+    return this.#state.sealed.names()
+  }
+
   /**
    * Seals everything anew with the first key and tells how many values that were. May be repeated,
    * and run while others write: a value that changes meanwhile is left to the one who changed it.

@@ -1,0 +1,220 @@
+/**
+ * Macaroons of our own: what somebody hands on of his rights, narrower and for a while.
+ *
+ * One that is made from another macaroon is that one with more caveats, so it can be neither wider nor longer-lived,
+ * and is revoked with it. The account is looked up at every use; bans of it, and of the token it came from, hold.
+ */
+
+import { randomBytes } from 'node:crypto'
+import { StorageError } from '../../gateway/core/errors.ts'
+import { isWithin, type Path, rebase, root } from '../../gateway/core/path.ts'
+import { attenuate, createMacaroon, isIntact, type Macaroon, parseMacaroon, serializeMacaroon } from '../macaroon.ts'
+import type { Principal } from '../principal.ts'
+import { Secret } from '../secret.ts'
+import { type Accounts, principalOf } from './accounts.ts'
+import { findJoined } from './bearer.ts'
+import { addressesOf, type Bounds, grantsOf, readCaveats } from './caveats.ts'
+import type { Epoch, Epochs } from './epochs.ts'
+import type { IssuedMacaroon, MacaroonOrder } from './identity.ts'
+import type { Trace } from './jwt.ts'
+import type { Holder, MacaroonOptions } from './options.ts'
+import { refuse } from './refusal.ts'
+import { epochOf, openSnapshot, type Snapshot, sealSnapshot } from './snapshot.ts'
+
+/** What a credential is looked at with. */
+export interface MacaroonContext {
+  readonly epochs: Epochs
+  readonly accounts: Accounts
+  readonly domain: string
+  /** Issuers of tokens that are still trusted. */
+  readonly issuers: ReadonlyMap<string, unknown>
+  /** Milliseconds since 1970. */
+  readonly now: number
+  readonly trace: Trace
+}
+
+/** Of tokens only JWTs hold a dot; a macaroon is base64url. */
+export function looksLikeMacaroon(token: string): boolean {
+  return !token.includes('.')
+}
+
+/** Throws `unauthenticated` or `denied` with a reason. Caches nothing. */
+export async function authenticateMacaroon(
+  text: string,
+  context: MacaroonContext,
+): Promise<{ readonly principal: Principal; readonly holder: Holder }> {
+  const { macaroon, snapshot } = await readGenuine(text, context.epochs)
+  const { trace, now, domain, accounts } = context
+  const bounds = readBounds(macaroon)
+  const end = Math.min(snapshot.expires, bounds.before ?? Number.POSITIVE_INFINITY)
+  if (end <= now) throw refuse('token-expired', 'the macaroon has expired')
+  if (snapshot.issuer !== undefined && !context.issuers.has(snapshot.issuer)) {
+    throw refuse('macaroon-issuer', 'it was made with a token of an issuer that is trusted no more')
+  }
+  trace('macaroon', `${snapshot.link ? 'share' : 'macaroon'} ${snapshot.id} of ${snapshot.principal}`)
+  const local = await localOf(snapshot, accounts, domain)
+  const id = `${snapshot.principal}#${snapshot.link ? 'share' : 'macaroon'}:${snapshot.id}`
+  const addresses = addressesOf(bounds)
+  const principal: Principal = {
+    id,
+    ...local,
+    grants: grantsOf(bounds),
+    ...(snapshot.within && { within: snapshot.within }),
+    ...(addresses && { addresses }),
+    ...(bounds.maxUpload !== undefined && { maxUpload: bounds.maxUpload }),
+    expires: end / 1000,
+    macaroon: new Secret(text),
+    // Guests of somebody must not use up what he himself needs.
+    counted: snapshot.link ? `${snapshot.principal}#shares` : snapshot.principal,
+  }
+  return { principal, holder: holderOf(snapshot, macaroon) }
+}
+
+/** The account as it is now, with the groups that the issuer's token had given him. */
+async function localOf(
+  { user, groups }: Pick<Snapshot, 'user' | 'groups'>,
+  accounts: Accounts,
+  domain: string,
+): Promise<Pick<Principal, 'user' | 'groups' | 'posix'>> {
+  const at = `@${domain}`
+  const account = await accounts.find(user.endsWith(at) ? user.slice(0, -at.length) : user)
+  const names = groups.filter((group) => group.endsWith(at)).map((group) => group.slice(0, -at.length))
+  const joined = await findJoined(new Set(names), accounts)
+  return principalOf(account, domain, { groups: new Set(groups.filter((group) => !group.endsWith(at))), joined })
+}
+
+function holderOf(snapshot: Snapshot, { identifier }: Macaroon): Holder {
+  const { principal, user, tokenId, id } = snapshot
+  return { id: principal, user, tokenId, marks: [`macaroon:${id}`, `epoch:${epochOf(identifier) ?? ''}`] }
+}
+
+/** Throws `unauthenticated` for what is not of ours, or was changed other than by adding caveats. */
+export async function readGenuine(
+  text: string,
+  epochs: Epochs,
+): Promise<{ readonly macaroon: Macaroon; readonly snapshot: Snapshot }> {
+  const macaroon = readMacaroon(text)
+  const name = epochOf(macaroon.identifier)
+  const epoch = name === undefined ? undefined : await epochs.find(name)
+  if (!epoch) throw refuse('macaroon-key', 'the macaroon was not made here, or its key has gone')
+  if (!isIntact(macaroon, rootKeyOf(epoch))) throw refuse('macaroon-signature', 'the macaroon was changed')
+  return { macaroon, snapshot: openSnapshot(macaroon.identifier, epoch) }
+}
+
+function readMacaroon(text: string): Macaroon {
+  try {
+    return parseMacaroon(text).macaroon
+  } catch (cause) {
+    throw refuse('macaroon-format', 'the credential is neither a token nor a macaroon', cause)
+  }
+}
+
+function readBounds({ caveats }: Macaroon): Bounds {
+  try {
+    return readCaveats(caveats)
+  } catch (cause) {
+    throw refuse('macaroon-caveat', StorageError.from(cause).message, cause)
+  }
+}
+
+function rootKeyOf(epoch: Epoch): Uint8Array {
+  return epoch.key('macaroon')
+}
+
+/** What a new macaroon is made from, beside the order. */
+export interface Issuing {
+  readonly options: MacaroonOptions
+  readonly epochs: Epochs
+  readonly accounts: Accounts
+  readonly domain: string
+  readonly now: number
+  /** The credential that the issuer came with. */
+  readonly holder: Holder | undefined
+}
+
+/** See `Macaroons.issue`. */
+export async function issueMacaroon(
+  principal: Principal,
+  order: MacaroonOrder,
+  issuing: Issuing,
+): Promise<IssuedMacaroon> {
+  const { user } = principal
+  if (user === undefined) throw refuse('macaroon-issuer', 'only who has a credential can hand on his rights')
+  const wanted = readCaveats(order.caveats)
+  const end = Math.min(
+    endOf(order, issuing),
+    wanted.before ?? Number.POSITIVE_INFINITY,
+    Math.floor((principal.expires ?? Number.POSITIVE_INFINITY) * 1000),
+  )
+  if (end <= issuing.now) throw new StorageError('invalid', 'the macaroon would have ended before it began')
+  const before = `before:${new Date(end).toISOString()}`
+  const { addresses, maxUpload } = principal
+  const own = principal.macaroon
+    ? []
+    : [
+        ...(addresses?.networks ?? []).map((networks) => `ip:${networks.join()}`),
+        ...(maxUpload === undefined ? [] : [`max-upload:${maxUpload}`]),
+      ]
+  const { macaroon, id } = principal.macaroon
+    ? await narrower(principal.macaroon, order, issuing)
+    : await fresh({ ...principal, user }, order, { ...issuing, end })
+  // Links are read by nobody but us, and the shorter form is easier to send.
+  const format = order.link ? 'v2' : 'v1'
+  const text = serializeMacaroon(attenuate(macaroon, ...own, ...order.caveats, before), format)
+  return { id, macaroon: new Secret(text), expires: end }
+}
+
+function endOf({ validity, link }: MacaroonOrder, { options, now }: Issuing): number {
+  const most = link ? options.maxShareLifetime : options.maxLifetime
+  return now + Math.min(validity ?? Math.min(options.defaultLifetime, most), most) * 1000
+}
+
+interface Made {
+  readonly id: string
+  readonly macaroon: Macaroon
+}
+
+/** From the macaroon that the caller came with. */
+async function narrower(own: Secret, { path, link }: MacaroonOrder, { epochs }: Issuing): Promise<Made> {
+  if (link) {
+    const reason = { rule: 'macaroon-issuer', text: 'links are made by who signs in himself, not with a macaroon' }
+    throw new StorageError('denied', 'not allowed', { reason })
+  }
+  const { macaroon, snapshot } = await readGenuine(own.reveal(), epochs)
+  const { path: top } = readBounds(macaroon)
+  if (!isWithin(path, top)) {
+    throw new StorageError('denied', 'not allowed', {
+      reason: { rule: 'scope', text: 'the macaroon does not reach this path', path },
+    })
+  }
+  return { id: snapshot.id, macaroon: attenuate(macaroon, ...pathCaveat(rebase(path, top, root))) }
+}
+
+async function fresh(
+  principal: Principal & { readonly user: string },
+  { path, link = false }: MacaroonOrder,
+  { epochs, options, holder, accounts, domain, end }: Issuing & { readonly end: number },
+): Promise<Made> {
+  const epoch = await epochs.current()
+  const { user, grants, credential } = principal
+  const own = (await localOf({ user, groups: [] }, accounts, domain)).groups
+  const id = randomBytes(12).toString('base64url')
+  const snapshot: Snapshot = {
+    id,
+    link,
+    principal: principal.id,
+    user,
+    groups: [...principal.groups].filter((group) => !own.has(group)),
+    ...(grants !== 'unbounded' && { within: grants }),
+    expires: end,
+    ...(holder?.tokenId !== undefined && { tokenId: holder.tokenId }),
+    ...(credential?.issuer !== undefined && { issuer: credential.issuer }),
+  }
+  const identifier = sealSnapshot(snapshot, epoch)
+  const made = createMacaroon({ location: link ? '' : options.location, identifier, rootKey: rootKeyOf(epoch) })
+  return { id, macaroon: attenuate(made, ...pathCaveat(path)) }
+}
+
+function pathCaveat(path: Path): readonly string[] {
+  return path === root ? [] : [`path:${path}`]
+}
