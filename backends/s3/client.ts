@@ -99,6 +99,11 @@ export class Store {
   }
 }
 
+// For settings that it has no option for the SDK looks into files of the account's home. They shall not count, and the
+// account of a service may have no home at all, which the SDK takes for an error.
+for (const name of ['AWS_CONFIG_FILE', 'AWS_SHARED_CREDENTIALS_FILE']) process.env[name] = '/dev/null'
+process.env.HOME ??= '/'
+
 const quiet = { debug() {}, info() {}, warn() {}, error() {}, trace() {} }
 /** How long a key that was read counts. Less than 5 minutes before that the SDK reads it again. */
 const keyLife = 15 * 60_000

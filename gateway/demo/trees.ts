@@ -115,12 +115,13 @@ function makeDataDust(tree: Guarded): void {
   tree.file('group/p01/readme.txt', 'alice', 'alice and carol share this directory by an inherited ACL.\n')
 }
 
-/** As everybody is told by name, it does not matter whose the files are. */
-const openByName = [`A::${named('admin')}:${everything}`, `A::EVERYONE@:${look}`]
+/** Everybody is told by name. OWNER@ is the gateway, whose the files are and which must reach them. */
+const openByName = [`A::OWNER@:${everything}`, `A::${named('admin')}:${everything}`, `A::EVERYONE@:${look}`]
 const roomByName = (flags: string) => [
   `D:${flags}:${named('bob')}:${everything}`,
   `A:${flags}:${named('alice')}:${everything}`,
   `A:${flags}g:${named('photon')}:${look}`,
+  `A:${flags}:OWNER@:${everything}`,
 ]
 
 function putAcl(scale: string, full: string, kind: 'directory' | 'file', aces: readonly string[]): void {
