@@ -76,6 +76,16 @@ function olderValue(kind: Digest, value: Buffer): string {
   return kind === 'adler32' || kind === 'crc32c' ? value.toString('hex') : value.toString('base64')
 }
 
+/** Several digests as one text: in the words of RFC 3230, or of ownCloud's checksums, which are all in hexadecimal. */
+export function digestText(digests: Digests, words: 'rfc3230' | 'oc'): string {
+  const told = Object.entries(digests).map(([kind, bytes]) => {
+    const value = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    if (words === 'rfc3230') return `${kind}=${olderValue(kind as Digest, value)}`
+    return `${kind.replace('-', '').toUpperCase()}:${value.toString('hex')}`
+  })
+  return told.join(words === 'rfc3230' ? ',' : ' ')
+}
+
 /**
  * What the sender of a body says of it. Kinds that we do not know are left out; a value that cannot
  * be read, or two that contradict each other, are `invalid`.

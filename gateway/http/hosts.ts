@@ -8,12 +8,13 @@ const maxRemembered = 128
 
 /** Decides on Host headers; an answer once found is remembered, up to a bound. */
 export class Hosts {
-  readonly #names: ReadonlySet<string>
+  /** Without ports. */
+  readonly names: ReadonlySet<string>
   readonly #accepted = new Set<string>()
   readonly #acceptedOnLoopback = new Set<string>()
 
   constructor(publicUrl: string, hosts: readonly string[]) {
-    this.#names = new Set([new URL(publicUrl).hostname, ...hosts.map((host) => hostnameOf(host) ?? host)])
+    this.names = new Set([new URL(publicUrl).hostname, ...hosts.map((host) => hostnameOf(host) ?? host)])
   }
 
   /**
@@ -26,7 +27,7 @@ export class Hosts {
     const name = host === undefined ? undefined : hostnameOf(host)
     if (host === undefined || name === undefined)
       throw new StorageError('invalid', 'the Host header is missing or malformed')
-    if (!this.#names.has(name) && !(options.loopback && loopbackNames.includes(name))) {
+    if (!this.names.has(name) && !(options.loopback && loopbackNames.includes(name))) {
       throw new HttpError(421, 'invalid', 'this gateway does not answer for this host')
     }
     if (accepted.size < maxRemembered) accepted.add(host)

@@ -2,13 +2,16 @@
 
 import { StorageError } from '../core/errors.ts'
 import type { StorageOperations } from '../core/storage.ts'
+import { preferred } from '../http/accept.ts'
 import { parseConditions } from '../http/conditions.ts'
 import { HttpError } from '../http/errors.ts'
 import type { Exchange } from '../http/exchange.ts'
 import type { Method } from '../http/options.ts'
 import { respond } from '../http/respond.ts'
+import { withIf } from './if-header.ts'
+import { sendFailures } from './multistatus.ts'
 
-/** Named in the answer; what more there was is counted. */
+/** Named in a problem document; what more there was is counted. */
 const maxNamed = 100
 
 export const remove: Method = {
@@ -17,11 +20,17 @@ export const remove: Method = {
     const depth = x.request.headers.depth
     if (depth !== undefined && depth !== 'infinity') throw new StorageError('invalid', 'Depth must be infinity')
     if (x.slash) await requireDirectory(x)
-    const conditions = parseConditions(x.request.headers, 'DELETE')
+    const conditions = withIf(x, parseConditions(x.request.headers, 'DELETE'))
     const { storage } = x.door
     const { failed } = await storage.remove(x.call, x.path, { recursive: true, ...(conditions && { conditions }) })
-    if (failed.length > 0) throw incomplete(failed)
-    await respond(x, 204, [])
+    if (failed.length === 0) return respond(x, 204, [])
+    const form = preferred(x.request.headers.accept, [
+      'application/xml',
+      'application/problem+json',
+      'application/json',
+    ])
+    if (form !== 'application/xml') throw incomplete(failed)
+    return sendFailures(x, failed)
   },
 }
 

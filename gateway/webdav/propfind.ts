@@ -1,0 +1,77 @@
+/** PROPFIND (RFC 4918, section 9.1): one walk and one listing, told page by page. */
+
+import type { Entry } from '../../backends/backend.ts'
+import { StorageError } from '../core/errors.ts'
+import type { Exchange } from '../http/exchange.ts'
+import type { Method } from '../http/options.ts'
+import { parsePropfind } from './bodies.ts'
+import { receiveXml } from './body.ts'
+import { deadAmong } from './dead.ts'
+import { ConditionError } from './errors.ts'
+import { optional, subjectOf } from './extras.ts'
+import { type Depth, depthOf } from './headers.ts'
+import { type Members, membersOf } from './members.ts'
+import { hrefOf, sendMultistatus } from './multistatus.ts'
+import { type Dead, makePlan, type Plan } from './plan.ts'
+
+export const propfind: Method = {
+  action: 'stat',
+  async run(x) {
+    const depth = depthOf(x)
+    const minimal = wantsMinimal(x)
+    const plan = makePlan(parsePropfind(await receiveXml(x)), { minimal })
+    const found = await look(x, depth, plan)
+    const { entry } = found
+    const isDirectory = entry.type === 'directory'
+    if (x.slash && !isDirectory) throw new StorageError('not-directory', 'this is not a directory')
+    const headers = ['Vary', 'Prefer, Brief', ...(minimal ? ['Preference-Applied', 'return=minimal'] : [])]
+    if (isDirectory && !x.slash) headers.push('Content-Location', hrefOf(x.path, true))
+    const subject = await subjectOf(x, entry, plan.extras)
+    const dead = plan.dead === 'none' ? none : await deadOf(x)
+    await sendMultistatus(x, responses(plan.respond(subject, dead), plan, found), headers)
+  },
+}
+
+const none: Dead = new Map()
+
+interface Found {
+  readonly entry: Entry
+  /** Of a directory whose members are wanted. */
+  readonly members?: Members
+}
+
+async function look(x: Exchange, depth: Depth, plan: Plan): Promise<Found> {
+  const { storage } = x.door
+  if (depth === 1) {
+    try {
+      x.action = 'list'
+      return await membersOf(x, plan)
+    } catch (error) {
+      if (!(error instanceof StorageError) || error.code !== 'not-directory') throw error
+      x.action = 'stat'
+    }
+  }
+  const entry = await storage.stat(x.call, x.path)
+  if (depth === 'infinity' && entry.type === 'directory') {
+    const condition = '<D:propfind-finite-depth/>'
+    throw new ConditionError(403, 'unsupported', 'ask with Depth 0 or 1; without one it is infinity', condition)
+  }
+  return { entry }
+}
+
+async function* responses(self: string, plan: Plan, { members }: Found): AsyncGenerator<string> {
+  yield self
+  if (members) yield* members.responses(plan)
+}
+
+/** Whoever may not read them, or is where there are none, sees none. */
+async function deadOf(x: Exchange): Promise<Dead> {
+  const properties = await optional(x.door.storage.getProperties(x.call, x.path))
+  return properties ? deadAmong(properties) : none
+}
+
+/** RFC 7240, and the older header of Microsoft's clients. */
+function wantsMinimal({ request: { headers } }: Exchange): boolean {
+  const { prefer, brief } = headers
+  return /(?:^|[,\s])return="?minimal/i.test(String(prefer ?? '')) || brief === 't'
+}
