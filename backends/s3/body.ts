@@ -70,7 +70,8 @@ const roots: Readonly<Record<string, string>> = {
 export function checkedDocument(command: string, status: number, bytes: Buffer): Buffer {
   const text = bytes.toString().trim()
   const name = /^(?:<\?xml[^>]*\?>\s*)?<([A-Za-z]{1,64})[\s/>]/.exec(text)?.[1]
-  const whole = name !== undefined && (text.endsWith(`</${name}>`) || /\/>$/.test(text))
+  // One that is cut off does not end the element that it began with.
+  const whole = name !== undefined && (text.endsWith(`</${name}>`) || new RegExp(`<${name}[^<>]*/>$`).test(text))
   if (status >= 300) return whole && name === 'Error' ? bytes : Buffer.alloc(0)
   const expected = roots[command]
   if (expected === undefined || (whole && name === expected)) return bytes

@@ -12,7 +12,7 @@ import type { Desk } from './desk.ts'
 import { versionOf } from './entries.ts'
 import { look, type Seen } from './looking.ts'
 import { streamOf } from './opening.ts'
-import { lookAgain, requireEntry, requireHead, stale } from './requiring.ts'
+import { lookAgain, requireEntry, requireHead, stale, unhurried } from './requiring.ts'
 import type { Sidecar } from './sidecar.ts'
 
 /**
@@ -121,8 +121,9 @@ async function changed(
 ): Promise<Entry> {
   return desk.underLeases([path], async () => {
     const now = await lookAgain(desk, path, seen, call)
-    await desk.sidecars.update(path, call.signal, (content) => change(content, now))
-    const { trail } = await look(desk, path, call)
+    const after = unhurried(call)
+    await desk.sidecars.update(path, after.signal, (content) => change(content, now))
+    const { trail } = await look(desk, path, after)
     if (!trail.entry) throw stale(path)
     return trail.entry
   })

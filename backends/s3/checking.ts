@@ -91,13 +91,12 @@ async function keys(desk: Desk): Promise<readonly Finding[]> {
     )
     const { NextContinuationToken: token, IsTruncated, Contents = [] } = answer
     after = IsTruncated && token ? { ContinuationToken: token } : undefined
+    // There are as many sidecars as objects.
+    const isAmongOwn = decodeKey(Contents.at(-1)?.Key ?? '')?.startsWith(own)
+    if (after && isAmongOwn) after = { StartAfter: `${own}\u{10ffff}` }
     for (const { Key } of Contents) {
       const key = decodeKey(Key ?? '')
-      if (key?.startsWith(own)) {
-        // There are as many sidecars as objects.
-        if (after) after = { StartAfter: `${own}\u{10ffff}` }
-        continue
-      }
+      if (key?.startsWith(own)) continue
       if (key === undefined || !namesOfKey(key.slice(prefix.length)).every(isName)) {
         bad++
         continue

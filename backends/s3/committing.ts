@@ -54,33 +54,45 @@ export async function commitNow(desk: Desk, path: Path, seen: Seen, publish: Pub
 async function place(desk: Desk, path: Path, now: Seen, publish: Publish, options: Commit): Promise<Entry> {
   const { call } = options
   const { head } = now
-  if (!head) await writeFirst(desk, path, now, call)
+  const first = head ? undefined : await writeFirst(desk, path, now, call)
   let etag: string
   try {
     etag = await publish(head ? { IfMatch: head.etag } : { IfNoneMatch: '*' })
   } catch (error) {
     // What may have become visible keeps its ACL.
-    if (!head && error instanceof StorageError && isRefusal(error)) await removeFirst(desk, path)
+    if (first && error instanceof StorageError && isRefusal(error)) await takeBack(desk, path, first, now)
     throw error
   }
   const made = await lookAtNew(desk, path, now.parentAcl, call)
   if (!made) throw stale(path)
-  if (!needsMore(now, options)) return made.entry
-  // Digests are of our bytes: they are not filed under those that somebody else has put there since.
   const isOurs = etag === made.head.etag
-  await desk.sidecars.update(path, call.signal, (content) => completed(content, made.head, isOurs, options))
+  // Another gateway, of another state store, wanted to make the same object and came too late.
+  const isReplaced = first !== undefined && isOurs && made.kept?.etag !== first.etag
+  if (!isReplaced && !needsMore(now, options)) return made.entry
+  await desk.sidecars.update(path, call.signal, (content) =>
+    completed(isReplaced ? first.content : content, made.head, isOurs, options),
+  )
   return (await lookAtNew(desk, path, now.parentAcl, call))?.entry ?? made.entry
 }
 
-/** The ACL of a new object, before anybody can see it. */
-async function writeFirst(desk: Desk, path: Path, { parentAcl, kept }: Seen, call: Call): Promise<void> {
-  const acl = aclForNew(parentAcl, 'file', call.principal)
-  await desk.sidecars.write(path, { acl }, kept, call.signal)
+/** The sidecar of a new object, as it was written before anybody could see the object. */
+interface First {
+  readonly etag: string
+  readonly content: Sidecar
 }
 
-async function removeFirst(desk: Desk, path: Path): Promise<void> {
+async function writeFirst(desk: Desk, path: Path, { parentAcl, kept }: Seen, call: Call): Promise<First> {
+  const content = { acl: aclForNew(parentAcl, 'file', call.principal) }
+  return { etag: await desk.sidecars.write(path, content, kept, call.signal), content }
+}
+
+/** What was there before is there again: it may be that of one who was faster to make the object. */
+async function takeBack(desk: Desk, path: Path, { etag }: First, { kept }: Seen): Promise<void> {
   try {
-    await desk.sidecars.remove(path, undefined)
+    if ((await desk.sidecars.read(path, undefined))?.etag !== etag) return
+    const before = kept?.content
+    if (before === undefined || before === 'unreadable') await desk.sidecars.remove(path, undefined)
+    else await desk.sidecars.update(path, undefined, () => before)
   } catch (error) {
     // The next one who makes the object replaces it.
     desk.log('a sidecar without an object could not be removed', error)
@@ -94,6 +106,7 @@ function needsMore({ head, kept }: Seen, { digests, modified }: CommitOptions): 
   return kept.content.modified !== undefined || kept.content.digests !== undefined
 }
 
+/** Digests and time are of our bytes: they are not filed under those that somebody else has put there since. */
 function completed(
   { acl, properties }: Sidecar,
   head: Head,

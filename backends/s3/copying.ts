@@ -60,7 +60,7 @@ export async function copyObject(desk: Desk, from: Path, head: Head, to: Path, c
     head.size > largestCopy
       ? await copyInParts(desk, source, head, to, call)
       : await copyAtOnce(desk, source, head, to, call)
-  // Some stores overlook the condition on the source.
+  // Some stores overlook the condition on the source. One that does not tell any more leaves it unknown all the same.
   const now = await headOf(desk, from, call).catch(() => undefined)
   if (now?.etag !== head.etag) throw unavailable('the source changed while it was copied')
   return etag

@@ -11,6 +11,7 @@ import type { Desk } from './desk.ts'
 import { Filling } from './filling.ts'
 import type { Seen } from './looking.ts'
 import { largestObject, sizeOfPart, timeFor, Upload } from './parts.ts'
+import { unhurried } from './requiring.ts'
 import type { Condition } from './trials.ts'
 
 /** Memory: the part being filled and two on their way, 48 MiB with the default part size. */
@@ -25,7 +26,9 @@ export class S3Draft implements Draft {
   readonly #filling = new Filling()
   #upload: Upload | undefined
   #size = 0
-  #state: 'open' | 'committed' | 'discarded' = 'open'
+  #state: 'open' | 'committing' | 'committed' | 'discarded' = 'open'
+  /** The chunk being taken. */
+  #taking: Promise<void> = Promise.resolve()
   #failure: unknown
 
   constructor(desk: Desk, path: Path, seen: Seen, announced: number | undefined, call: Call) {
@@ -35,18 +38,8 @@ export class S3Draft implements Draft {
     this.#announced = announced
     this.#call = call
     this.body = new Writable({
-      write: (chunk: Buffer, _encoding, done) => {
-        this.#take(chunk).then(
-          () => done(),
-          (error: unknown) => done(StorageError.from(error)),
-        )
-      },
-      final: (done) => {
-        this.#end().then(
-          () => done(),
-          (error: unknown) => done(StorageError.from(error)),
-        )
-      },
+      write: (chunk: Buffer, _encoding, done) => this.#while(this.#take(chunk), done),
+      final: (done) => this.#while(this.#end(), done),
     })
     // Whoever writes gets the error from the stream; commit tells it to those who do not listen.
     this.body.on('error', (error) => {
@@ -59,13 +52,19 @@ export class S3Draft implements Draft {
     if (this.#failure) throw StorageError.from(this.#failure)
     this.#desk.check(this.#call)
     if (!this.body.writableFinished) throw new StorageError('invalid', 'the body of the draft has not ended')
-    const entry = await commit(this.#desk, this.#path, this.#seen, (condition) => this.#publish(condition), {
-      ...options,
-      call: this.#call,
-    })
-    this.#state = 'committed'
-    this.#filling.end()
-    return entry
+    this.#state = 'committing'
+    try {
+      // From here on the caller's going changes nothing, so that the outcome is known.
+      const call = unhurried(this.#call)
+      const publish = (condition: Condition) => this.#publish(condition, call)
+      const entry = await commit(this.#desk, this.#path, this.#seen, publish, { ...options, call })
+      this.#state = 'committed'
+      this.#filling.end()
+      return entry
+    } catch (error) {
+      this.#state = 'open'
+      throw error
+    }
   }
 
   async discard(): Promise<void> {
@@ -73,12 +72,20 @@ export class S3Draft implements Draft {
     this.#state = 'discarded'
     this.body.destroy()
     this.#given.abort(new StorageError('cancelled', 'the upload was given up'))
+    await this.#taking
     this.#filling.end()
     try {
       await this.#upload?.abort()
     } catch (error) {
       this.#desk.log('an upload could not be aborted and is left to the sweep', error)
     }
+  }
+
+  #while(work: Promise<void>, done: (error?: Error) => void): void {
+    this.#taking = work.then(
+      () => done(),
+      (error: unknown) => done(StorageError.from(error)),
+    )
   }
 
   async #take(chunk: Buffer): Promise<void> {
@@ -106,12 +113,11 @@ export class S3Draft implements Draft {
     await this.#upload.add(bytes, recycle)
   }
 
-  async #publish(condition: Condition): Promise<string> {
+  async #publish(condition: Condition, { signal }: Call): Promise<string> {
     const { store, keys, trials } = this.#desk
-    const { signal } = this.#call
     if (this.#upload) {
       const isHonoured = await trials.honoured('complete', signal)
-      return this.#upload.complete(isHonoured ? condition : {}, this.#call)
+      return this.#upload.complete(isHonoured ? condition : {}, { signal })
     }
     const Body = this.#filling.bytes
     const kept = await trials.kept(condition, signal)

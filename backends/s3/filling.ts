@@ -7,6 +7,8 @@ export class Filling {
   #length = 0
   #spare: Buffer[] = []
   #ended = false
+  /** One part was full, so the next will be. */
+  #isLarge = false
 
   get length(): number {
     return this.#length
@@ -32,6 +34,7 @@ export class Filling {
     const bytes = this.bytes
     this.#buffer = this.#spare.pop() ?? Buffer.alloc(0)
     this.#length = 0
+    this.#isLarge = true
     return {
       bytes,
       recycle: () => {
@@ -49,7 +52,7 @@ export class Filling {
   }
 
   #grow(needed: number, limit: number): void {
-    const size = Math.min(limit, Math.max(firstBytes, needed, this.#buffer.length * 2))
+    const size = this.#isLarge ? limit : Math.min(limit, Math.max(firstBytes, needed, this.#buffer.length * 2))
     // Nothing but what was written is ever shown.
     const larger = Buffer.allocUnsafeSlow(size)
     larger.set(this.bytes)

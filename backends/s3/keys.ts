@@ -36,11 +36,6 @@ export class Keys {
     return `${this.prefix}${reserved}/acl${directory === root ? '' : directory}/:`
   }
 
-  /** Whether it is the directory in which the sidecars of this mount are. */
-  isOwn(directory: Path, name: string): boolean {
-    return directory === root && name === reserved
-  }
-
   /** A key for trying things. */
   trial(name: string): string {
     return `${this.prefix}${reserved}/trial/${name}`

@@ -33,14 +33,6 @@ interface Shown {
   readonly head: Head | undefined
 }
 
-/** Counts what a listing leaves out. */
-export interface Hidden {
-  /** Keys that no path can name. */
-  names: number
-  /** Objects that a directory of the same name hides. */
-  shadowed: number
-}
-
 /** `acl` is that of the directory. */
 export function listDirectory(
   desk: Desk,
@@ -53,7 +45,7 @@ export function listDirectory(
     async *pages() {
       const sidecars = new SidecarList(desk, directory, call)
       const scope: Scope = { desk, directory, acl: options.acls ? acl : undefined, acls: options.acls === true, call }
-      for await (const page of namesIn(desk, directory, { names: 0, shadowed: 0 }, call)) {
+      for await (const page of namesIn(desk, directory, call)) {
         const last = page.at(-1)
         if (!last) continue
         const greatest = page.reduce((most, { name }) => (compareBytes(name, most) > 0 ? name : most), last.name)
@@ -66,31 +58,19 @@ export function listDirectory(
 }
 
 /** The names in a directory, each once, a page at a time. A file waits until it is sure that no keys lie below it. */
-export async function* namesIn(
-  desk: Desk,
-  directory: Path,
-  hidden: Hidden,
-  call: Call,
-): AsyncGenerator<readonly Shown[]> {
+async function* namesIn(desk: Desk, directory: Path, call: Call): AsyncGenerator<readonly Shown[]> {
   let waiting: Shown[] = []
   for await (const items of pagesOf(desk, directory, desk.keys.directory(directory), call)) {
     const page: Shown[] = []
     for (const { rest, head } of items) {
-      if (rest === '') continue
       const name = rest?.replace(/\/$/, '')
-      if (rest === undefined || name === undefined || !isName(name)) {
-        // Our own directory is no surprise.
-        if (name !== undefined && desk.keys.isOwn(directory, name)) continue
-        hidden.names++
-        continue
-      }
-      const isDirectory = rest !== name
-      if (isDirectory && waiting.some((file) => file.name === name)) hidden.shadowed++
-      const left = waiting.filter((file) => file.name !== name && canBeDirectory(file.name, rest))
-      page.push(...waiting.filter((file) => file.name !== name && !left.includes(file)))
-      waiting = left
-      if (isDirectory) page.push({ name, head: undefined })
-      else waiting.push({ name, head })
+      // The marker of the directory itself, and what no path can name.
+      if (rest === undefined || name === undefined || !isName(name)) continue
+      const others = waiting.filter((file) => file.name !== name)
+      waiting = others.filter((file) => canBeDirectory(file.name, rest))
+      page.push(...others.filter((file) => !waiting.includes(file)))
+      if (rest === name) waiting.push({ name, head })
+      else page.push({ name, head: undefined })
     }
     yield page
   }

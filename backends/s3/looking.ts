@@ -77,10 +77,10 @@ export async function lookAtNew(
   path: Path,
   parentAcl: Acl | undefined,
   call: Call,
-): Promise<{ readonly entry: Entry; readonly head: Head } | undefined> {
+): Promise<{ readonly entry: Entry; readonly head: Head; readonly kept: Kept | undefined } | undefined> {
   const [kept, file] = await Promise.all([desk.sidecars.read(path, call.signal), lookAtFile(desk, path, call, -1)])
   if (!file) return undefined
-  return { entry: fileEntry(desk, path, file.head, kept, aclOf(kept, 'file', parentAcl)), head: file.head }
+  return { entry: fileEntry(desk, path, file.head, kept, aclOf(kept, 'file', parentAcl)), head: file.head, kept }
 }
 
 /** Whether any key lies in the directory, its marker included. */
@@ -165,16 +165,11 @@ async function getStart(desk: Desk, path: Path, call: Call, limit: number): Prom
     const answer = await client.send(new GetObjectCommand(input), options)
     const body = answer.Body as Readable
     const size = sizeOf(answer.ContentRange) ?? answer.ContentLength
-    let content: Buffer | undefined
-    try {
-      const head = makeHead(answer.ETag, size, answer.LastModified)
-      if (head.size > limit) return { head }
-      content = await collect(body, limit, options.abortSignal)
-      if (content.length !== head.size) throw unavailable('the storage cut an object off')
-      return { head, content }
-    } finally {
-      if (!content) body.destroy()
-    }
+    // Read in any case: that costs less than a new connection.
+    const content = await collect(body, limit, options.abortSignal)
+    const head = makeHead(answer.ETag, size, answer.LastModified)
+    if (content.length !== Math.min(head.size, limit)) throw unavailable('the storage cut an object off')
+    return { head, ...(head.size <= limit && { content }) }
   })
 }
 

@@ -10,23 +10,24 @@ import type { Desk } from './desk.ts'
 import { aclForNew, aclOf, directoryEntry } from './entries.ts'
 import { isRefusal } from './errors.ts'
 import { headOfKey, type Seen } from './looking.ts'
-import { lookAgain, requirePlace } from './requiring.ts'
+import { lookAgain, requirePlace, unhurried } from './requiring.ts'
 
 export function makeDirectory(desk: Desk, path: Path, seen: Seen, call: Call): Promise<Entry> {
   requirePlace(desk, seen.trail, path)
   requireFree(seen, path)
   return desk.underLeases([path], async () => {
     const now = await lookAgain(desk, path, seen, call)
+    const { signal } = unhurried(call)
     const acl = aclForNew(now.parentAcl, 'directory', call.principal)
-    await desk.sidecars.write(path, { acl }, now.kept, call.signal)
+    await desk.sidecars.write(path, { acl }, now.kept, signal)
     try {
-      await putMarker(desk, path, call)
+      await putMarker(desk, path, { signal })
     } catch (error) {
       if (error instanceof StorageError && isRefusal(error)) await desk.sidecars.remove(path, undefined)
       if (isCode(error, 'precondition')) throw exists(path)
       throw error
     }
-    const kept = await desk.sidecars.read(path, call.signal)
+    const kept = await desk.sidecars.read(path, signal)
     return directoryEntry(desk, path, kept, aclOf(kept, 'directory', now.parentAcl))
   })
 }

@@ -14,7 +14,7 @@ import { versionOf } from './entries.ts'
 import { isRefusal } from './errors.ts'
 import { lookAtNew, type Seen } from './looking.ts'
 import { isEmpty, notEmpty, removeFile } from './removing.ts'
-import { lookAgain, requireEntry, requireHead, requirePlace, stale } from './requiring.ts'
+import { lookAgain, requireEntry, requireHead, requirePlace, stale, unhurried } from './requiring.ts'
 import type { Sidecar } from './sidecar.ts'
 
 /** The rules of rename(2), `exists` for the condition, `cross-mount` for a directory that could move. */
@@ -43,7 +43,8 @@ export async function renameSeen(
   return desk.underLeases([from, to], async () => {
     const now = await lookAgain(desk, from, source, call)
     const there = await lookAgain(desk, to, target, call)
-    return moveFile(desk, [from, to], [now, there], call)
+    // Stopped halfway it would leave the target closed.
+    return moveFile(desk, [from, to], [now, there], unhurried(call))
   })
 }
 

@@ -66,7 +66,7 @@ async function* pull(
   for (let left = resumptions; at < end; ) {
     try {
       for await (const chunk of ranged(desk, path, head, { start: at, end }, signal)) {
-        if (chunk.length > end - at) throw new StorageError('internal', 'the storage sent more than was asked for')
+        if (chunk.length > end - at) throw unavailable('the storage sent more than was asked for')
         at += chunk.length
         yield chunk
       }

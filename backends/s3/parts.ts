@@ -62,7 +62,8 @@ export class Upload {
   /** Told to the journal before it holds a byte. One that was begun and not told, because of a crash, holds none. */
   static async start(desk: Desk, path: Path, signal: AbortSignal): Promise<Upload> {
     const object = { Bucket: desk.store.bucket, Key: desk.keys.object(path) }
-    const { UploadId: id } = await desk.store.request({ signal, path }, (client, options) =>
+    // Not ended by the caller's going: an upload that was begun must be known, to be aborted.
+    const { UploadId: id } = await desk.store.request({ path }, (client, options) =>
       client.send(new CreateMultipartUploadCommand(object), options),
     )
     if (!id) throw unavailable('the storage began no upload')
@@ -145,7 +146,12 @@ export class Upload {
     const { ETag } = await store.request(how, (client, options) =>
       client.send(new CompleteMultipartUploadCommand(input), options),
     )
-    await this.forget()
+    try {
+      await this.forget()
+    } catch (error) {
+      // The sweep finds that there is no such upload.
+      this.#desk.log('a completed upload stays in the journal', error)
+    }
     return ETag || etagOf(this.#sums.map(({ md5 }) => md5))
   }
 

@@ -7,15 +7,15 @@ import { type Path, parentOf, root } from '../../gateway/core/path.ts'
 import type { Desk } from './desk.ts'
 import { firstKeys, holds, type Seen } from './looking.ts'
 import { keepDirectory } from './making.ts'
-import { lookAgain, requireEntry } from './requiring.ts'
+import { lookAgain, requireEntry, unhurried } from './requiring.ts'
 
 export function removeSeen(desk: Desk, path: Path, seen: Seen, call: Call): Promise<void> {
   const entry = requireEntry(seen.trail, path)
   if (path === root) throw new StorageError('invalid', 'the root cannot be removed', { path })
   return desk.underLeases([path], async () => {
     await lookAgain(desk, path, seen, call)
-    if (entry.type === 'directory') await removeDirectory(desk, path, call)
-    else await removeFile(desk, path, call)
+    if (entry.type === 'directory') await removeDirectory(desk, path, unhurried(call))
+    else await removeFile(desk, path, unhurried(call))
   })
 }
 

@@ -26,6 +26,11 @@ export async function pending<T>(
   }
 }
 
+/** The call without its caller's going away: for what must not stop halfway. Each request still has its deadline. */
+export function unhurried(call: Call): Call {
+  return { ...call, signal: new AbortController().signal }
+}
+
 export function stale(path: Path): StorageError {
   return new StorageError('stale', 'the object has changed since it was looked at', { path })
 }

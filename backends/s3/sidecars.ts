@@ -71,16 +71,25 @@ export class Sidecars {
     return known?.etag === etag ? known : this.read(path, signal)
   }
 
-  /** Replaces the one that was read, or makes one where none was. Throws `precondition` where that is not so any more. */
-  async write(path: Path, content: Sidecar, before: Kept | undefined, signal: AbortSignal | undefined): Promise<void> {
+  /**
+   * Replaces the one that was read, or makes one where none was; returns its ETag. Throws `precondition` where that is
+   * not so any more.
+   */
+  async write(
+    path: Path,
+    content: Sidecar,
+    before: Kept | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<string> {
     const key = this.#keys.sidecar(path)
     const bytes = encodeSidecar(content, randomUUID())
     const condition = await this.#trials.kept(conditionOf(before), signal)
     this.#cache.delete(key)
-    await this.#store.request({ signal, path }, (client, options) => {
+    const { ETag } = await this.#store.request({ signal, path }, (client, options) => {
       const input = { Bucket: this.#store.bucket, Key: key, Body: bytes, ContentType: 'application/json' }
       return client.send(new PutObjectCommand({ ...input, ...condition }), options)
     })
+    return ETag ?? ''
   }
 
   /** Reads, changes and writes, again if another one was faster. The caller holds the lease of the path. */
@@ -92,7 +101,8 @@ export class Sidecars {
         throw new StorageError('denied', 'not allowed', { path, reason })
       }
       try {
-        return await this.write(path, change(before?.content ?? {}), before, signal)
+        await this.write(path, change(before?.content ?? {}), before, signal)
+        return
       } catch (error) {
         if (!isCode(error, 'precondition') || left === 0) throw error
       }
