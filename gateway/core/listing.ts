@@ -1,14 +1,16 @@
 /** list: the back end's pages with the mount points merged in, seen as far as the caller's rights go. */
 
-import { type Acl, right } from '../../acl/acl.ts'
+import { type Acl, type Rights, right } from '../../acl/acl.ts'
 import { decideEntry, permitsType, visibleNames } from '../../acl/authorizer.ts'
-import type { Entry, Listing } from '../../backends/backend.ts'
+import { RightsBelow } from '../../acl/rights-below.ts'
+import type { Digest, Digests, Entry, Listing, Trail } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
 import type { Call } from './call.ts'
-import { type Gate, leadsAnonymous, missing, nameAndType, named } from './deciding.ts'
+import { clip, type Gate, harmlessRights, leadsAnonymous, missing, nameAndType, named } from './deciding.ts'
 import { StorageError } from './errors.ts'
 import type { Admission } from './limits.ts'
 import { join, type Path, rebase } from './path.ts'
+import { getPropertiesOf, keptDigestsOf } from './properties.ts'
 import { syntheticEntry } from './reading.ts'
 import { sortedPages } from './sort.ts'
 import type { ListingOptions } from './storage.ts'
@@ -18,6 +20,20 @@ import { Task } from './task.ts'
 export interface Listed {
   readonly entry: Entry
   pages(): AsyncIterable<readonly Entry[]>
+  readonly about: About
+}
+
+/** What else there is to know about entries of the page at hand. Belongs to the listing: no audit lines of its own. */
+export interface About {
+  /**
+   * Effective rights of the caller, ACL, credential and mount together; `unknown` where the storage decides itself,
+   * and for mount points. Costs no look.
+   */
+  rights(entry: Entry): Rights | 'unknown'
+  /** Costs a call to the back end. Throws what `getProperties` throws. */
+  properties(entry: Entry): Promise<ReadonlyMap<string, string>>
+  /** Those that are kept; costs a call to the back end. Throws what `checksum` throws. */
+  digests(entry: Entry, kinds: readonly Digest[]): Promise<Digests>
 }
 
 /** Milliseconds that a listing waits for the attributes of the mounts in it. */
@@ -67,15 +83,15 @@ async function openPlace(
 ): Promise<Listed> {
   const { backend } = place.mount
   let entry: Entry | undefined
-  let resolved: Path | undefined
+  let seen: Trail | undefined
   const listing = await gate.act(
     task,
     place,
-    () => backend.list(place.inner, { acls: options.names !== true && !backend.enforces(task.principal) }, task),
+    () => backend.list(place.inner, { acls: wantsAcls(task, place, options) }, task),
     ({ trail }) => {
       gate.allow(task, 'list', place, trail)
       entry = trail.entry
-      resolved = trail.resolved
+      seen = trail
       if (entry === undefined && !backend.enforces(task.principal)) throw missing(place.path)
       if (entry && entry.type !== 'directory') {
         throw new StorageError('not-directory', 'not a directory', { path: place.path })
@@ -85,12 +101,32 @@ async function openPlace(
   )
   entry ??= (await gate.run(task, place, () => backend.walk(place.inner, task), { admission: 'continues' })).entry
   if (entry === undefined) throw missing(place.path)
-  const view = new View(task, place, entry, resolved)
+  const view = new View(task, place, entry, seen?.resolved)
   const pages = merged(gate, task, place, listing, view)
   const own = named(place, entry)
   return {
     entry: view.open(own) ? own : nameAndType(own),
     pages: () => (options.order === 'name' ? sortedPages(pages, { directory: gate.spillDirectory }) : pages),
+    about: aboutOf(gate, task, place, [...(seen ? clip(place.mount, seen).ancestors : []), entry]),
+  }
+}
+
+function wantsAcls({ principal }: Task, { mount }: Place, { names, acls }: ListingOptions): boolean {
+  return acls === true || (names !== true && !mount.backend.enforces(principal))
+}
+
+/** `ancestors`: down to the directory that is listed. */
+function aboutOf(gate: Gate, task: Task, { mount, path }: Place, ancestors: readonly Entry[]): About {
+  const mounted = new Set(task.namespace.mountsIn(path))
+  const below = new RightsBelow(task.principal, ancestors, path)
+  const enforced = mount.backend.enforces(task.principal)
+  return {
+    rights(entry) {
+      if (enforced || mounted.has(entry.name)) return 'unknown'
+      return mount.readOnly ? below.of(entry) & harmlessRights : below.of(entry)
+    },
+    properties: ({ name }) => getPropertiesOf(gate, task, join(path, name), 'continues'),
+    digests: ({ name }, kinds) => keptDigestsOf(gate, task, join(path, name), kinds),
   }
 }
 

@@ -4,9 +4,10 @@ import type { FastifyInstance } from 'fastify'
 import type { Identity } from '../../acl/identity/identity.ts'
 import type { Action } from '../../acl/needs.ts'
 import type { AuditLog } from '../core/audit.ts'
-import type { ErrorCode } from '../core/errors.ts'
+import type { ErrorCode, StorageError } from '../core/errors.ts'
 import type { StorageOperations } from '../core/storage.ts'
 import type { Exchange } from './exchange.ts'
+import type { Problem } from './problem.ts'
 import type { RedirectingOptions } from './redirecting.ts'
 import type { RouteDoor } from './routes.ts'
 
@@ -56,8 +57,8 @@ export interface DoorLog {
 
 /** One HTTP method on the namespace. */
 export interface Method {
-  /** Answers without asking who is calling. */
-  readonly open?: true
+  /** `true`: answers without asking who is calling. `welcome`: asks who brings a credential, and nobody else. */
+  readonly open?: true | 'welcome'
   /** What is tried, as far as the method alone tells. */
   readonly action?: Action
   /** Sends the whole response, or throws a StorageError before the first byte of it. */
@@ -68,6 +69,21 @@ export interface Method {
 export interface DataDoor {
   readonly methods: Readonly<Record<string, Method>>
   statusOf(method: string, code: ErrorCode): number
+  /** A problem in the words of its clients; undefined: in those of RFC 9457. */
+  problem?(exchange: Exchange, error: StorageError, problem: Problem): RenderedProblem | undefined
+}
+
+/** A whole body. */
+export interface RenderedProblem {
+  /** Content-Type. */
+  readonly type: string
+  readonly body: string
+}
+
+/** Copies between this gateway and another server, wherever COPY names one. */
+export interface ThirdPartyDoor {
+  /** Answers the whole request, or throws a StorageError before the first byte of it. */
+  copy(exchange: Exchange): Promise<void>
 }
 
 /** One finished request, for metrics. */
@@ -90,7 +106,7 @@ export interface DoorOptions {
   readonly identity: Identity
   readonly log: DoorLog
   /** Where refused credentials are written down; what follows an accepted one, Storage writes. */
-  readonly audit?: Pick<AuditLog, 'record'>
+  readonly audit?: Pick<AuditLog, 'record' | 'healthy'>
   /** Methods on the namespace. */
   readonly data: DataDoor
   /** Registers everything below /.portolan/. */
@@ -99,5 +115,7 @@ export interface DoorOptions {
   readonly basic?: boolean
   /** Which callers are sent to the storage for bytes, where a mount offers it; none if absent. */
   readonly redirecting?: RedirectingOptions
+  /** Absent where there are no such copies. */
+  readonly thirdParty?: ThirdPartyDoor | undefined
   readonly observe?: (observation: Observation) => void
 }

@@ -48,9 +48,12 @@ export function privilegeSet(rights: Rights, kind: ObjectKind): string {
 function privilegesOf(rights: Rights, kind: ObjectKind): string {
   let text = ''
   for (const [name, mask] of standard[kind]) if ((rights & mask) === mask) text += privilege(`<D:${name}/>`)
-  for (const name of rightsNames(rights, kind)) if (isWord(name)) text += privilege(ownElement(name))
+  for (const name of rightsNames(rights & ~inBoth, kind)) if (isWord(name)) text += privilege(ownElement(name))
   return text
 }
+
+/** RFC 3744 has the same words for these. */
+const inBoth = right.readAcl | right.writeAcl
 
 /** Bits without a name are given as a number, which no element can be called. */
 function isWord(name: string): boolean {
@@ -133,5 +136,5 @@ export const principals = '/.portolan/principals/'
 
 /** An href that names a user or a group. */
 export function principalHref(kind: 'users' | 'groups', name: string): string {
-  return `<D:href>${principals}${kind}/${encodeURIComponent(name).replaceAll("'", '%27')}</D:href>`
+  return `<D:href>${principals}${kind}/${encodeURIComponent(name.toWellFormed()).replaceAll("'", '%27')}</D:href>`
 }

@@ -1,8 +1,8 @@
 /** PUT (RFC 9110, section 9.3.4): all or nothing, under the conditions given. */
 
-import type { Digest } from '../../backends/backend.ts'
+import type { Digest, Entry } from '../../backends/backend.ts'
 import { StorageError } from '../core/errors.ts'
-import type { WriteOptions, Writing, Written } from '../core/storage.ts'
+import type { Conditions, WriteOptions, Writing, Written } from '../core/storage.ts'
 import { etagOf, parseConditions } from '../http/conditions.ts'
 import { lastModified } from '../http/dates.ts'
 import { digestHeaders, parseExpected, parseWanted } from '../http/digests.ts'
@@ -12,11 +12,12 @@ import type { Method } from '../http/options.ts'
 import { receiveBody, sendContinue } from '../http/receive.ts'
 import { respond } from '../http/respond.ts'
 import { encodePath } from '../http/target.ts'
+import { withIf } from './if-header.ts'
 
 export const put: Method = {
   action: 'create',
   async run(x) {
-    const options = writeOptions(x)
+    const options = writeOptions(x, await conditionsOf(x))
     const writing = await x.door.storage.write(x.call, x.path, options)
     let written: Written
     try {
@@ -46,7 +47,30 @@ async function answer(x: Exchange, { entry, created, digests }: Written): Promis
   await respond(x, created ? 201 : 204, headers)
 }
 
-function writeOptions(x: Exchange): WriteOptions {
+/**
+ * davfs2 takes a lock before it makes a file, which makes an empty one, and then asks that there be none. For whoever
+ * submits the lock's token the file is still to be made.
+ */
+async function conditionsOf(x: Exchange): Promise<Conditions | undefined> {
+  const conditions = withIf(x, parseConditions(x.request.headers, 'PUT'))
+  const { lockTokens = [] } = x.call
+  if (conditions?.ifNoneMatch !== '*' || lockTokens.length === 0) return conditions
+  const { storage } = x.door
+  const held = await storage.locks.matching(x.call, x.path, lockTokens)
+  const entry = held.size > 0 ? await unlessMissing(storage.stat(x.call, x.path)) : undefined
+  return entry?.type === 'file' && entry.size === 0 ? { ifMatch: [entry.version] } : conditions
+}
+
+async function unlessMissing(asked: Promise<Entry>): Promise<Entry | undefined> {
+  try {
+    return await asked
+  } catch (error) {
+    if (error instanceof StorageError && error.code === 'not-found') return undefined
+    throw error
+  }
+}
+
+function writeOptions(x: Exchange, conditions: Conditions | undefined): WriteOptions {
   const { headers } = x.request
   if (x.slash || x.path === '/')
     throw new StorageError('is-directory', 'a file is not written at a path with a final slash')
@@ -59,7 +83,6 @@ function writeOptions(x: Exchange): WriteOptions {
   const size = announcedSize(x)
   if (size !== undefined && size > x.door.maxUpload)
     throw new StorageError('too-large', 'the upload is larger than accepted')
-  const conditions = parseConditions(headers, 'PUT')
   const expected = parseExpected(headers)
   const digests = parseWanted(headers)?.kinds ?? []
   const all: readonly Digest[] = [...new Set([...digests, ...(Object.keys(expected ?? {}) as Digest[])])]

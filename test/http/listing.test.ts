@@ -200,9 +200,9 @@ function page(index: number): Entry[] {
 /** Lists as many pages of a thousand entries as it is told to. */
 function endless(storage: Storage, count: number, made = () => {}, ended = () => {}): StorageOperations {
   const list: StorageOperations['list'] = async () => {
-    const entry = await storage.stat(callOf({ ...anonymous, ...alice }), parsePath('/data'))
+    const listed = await storage.list(callOf({ ...anonymous, ...alice }), parsePath('/data'))
     return {
-      entry,
+      ...listed,
       async *pages() {
         try {
           for (let index = 0; index < count; index++) {
