@@ -5,6 +5,8 @@ import type { Place } from '../../mounts/namespace.ts'
 import { touchOf } from './acting.ts'
 import type { Gate } from './deciding.ts'
 import type { Locks, Passage } from './locks.ts'
+import type { Path } from './path.ts'
+import type { WriteOptions } from './storage.ts'
 import type { Task } from './task.ts'
 
 /** A change whose last decision is made while the back end acts: it counts as under way from there on. */
@@ -83,4 +85,20 @@ export async function commitOrDiscard(
   } finally {
     passage.end()
   }
+}
+
+/**
+ * A LOCK on nothing has made an empty file (RFC 4918, section 7.3), which to its maker is still to be made: clients go
+ * on with a PUT that must not find one. The lock keeps all others away.
+ */
+export async function forMaker({ locks }: Gate, task: Task, path: Path, options: WriteOptions): Promise<WriteOptions> {
+  if (!locks || options.conditions?.ifNoneMatch !== '*' || task.lockTokens.length === 0) return options
+  await locks.sync()
+  const isMade = task.lockTokens.some((token) => {
+    const lock = locks.get(token)
+    return lock?.fresh && lock.scope === 'exclusive' && lock.path === path && lock.principal === task.principal.id
+  })
+  if (!isMade) return options
+  const { ifNoneMatch: _, ...conditions } = options.conditions
+  return { ...options, conditions }
 }

@@ -7,7 +7,7 @@ import type { CommitCondition, Digest, Digests, Draft, Entry, Trail } from '../.
 import type { Place } from '../../mounts/namespace.ts'
 import { touchOf } from './acting.ts'
 import type { Call } from './call.ts'
-import { commitOrDiscard } from './committing.ts'
+import { commitOrDiscard, forMaker } from './committing.ts'
 import { commitCondition, needsLook, requireConditions } from './conditions.ts'
 import { denied, type Gate, requireParent, requirePlain } from './deciding.ts'
 import { DigestSet, sameDigest } from './digests.ts'
@@ -28,7 +28,8 @@ const commitBytesPerMs = 32 * 1024
 export async function write(gate: Gate, call: Call, path: Path, options: WriteOptions): Promise<Writing> {
   const task = gate.begin(call, 'create', path)
   try {
-    const upload = await startUpload(gate, task, path, options, 'new')
+    const wanted = await forMaker(gate, task, path, options)
+    const upload = await startUpload(gate, task, path, wanted, 'new')
     return new AuditedUpload(gate, task, upload)
   } catch (thrown) {
     throw gate.fail(task, thrown)
