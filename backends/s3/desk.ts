@@ -21,6 +21,8 @@ export class Desk {
   readonly sidecars: Sidecars
   readonly trials: Trials
   readonly partSize: number
+  /** Names this store in the journal: two stores may have buckets of one name. */
+  readonly journal: string
   /** Tells objects of this bucket from those of others. */
   readonly #place: string
 
@@ -35,6 +37,7 @@ export class Desk {
     this.sidecars = new Sidecars(this.store, this.keys, this.trials)
     this.partSize = options.partSize ?? defaults.partSize
     this.#place = `${endpoint.host}/${bucket}/`
+    this.journal = `s3:${this.#place}${this.keys.prefix}`
   }
 
   check({ signal }: Call): void {

@@ -10,7 +10,7 @@ export interface S3Credentials {
 }
 
 export interface S3Options {
-  /** For logs, metrics and the journal; default `s3:` and the bucket with its prefix. */
+  /** For logs and metrics; default `s3:` and the bucket with its prefix. */
   readonly name?: string
   /** Scheme, host and port; https, or http on loopback. */
   readonly endpoint: URL

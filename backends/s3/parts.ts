@@ -69,7 +69,7 @@ export class Upload {
     if (!id) throw unavailable('the storage began no upload')
     const upload = new Upload(desk, path, id, signal)
     try {
-      await desk.services.journal.add(desk.name, placeOf(path, id))
+      await desk.services.journal.add(desk.journal, placeOf(path, id))
     } catch (error) {
       await upload.abort()
       throw error
@@ -163,7 +163,7 @@ export class Upload {
   }
 
   async forget(): Promise<void> {
-    await this.#desk.services.journal.remove(this.#desk.name, placeOf(this.#path, this.id))
+    await this.#desk.services.journal.remove(this.#desk.journal, placeOf(this.#path, this.id))
   }
 
   #require(): void {

@@ -9,13 +9,13 @@ import { abortUpload } from './parts.ts'
 
 /** Clears uploads told to the journal more than `age` ms ago by processes that are gone. Returns how many. */
 export async function sweep(desk: Desk, age: number): Promise<number> {
-  const places = await desk.services.journal.stale(desk.name, age)
+  const places = await desk.services.journal.stale(desk.journal, age)
   let count = 0
   for (const place of places) {
     try {
       const upload = uploadOf(place)
       if (upload) await clear(desk, upload.path, upload.id)
-      await desk.services.journal.remove(desk.name, place)
+      await desk.services.journal.remove(desk.journal, place)
       count++
     } catch (error) {
       if (!(error instanceof StorageError)) throw error
