@@ -3,7 +3,6 @@
 import { makeDcache } from './dcache-backend.ts'
 import type { Means } from './making.ts'
 import type { MakeBackend } from './mounts.ts'
-import { makeS3 } from './s3-backend.ts'
 import { makeTree } from './tree-backends.ts'
 
 /**
@@ -14,7 +13,11 @@ export function backendMaker(means: Means): MakeBackend {
   return async (mount, config) => {
     const { backend } = mount
     if (backend.type === 'dcache') return makeDcache(mount, backend, config, means)
-    if (backend.type === 's3') return makeS3(mount, backend, means)
+    if (backend.type === 's3') {
+      // Its client is large, and most gateways have no such mount.
+      const { makeS3 } = await import('./s3-backend.ts')
+      return makeS3(mount, backend, means)
+    }
     return makeTree(mount, config, means)
   }
 }
