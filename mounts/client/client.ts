@@ -11,6 +11,7 @@ import { jsonLines } from './json-lines.ts'
 import {
   type AclState,
   type Explained,
+  type LockInfo,
   type MountInfo,
   type RemoteEntry,
   type RightsState,
@@ -18,6 +19,7 @@ import {
   readEntry,
   readExplained,
   readHealth,
+  readLocks,
   readMounts,
   readRights,
   readWhoami,
@@ -91,6 +93,16 @@ export class Client {
   /** The parts of the namespace that the caller can see. */
   async mounts(): Promise<readonly MountInfo[]> {
     return readMounts((await this.#api('GET', 'mounts')).value)
+  }
+
+  /** Locks of the caller, to an administrator those of all: with a path those at it, above it and below it. */
+  async locks(path?: Path): Promise<readonly LockInfo[]> {
+    return readLocks((await this.#api('GET', 'locks', path === undefined ? {} : { path })).value)
+  }
+
+  /** Ends a lock. */
+  async unlock(token: string): Promise<void> {
+    await this.#done({ method: 'DELETE', target: `${api}/locks?${new URLSearchParams({ token })}` })
   }
 
   /** The gateway's word about itself, `ok`; throws when it cannot serve. */
@@ -189,7 +201,9 @@ export class Client {
 
   /** A directory and all below, as far as the caller may. */
   async removeTree(directory: Path): Promise<void> {
-    await this.#done({ method: 'DELETE', target: `${encode(directory)}/` })
+    // To others what stays is told as WebDAV tells it, in a status that sounds like success.
+    const headers = { accept: 'application/problem+json' }
+    await this.#done({ method: 'DELETE', target: `${encode(directory)}/`, headers })
   }
 
   async getAcl(path: Path): Promise<AclState> {
