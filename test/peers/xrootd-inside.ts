@@ -23,6 +23,8 @@ export interface InsideOptions {
   readonly socket: string
   /** A token issuer served in here over https: its documents by path. */
   readonly issuer?: IssuerOptions
+  /** A port in here that leads to a Unix socket, behind which is a server out there. */
+  readonly outward?: { readonly port: number; readonly socket: string }
 }
 
 export interface IssuerOptions {
@@ -49,6 +51,13 @@ if (options.issuer) {
     response.writeHead(document ? 200 : 404, { 'Content-Type': 'application/json' })
     response.end(JSON.stringify(document ?? {}))
   })
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+}
+
+if (options.outward) {
+  const { port, socket } = options.outward
+  const server = createServer((inside) => join(inside, createConnection(socket)))
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')
 }

@@ -11,7 +11,10 @@ import { Transform } from 'node:stream'
 import type { InsideOptions, IssuerOptions } from './xrootd-inside.ts'
 
 /** Ports in the server's own network, where nobody else is. */
-const ports = { xroot: 1094, http: 8080, issuer: 8443 } as const
+const ports = { xroot: 1094, http: 8080, issuer: 8443, outward: 9090 } as const
+
+/** What a port outside is called in the server's own network. */
+export const xrootdOutward = `http://localhost:${ports.outward}`
 
 /** The issuer that the server trusts, as tokens must name it. */
 export const xrootdIssuer = `https://localhost:${ports.issuer}`
@@ -53,6 +56,8 @@ export interface XrootdOptions {
   readonly interim?: 'as-is' | 'mended'
   /** Tokens are asked for, by https, and verified with these keys; without them everybody may do everything by http. */
   readonly tokens?: { readonly jwks: unknown; readonly authdb: string }
+  /** It copies from and to others, and reaches this port of ours as `xrootdOutward`. */
+  readonly thirdParty?: { readonly port: number }
 }
 
 /** Starts one; `stop` must be called. */
@@ -61,11 +66,17 @@ export async function startXrootd(options: XrootdOptions = {}): Promise<Xrootd> 
   const socket = join(home, 'http.sock')
   chmodSync(home, 0o755)
   for (const name of ['data', 'admin', 'run', 'cache']) own(home, name)
-  const tls = options.tokens ? makeTls(home) : undefined
+  // XRootD 5.5 loads no plugin for COPY where TLS is not set up.
+  const tls = options.tokens || options.thirdParty ? makeTls(home) : undefined
   const config = join(home, 'xrootd.cfg')
   writeFileSync(
     config,
-    [...common(home), ...(options.tokens && tls ? secured(home, options.tokens.authdb, tls) : open())].join('\n'),
+    [
+      ...common(home),
+      ...(options.thirdParty ? [`http.exthandler xrdtpc ${library('XrdHttpTPC')}`] : []),
+      ...(tls ? encrypted(home, tls) : []),
+      ...(options.tokens ? secured(home, options.tokens.authdb) : open()),
+    ].join('\n'),
   )
   const inside: InsideOptions = {
     config,
@@ -73,9 +84,15 @@ export async function startXrootd(options: XrootdOptions = {}): Promise<Xrootd> 
     port: ports.http,
     socket,
     ...(options.tokens && tls ? { issuer: issuerOf(options.tokens.jwks, tls) } : {}),
+    ...(options.thirdParty ? { outward: { port: ports.outward, socket: join(home, 'outward.sock') } } : {}),
   }
   mkdirSync(join(home, 'peer'))
   chown(join(home, 'peer'))
+  const { thirdParty } = options
+  const way = thirdParty && inside.outward
+  const outward = way
+    ? await startRelay(() => createConnection(thirdParty.port, '127.0.0.1'), { listen: way.socket })
+    : undefined
   const script = join(import.meta.dirname, 'xrootd-inside.ts')
   const args = ['--net', '--mount', '--pid', '--fork', '--kill-child', process.execPath, script]
   const env = { ...process.env, XDG_CACHE_HOME: join(home, 'cache'), X509_CERT_DIR: join(home, 'tls', 'certificates') }
@@ -90,16 +107,17 @@ export async function startXrootd(options: XrootdOptions = {}): Promise<Xrootd> 
     rmSync(home, { recursive: true, force: true })
     throw new Error(`XRootD did not start:\n${tail}`)
   }
-  const relay = await startRelay(socket, options.interim === 'mended')
+  const relay = await startRelay(() => createConnection(socket), { mends: options.interim === 'mended' })
   let stopped: Promise<void> | undefined
   const stop = async () => {
     await relay.close()
+    await outward?.close()
     child.stdin.end()
     await exited
     rmSync(home, { recursive: true, force: true })
   }
   return {
-    url: new URL(`${tls ? 'https' : 'http'}://localhost:${relay.port}/`),
+    url: new URL(`${options.tokens ? 'https' : 'http'}://localhost:${relay.port}/`),
     data: join(home, 'data'),
     ca: tls?.ca,
     stop() {
@@ -109,11 +127,20 @@ export async function startXrootd(options: XrootdOptions = {}): Promise<Xrootd> 
   }
 }
 
-/** A TCP port out here that leads to the socket. */
-async function startRelay(path: string, mends: boolean): Promise<{ readonly port: number; close(): Promise<void> }> {
+interface RelayOptions {
+  /** A Unix socket; a free TCP port of loopback if absent. */
+  readonly listen?: string
+  readonly mends?: boolean
+}
+
+/** A port or socket that leads on. `port` is 0 for a socket. */
+async function startRelay(
+  lead: () => Socket,
+  { listen, mends }: RelayOptions,
+): Promise<{ readonly port: number; close(): Promise<void> }> {
   const sockets = new Set<Socket>()
   const server = createServer((client) => {
-    const inner = createConnection(path)
+    const inner = lead()
     for (const [from, to] of [
       [client, inner],
       [inner, client],
@@ -128,10 +155,11 @@ async function startRelay(path: string, mends: boolean): Promise<{ readonly port
       })
     }
   })
-  server.listen(0, '127.0.0.1')
+  if (listen === undefined) server.listen(0, '127.0.0.1')
+  else server.listen({ path: listen, writableAll: true })
   await once(server, 'listening')
   return {
-    port: (server.address() as AddressInfo).port,
+    port: listen === undefined ? (server.address() as AddressInfo).port : 0,
     async close() {
       const closed = once(server, 'close')
       server.close()
@@ -183,7 +211,11 @@ interface TlsFiles {
   readonly ca: string
 }
 
-function secured(home: string, authdb: string, tls: TlsFiles): string[] {
+function encrypted(home: string, tls: TlsFiles): string[] {
+  return [`xrd.tls ${tls.cert} ${tls.key}`, `xrd.tlsca certdir ${join(home, 'tls', 'certificates')}`]
+}
+
+function secured(home: string, authdb: string): string[] {
   const scitokens = join(home, 'scitokens.cfg')
   const rights = join(home, 'authdb')
   writeFileSync(rights, authdb)
@@ -194,8 +226,6 @@ function secured(home: string, authdb: string, tls: TlsFiles): string[] {
   )
   return [
     'http.desthttps yes',
-    `xrd.tls ${tls.cert} ${tls.key}`,
-    `xrd.tlsca certdir ${join(home, 'tls', 'certificates')}`,
     'http.header2cgi Authorization authz',
     'ofs.authorize 1',
     `ofs.authlib ++ ${library('XrdAccSciTokens')} config=${scitokens}`,

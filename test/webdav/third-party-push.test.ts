@@ -140,19 +140,24 @@ t.test('the bytes go where the server redirects them to', async (t) => {
   t.equal(stored, 'hello')
 })
 
-t.test('servers that close in 100 Continue, or never say it, get the bytes too', async (t) => {
-  const requests: string[] = []
-  const { url, server } = await serve(t, async (request, response) => {
-    requests.push(`${request.headers.expect} ${await text(request)}`)
-    response.writeHead(201, { Digest: adler }).end()
-  })
-  server.on('checkContinue', (request) => {
-    requests.push('100')
+t.test('servers that close in 100 Continue get the bytes too', async (t) => {
+  const { url, server } = await serve(t, () => t.fail('the expectation is missing'))
+  server.on('checkContinue', async (request, response) => {
     // As XRootD 5.5 does, and then goes on.
     request.socket.write('HTTP/1.1 100 Continue\r\nConnection: Close\r\n\r\n')
+    t.equal(await text(request), 'hello')
+    response.writeHead(201, { Digest: adler }).end()
   })
   t.equal((await pushTo(t, url)).outcome, 'success: Created')
-  t.same(requests, ['100', 'undefined hello'])
+})
+
+t.test('servers that never say 100 Continue get the bytes after a while', async (t) => {
+  const { url, server } = await serve(t, () => t.fail('the expectation is missing'))
+  server.on('checkContinue', async (request, response) => {
+    t.equal(await text(request), 'hello')
+    response.writeHead(201, { Digest: adler }).end()
+  })
+  t.equal((await pushTo(t, url)).outcome, 'success: Created')
 })
 
 t.test('what stops moving is a failure', async (t) => {

@@ -44,7 +44,7 @@ t.test('an order is read as the grid writes it', async (t) => {
     ],
   )
   t.notMatch(JSON.stringify([...order.headers]), /Bearer/)
-  t.match(parse(['Destination', url]), { direction: 'push', verify: true, overwrite: true })
+  t.match(parse(['Destination', url, 'Credential', 'none, none']), { direction: 'push', verify: true, overwrite: true })
 })
 
 t.test('what cannot be meant is refused', async (t) => {
@@ -53,6 +53,7 @@ t.test('what cannot be meant is refused', async (t) => {
     ['Destination', url],
     ['Credential', 'gridsite'],
     ['Credential', 'oidc'],
+    ['Credential', 'none, oidc'],
     ['Overwrite', 'maybe'],
     ['RequireChecksumVerification', '1'],
     ['RequireChecksumVerification', 'constructor'],

@@ -61,7 +61,9 @@ const ours: ReadonlySet<string> = new Set([
 export function parseOrder({ headers, rawHeaders }: Pick<IncomingMessage, 'headers' | 'rawHeaders'>): Order {
   const { source, destination, credential } = headers
   if ((source === undefined) === (destination === undefined)) throw invalid('expected either Source or Destination')
-  if (credential !== undefined && String(credential).trim().toLowerCase() !== 'none') {
+  // gfal2 sends it twice.
+  const kinds = credential === undefined ? [] : String(credential).toLowerCase().split(',')
+  if (kinds.some((kind) => kind.trim() !== 'none')) {
     throw invalid(
       'the only Credential understood is none: send the other server its own by TransferHeaderAuthorization',
     )
