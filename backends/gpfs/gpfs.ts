@@ -80,10 +80,8 @@ export class GpfsBackend implements Backend {
     this.name = options.name ?? `gpfs:${this.#rootPath}`
     const log = (message: string, cause?: unknown) => options.log?.(`${this.name}: ${message}`, cause)
     this.#settings = scale && new Fresh(believed, (signal) => scale.info.settings(signal))
-    this.#tree = new PosixBackend(
-      this.#treeOptions(options.root, this.#rootPath, [...(options.reserved ?? []), snapshotDirectory]),
-      services,
-    )
+    const reserved = [...(options.reserved ?? []), snapshotDirectory]
+    this.#tree = new PosixBackend(this.#treeOptions(options.root, this.#rootPath, reserved), services)
     this.#filesets = new Filesets(scale?.info, junctions, log)
     this.#quotas = scale && new Quotas(scale.info, log)
     if (scale) {
@@ -93,6 +91,7 @@ export class GpfsBackend implements Backend {
         rootPath: this.#rootPath,
         directory: snapshotDirectory,
         live: this.#tree,
+        reserved: new Set(reserved),
         open: (top) => this.#openSnapshots(top, services),
       })
       this.versions = this.#snapshots
@@ -257,7 +256,8 @@ export class GpfsBackend implements Backend {
     const [at, path] = top === undefined ? [this.#options.root, this.#rootPath] : [top, top]
     // By another name, since what the journal holds of the mount itself is not for these trees to sweep.
     const name = `${this.name}, snapshots`
-    return new PosixBackend({ ...this.#treeOptions(at, path, []), name, threads: 1, dataThreads: 2 }, services)
+    const base = this.#treeOptions(at, path, [])
+    return new PosixBackend({ ...base, name, symlinks: 'none', threads: 1, dataThreads: 2 }, services)
   }
 }
 

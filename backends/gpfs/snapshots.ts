@@ -32,7 +32,12 @@ export interface SnapshotOptions {
   readonly directory: string
   /** The tree of today. */
   readonly live: PosixBackend
-  /** A tree from an absolute path down, or with undefined from the mount's root, in which nothing is reserved. */
+  /** Names that exist for no caller, today as then. */
+  readonly reserved: ReadonlySet<string>
+  /**
+   * A tree from an absolute path down, or with undefined from the mount's root, in which nothing is reserved and no
+   * link is followed: those of then would lead into what is there today.
+   */
   open(top: string | undefined): PosixBackend
 }
 
@@ -123,7 +128,8 @@ export class Snapshots implements VersionFacet {
   }
 
   async #sources(path: Path, { signal }: Call): Promise<readonly Source[]> {
-    const { filesets, rootPath } = this.#options
+    const { filesets, rootPath, reserved } = this.#options
+    if (namesOf(path).some((name) => reserved.has(name))) return []
     const absolute = path === root ? rootPath : `${rootPath === '/' ? '' : rootPath}${path}`
     const whole = await filesets.root(signal)
     const own = await filesets.independentAt(absolute, signal)
