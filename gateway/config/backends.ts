@@ -32,6 +32,19 @@ const aclEntry = text.refine((given) => {
   }
 }, 'expected an entry such as A:fd:alice@example.org:rwaDxtTnNcCy')
 
+const fileSystemName = text.refine(
+  (given) => /^[^-\s:,=/][^:,=/\p{Cc}]*$/u.test(given),
+  'expected a name as in `mmlsfs NAME`, not that of a device',
+)
+
+/** For HTTP Basic, which ends the name with a colon (RFC 7617, section 2). */
+const loginName = text.refine((given) => !given.includes(':'), 'expected a name without a colon')
+
+const poolHost = text.refine(
+  (given) => /^(?:\[[\da-f:.]+\]|(?:\*\.)?[\w.-]+)(?::\d{1,5})?$/i.test(given),
+  'expected a host such as pool1.example.org, *.example.org or pool1.example.org:1094',
+)
+
 const url = z.string('expected an address such as https://dcache.example.org:2880').transform((given, context) => {
   const parsed = URL.parse(given)
   const isPlain = parsed?.username === '' && parsed.password === '' && parsed.search === '' && parsed.hash === ''
@@ -73,8 +86,8 @@ function posix<File extends z.ZodType, Secret extends z.ZodType>({ file }: Sourc
 function scaleKeys<File extends z.ZodType, Secret extends z.ZodType>({ file, secret }: Sources<File, Secret>) {
   return {
     /** Name of the file system, as in `mmlsfs NAME`. */
-    fileSystem: text,
-    /** Where it is mounted on this machine; `root` if absent. */
+    fileSystem: fileSystemName,
+    /** Where it is mounted on this machine; where Scale says if absent. */
     mountPoint: file.exactOptional(),
     /** What reads and writes ACLs: libgpfs on the I/O threads, mmgetacl and mmputacl, or the management REST API. */
     acls: choice('library', 'commands', 'rest').default('library'),
@@ -95,7 +108,7 @@ function scaleKeys<File extends z.ZodType, Secret extends z.ZodType>({ file, sec
       url,
       /** PEM certificates trusted instead of the system's. */
       ca: file.exactOptional(),
-      user: text,
+      user: loginName,
       password: secret,
     }).exactOptional(),
     /** The directory in which snapshots appear. */
@@ -137,7 +150,7 @@ function dcache<File extends z.ZodType, Secret extends z.ZodType>({ file, secret
     root: path.default(root),
     ca: file.exactOptional(),
     /** Hosts of pools: pool1.example.org or *.example.org, with a port or any. */
-    pools: list(text, 1000).default([]),
+    pools: list(poolHost, 1000).default([]),
     /** Bytes may travel between pools and gateway by plain HTTP. */
     insecurePools: yesNo.default(false),
     connections: whole(1, 10_000).default(64),
@@ -169,7 +182,7 @@ function dcache<File extends z.ZodType, Secret extends z.ZodType>({ file, secret
     /** The gateway's own login: a token, or an account and its password. */
     service: section({
       token: secret.exactOptional(),
-      user: text.exactOptional(),
+      user: loginName.exactOptional(),
       password: secret.exactOptional(),
     }).exactOptional(),
     /** Send clients that follow redirects to the door, with a macaroon for one file. */

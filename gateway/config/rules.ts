@@ -1,6 +1,7 @@
 /** What must hold between several keys of the configuration. */
 
 import type { z } from 'zod'
+import { hasStorageScope } from '../../backends/dcache/claims.ts'
 import { isWithin, type Path } from '../core/path.ts'
 import type { KeyPath } from './problems.ts'
 import type { schemaFor } from './schema.ts'
@@ -115,14 +116,20 @@ const grades = {
 } as const
 
 function* storing({ mounts, issuers }: Parsed): Generator<BrokenRule> {
-  for (const [index, { backend, enforce }] of mounts.entries()) {
+  for (const [index, { backend, enforce, recall, anonymous }] of mounts.entries()) {
     const path = ['mounts', index, 'backend']
     const known: readonly string[] = grades[backend.type]
     if (!known.includes(enforce)) {
       yield { path: ['mounts', index, 'enforce'], text: `is ${known.join(' or ')} for \`type: ${backend.type}\`` }
     }
+    if (recall === 'on-read' && !(backend.type === 'dcache' && backend.frontend !== undefined)) {
+      yield { path: ['mounts', index, 'recall'], text: 'needs storage with tape: `type: dcache` with `frontend`' }
+    }
+    if ('acl' in backend && backend.acl.length === 0 && enforce === 'gateway' && !isOverGpfs(backend)) {
+      yield { path: [...path, 'acl'], text: 'without any the gateway can allow nothing' }
+    }
     if (backend.type === 'gpfs' || backend.type === 'dust') yield* asking(backend, path)
-    if (backend.type === 'dcache') yield* delegating(backend, issuers, path)
+    if (backend.type === 'dcache') yield* delegating(backend, issuers, anonymous, path)
     if (backend.type === 's3' && !isSafe(backend.endpoint)) yield { path: [...path, 'endpoint'], text: plainText }
   }
 }
@@ -138,33 +145,77 @@ function isSafe(address: string): boolean {
   return protocol === 'https:' || hostname === 'localhost' || isLoopback(hostname.replace(/^\[|\]$/g, ''))
 }
 
-function* asking(backend: ScaleSection, path: KeyPath): Generator<BrokenRule> {
-  const overNfs = backend.type === 'dust' && backend.over === 'nfs'
-  if (!overNfs && backend.fileSystem === undefined) yield { path, text: 'fileSystem is missing' }
-  const usesRest = backend.information === 'rest' || (backend.acls === 'rest' && !overNfs)
-  if (usesRest && !backend.rest) yield { path, text: 'rest is missing, which `acls` or `information` names' }
-  if (backend.rest && !isSafe(backend.rest.url)) yield { path: [...path, 'rest', 'url'], text: plainText }
+function isOverGpfs(backend: BackendSection): boolean {
+  return backend.type === 'gpfs' || (backend.type === 'dust' && backend.over === 'gpfs')
 }
 
-function* delegating(backend: DcacheSection, issuers: Parsed['issuers'], path: KeyPath): Generator<BrokenRule> {
+function* asking(backend: ScaleSection, path: KeyPath): Generator<BrokenRule> {
+  const { acls, information, fileSystem, mountPoint, root, rest, symlinks } = backend
+  const direct = isOverGpfs(backend)
+  const usesRest = information === 'rest' || (acls === 'rest' && direct)
+  if (direct && fileSystem === undefined) yield { path, text: 'fileSystem is missing' }
+  if (!direct && fileSystem === undefined && rest && information !== 'none') {
+    yield { path, text: 'fileSystem is missing, which `rest` is asked about' }
+  }
+  if (usesRest && !rest) yield { path, text: 'rest is missing, which `acls` or `information` names' }
+  if (rest && new URL(rest.url).protocol !== 'https:') yield { path: [...path, 'rest', 'url'], text: 'must be https' }
+  if (usesRest && direct && mountPoint === undefined) {
+    // Another directory's ACLs would be asked for where `root` lies deeper.
+    yield { path, text: 'mountPoint is missing, below which the management API is told paths' }
+  }
+  if (mountPoint !== undefined && !isWithin(root as Path, mountPoint as Path)) {
+    yield { path: [...path, 'mountPoint'], text: '`root` must lie at or below it' }
+  }
+  if (symlinks === 'within' && acls !== 'library' && direct) {
+    yield { path: [...path, 'symlinks'], text: 'needs `acls: library`' }
+  }
+}
+
+function* delegating(
+  backend: DcacheSection,
+  issuers: Parsed['issuers'],
+  anonymous: boolean,
+  path: KeyPath,
+): Generator<BrokenRule> {
   for (const key of ['webdav', 'frontend'] as const) {
     const address = backend[key]
     if (address !== undefined && !isSafe(address)) yield { path: [...path, key], text: plainText }
   }
-  const { exchange, service, otherwise } = backend
-  if (exchange && !isSafe(exchange.endpoint)) yield { path: [...path, 'exchange', 'endpoint'], text: plainText }
-  const isKnown = (name: string) => issuers.some((issuer) => issuer.name === name)
-  for (const [index, { issuer }] of backend.accepts.entries()) {
-    if (!isKnown(issuer)) yield { path: [...path, 'accepts', index, 'issuer'], text: noIssuer }
+  const { accepts, events, exchange, frontend, service, otherwise } = backend
+  if (frontend !== undefined && !/\/api\/v\d+\/?$/.test(new URL(frontend).pathname)) {
+    yield { path: [...path, 'frontend'], text: 'must end in /api/v1' }
   }
-  for (const [index, name] of (exchange?.issuers ?? []).entries()) {
-    if (!isKnown(name)) yield { path: [...path, 'exchange', 'issuers', index], text: noIssuer }
+  if (accepts.length === 0 && !exchange && otherwise === 'refuse' && !anonymous) {
+    yield { path, text: 'serves nobody: expected `accepts`, `exchange` or `otherwise: service`' }
   }
+  if (events && !(frontend !== undefined && service)) {
+    yield { path: [...path, 'events'], text: 'needs `frontend` and `service`' }
+  }
+  yield* exchanging(backend, issuers, path)
   if (otherwise === 'service' && !service) yield { path, text: 'service is missing, which `otherwise` names' }
   if (!service) return
   const byName = countGiven(service.user, service.password)
   if (countGiven(service.token) + byName / 2 !== 1) {
     yield { path: [...path, 'service'], text: 'expected either token, or user and password' }
+  }
+}
+
+function* exchanging(
+  { accepts, exchange }: DcacheSection,
+  issuers: Parsed['issuers'],
+  path: KeyPath,
+): Generator<BrokenRule> {
+  const isKnown = (name: string) => issuers.some((issuer) => issuer.name === name)
+  for (const [index, { issuer }] of accepts.entries()) {
+    if (!isKnown(issuer)) yield { path: [...path, 'accepts', index, 'issuer'], text: noIssuer }
+  }
+  if (!exchange) return
+  if (!isSafe(exchange.endpoint)) yield { path: [...path, 'exchange', 'endpoint'], text: plainText }
+  for (const [index, name] of exchange.issuers.entries()) {
+    if (!isKnown(name)) yield { path: [...path, 'exchange', 'issuers', index], text: noIssuer }
+  }
+  if (hasStorageScope(exchange.scope)) {
+    yield { path: [...path, 'exchange', 'scope'], text: 'storage scopes make dCache skip its ACLs' }
   }
 }
 

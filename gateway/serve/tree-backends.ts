@@ -77,8 +77,7 @@ function dataPath({ reserved, symlinks, sync, replace, threads, dataThreads }: S
 
 /** ACLs by one way and the rest perhaps by another. Undefined where neither is needed. */
 async function scaleOf(section: ScaleSection, fileSystem: string, { domain }: Config): Promise<Scale | undefined> {
-  const { acls, information, commands, rest, root } = section
-  const mountPoint = section.mountPoint ?? root
+  const { acls, information, commands, rest, mountPoint } = section
   const ways = new Map<'commands' | 'rest', Scale>()
   const way = async (kind: 'commands' | 'rest'): Promise<Scale> => {
     const known = ways.get(kind)
@@ -87,7 +86,7 @@ async function scaleOf(section: ScaleSection, fileSystem: string, { domain }: Co
     const made =
       kind === 'commands'
         ? scaleByCommands({ ...options, deadline: timeout, fileSystem, mountPoint, domain })
-        : scaleByRest({ ...(await restOptions(rest)), fileSystem, mountPoint, domain })
+        : scaleByRest({ ...(await restOptions(rest)), fileSystem, mountPoint: required(mountPoint), domain })
     ways.set(kind, made)
     return made
   }
@@ -97,6 +96,12 @@ async function scaleOf(section: ScaleSection, fileSystem: string, { domain }: Co
   if (!any) return undefined
   const close = async () => void (await Promise.allSettled([...ways.values()].map((scale) => scale.close())))
   return { acls: (one ?? any).acls, info: (other ?? any).info, close }
+}
+
+/** Paths are told to the management API relative to it: a wrong one would be that of other objects. */
+function required(mountPoint: string | undefined): string {
+  if (mountPoint === undefined) throw new StorageError('invalid', 'mountPoint is missing')
+  return mountPoint
 }
 
 async function restOptions(rest: ScaleSection['rest']) {
