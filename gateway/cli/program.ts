@@ -9,6 +9,7 @@ import { completionCommand } from './completion.ts'
 import { exitCode, exitHelp, report, systemFailure } from './exit.ts'
 import { explainCommand } from './explain.ts'
 import { localityCommand } from './locality.ts'
+import { locksCommand, unlockCommand } from './locks.ts'
 import { lsCommand } from './ls.ts'
 import { mountsCommand } from './mounts.ts'
 import { complain, visible } from './output.ts'
@@ -27,6 +28,8 @@ const makers = [
   lsCommand,
   catCommand,
   mountsCommand,
+  locksCommand,
+  unlockCommand,
   putCommand,
   rmCommand,
   aclCommand,

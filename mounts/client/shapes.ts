@@ -100,6 +100,34 @@ export function readWhoami(value: unknown): Whoami {
   }
 }
 
+export interface LockInfo {
+  readonly token: string
+  readonly path: string
+  readonly scope: string
+  readonly depth: string
+  /** Who holds it. */
+  readonly user: string | undefined
+  /** Seconds that are left. */
+  readonly timeout: number
+  /** RFC 3339. */
+  readonly created: string
+}
+
+export function readLocks(value: unknown): readonly LockInfo[] {
+  return list(members(value).locks, 'locks').map((one) => {
+    const at = members(one)
+    return {
+      token: text(at.token, 'token'),
+      path: text(at.path, 'path'),
+      scope: text(at.scope, 'scope'),
+      depth: text(at.depth, 'depth'),
+      user: optional(at.user),
+      timeout: Number(at.timeout),
+      created: text(at.created, 'created'),
+    }
+  })
+}
+
 export interface MountInfo {
   readonly path: string
   readonly note: string | undefined

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join as joinNames } from 'node:path'
 import type { Test } from 'tap'
 import type { Principal } from '../../acl/principal.ts'
-import type { Backend, Draft, Pending } from '../../backends/backend.ts'
+import type { Backend, Draft, Pending, Trail } from '../../backends/backend.ts'
 import { MemoryBackend } from '../../backends/memory/memory.ts'
 import { MemoryAudit } from '../../gateway/core/audit.ts'
 import type { Call } from '../../gateway/core/call.ts'
@@ -17,7 +17,8 @@ import type { State } from '../../gateway/state/state.ts'
 import { Namespace } from '../../mounts/namespace.ts'
 import { aclOf, allow, callBy, everything, mountOf, person, user } from './world.ts'
 
-const together = aclOf('alice', allow(user('alice'), everything), allow(user('bob'), everything))
+/** Everything to alice and bob. */
+export const together = aclOf('alice', allow(user('alice'), everything), allow(user('bob'), everything))
 
 /** One process. */
 export class Process {
@@ -45,16 +46,45 @@ export class Process {
   }
 }
 
+/** What is to happen around commits. */
+export interface Held {
+  /** Those that have been decided wait for it. */
+  commit?: Promise<void>
+  /** Called when one waits. */
+  reached?: () => void
+  /** Called between the decision and the act, in one go with both. */
+  decided?: () => void
+}
+
 export interface LockedWorld {
   readonly one: Process
   readonly two: Process
   readonly memory: MemoryBackend
-  /** Commits that have been decided wait here when it is set. */
-  readonly held: { commit?: Promise<void>; reached?: () => void }
+  /** Of the state store. */
+  readonly directory: string
+  readonly held: Held
   /** Milliseconds that the clock is ahead. */
   readonly clock: { ahead: number }
   /** Another process of the same gateway. */
   process(): Promise<Process>
+}
+
+/** One process of a gateway whose state is in `directory`. */
+export async function openProcess(directory: string, namespace: Namespace, now: () => number): Promise<Process> {
+  const state = await openState({ directory, now, timing: { renew: 200, life: 2000 } })
+  const storage = new Storage({ namespace, audit: new MemoryAudit(), spillDirectory: directory, locks: state.locks })
+  return new Process(storage, state)
+}
+
+export function namespaceOf(backend: Backend): Namespace {
+  const other = new MemoryBackend(together, { name: 'other' })
+  return new Namespace([
+    mountOf('/data', backend),
+    mountOf('/again', backend),
+    mountOf('/part', backend, { base: parsePath('/d') }),
+    mountOf('/other', other),
+    mountOf('/data/inner', other),
+  ])
 }
 
 /** Mounts: /data, /again (the same storage once more), /part (a directory of it), /other. Two directories: d, e. */
@@ -62,31 +92,18 @@ export async function lockedWorld(t: Test): Promise<LockedWorld> {
   const directory = mkdtempSync(joinNames(tmpdir(), 'portolan-locks-'))
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
   const memory = new MemoryBackend(together, { name: 'memory' })
-  const other = new MemoryBackend(together, { name: 'other' })
-  const held: LockedWorld['held'] = {}
+  const held: Held = {}
   const clock = { ahead: 0 }
-  const backend = holding(memory, held)
-  const namespace = new Namespace([
-    mountOf('/data', backend),
-    mountOf('/again', backend),
-    mountOf('/part', backend, { base: parsePath('/d') }),
-    mountOf('/other', other),
-    mountOf('/data/inner', other),
-  ])
+  const namespace = namespaceOf(holding(memory, held))
   const process = async () => {
-    const state = await openState({
-      directory,
-      now: () => Date.now() + clock.ahead,
-      timing: { renew: 200, life: 2000 },
-    })
-    t.teardown(() => state.close())
-    const storage = new Storage({ namespace, audit: new MemoryAudit(), spillDirectory: directory, locks: state.locks })
-    return new Process(storage, state)
+    const opened = await openProcess(directory, namespace, () => Date.now() + clock.ahead)
+    t.teardown(() => opened.state.close())
+    return opened
   }
   const [one, two] = [await process(), await process()]
   for (const path of ['/data/d', '/data/d/sub', '/data/e']) await one.storage.mkdir(by('alice'), parsePath(path))
   await one.put('alice', '/data/d/f', 'old')
-  return { one, two, memory, held, clock, process }
+  return { one, two, memory, directory, held, clock, process }
 }
 
 export function by(who: string | Principal, lockTokens: readonly string[] = []): Call {
@@ -97,7 +114,7 @@ export function by(who: string | Principal, lockTokens: readonly string[] = []):
 export const tokensOf = (...locks: readonly LockView[]): string[] => locks.flatMap(({ token }) => token ?? [])
 
 /** A back end whose commits can be held between their decision and their act. */
-function holding(inner: MemoryBackend, held: LockedWorld['held']): Backend {
+export function holding(inner: MemoryBackend, held: Held): Backend {
   const create = async (file: Path, options: { readonly size?: number }, call: Call): Promise<Pending<Draft>> => {
     const pending = await inner.create(file, options, call)
     return {
@@ -109,7 +126,13 @@ function holding(inner: MemoryBackend, held: LockedWorld['held']): Backend {
           body: draft.body,
           discard: () => draft.discard(),
           commit: async (commit) => {
-            if (!held.commit) return draft.commit(commit)
+            if (!held.commit) {
+              const decide = (trail: Trail) => {
+                commit.decide(trail)
+                held.decided?.()
+              }
+              return draft.commit({ ...commit, decide })
+            }
             commit.decide(await inner.walk(file, call))
             held.reached?.()
             await held.commit
