@@ -38,7 +38,7 @@ function textOf(code: string): string {
   if (code === 'EHOSTUNREACH' || code === 'ENETUNREACH') return 'there is no way to it'
   if (code === 'ETIMEDOUT') return 'it does not answer'
   if (code === 'ECONNRESET' || code === 'EPIPE') return 'it broke the connection off'
-  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code.startsWith('ERR_SSL')) return 'TLS could not be agreed on'
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL')) return 'TLS could not be agreed on'
   if (code.startsWith('HPE_')) return 'it does not speak HTTP'
   return 'the connection failed'
 }
