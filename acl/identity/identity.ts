@@ -24,6 +24,8 @@ export interface Identity {
   /** Absent where no macaroons are made. */
   readonly macaroons?: Macaroons | undefined
   readonly shares?: Shares | undefined
+  /** Absent where none are kept. */
+  readonly bans?: Bans | undefined
 }
 
 /** What a macaroon is to be good for. */
@@ -93,4 +95,25 @@ export interface Shares {
   list(principal: Principal, all: boolean): Promise<readonly Share[]>
   /** One of the caller's, or an administrator's to take away. Throws `not-found` for those of others. */
   revoke(principal: Principal, id: string): Promise<Share>
+}
+
+/** Times are milliseconds since 1970. */
+export interface Ban {
+  /** "user:NAME@DOMAIN", "principal:ID", "token:ISSUER|JTI" or "macaroon:ID". */
+  readonly name: string
+  /** Who made it. */
+  readonly principal: string
+  readonly note: string
+  readonly added: number
+  /** Undefined: for good. */
+  readonly until: number | undefined
+}
+
+/** For administrators; what a caller may is for the door to check. Holds in all processes within two seconds. */
+export interface Bans {
+  list(): Promise<readonly Ban[]>
+  /** Throws `invalid` for what is no name. */
+  add(by: Principal, ban: Pick<Ban, 'name' | 'note' | 'until'>): Promise<void>
+  /** Throws `not-found`. */
+  remove(name: string): Promise<void>
 }

@@ -126,6 +126,8 @@ export interface IdentityOptions {
   /** Users with their domain, such as admin@desy.de. */
   readonly administrators: readonly string[]
   readonly revocations?: Revocations
+  /** Where bans are written down that `revocations` tells of. */
+  readonly bans?: RevocationStore
   /** None are made or accepted if absent. */
   readonly macaroons?: MacaroonOptions
   /** Milliseconds since 1970; for tests. */

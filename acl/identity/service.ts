@@ -9,12 +9,13 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import { anonymous, type Principal } from '../principal.ts'
 import type { Secret } from '../secret.ts'
 import { type Account, type Accounts, openAccounts, principalOf } from './accounts.ts'
+import { createBans } from './bans.ts'
 import { type CheckPassword, createPasswordCheck } from './basic.ts'
 import { authenticateBearer, explainFailure } from './bearer.ts'
 import { CredentialCache, type Known } from './credential-cache.ts'
 import { Epochs } from './epochs.ts'
 import { createGate } from './gate.ts'
-import type { Credential, Identity, Macaroons, Shares } from './identity.ts'
+import type { Bans, Credential, Identity, Macaroons, Shares } from './identity.ts'
 import type { JsonObject } from './json.ts'
 import { decodeToken, type Trace, type TrustedIssuer } from './jwt.ts'
 import { Keys } from './keys.ts'
@@ -75,11 +76,13 @@ class Service implements IdentityService {
   readonly #holders = new WeakMap<Principal, Holder>()
   readonly macaroons: Macaroons | undefined
   readonly shares: Shares | undefined
+  readonly bans: Bans | undefined
 
   constructor(state: State) {
     this.#state = state
     this.#checkPassword = createPasswordCheck({ now: () => clock(this.#state.options) })
-    const { macaroons } = state.options
+    const { macaroons, bans } = state.options
+    if (bans) this.bans = createBans(bans, () => this.#state.options.revocations)
     if (!macaroons) return
     this.macaroons = new MacaroonDesk(
       () => ({ ...this.#state, now: clock(this.#state.options) }),

@@ -3,7 +3,9 @@
 import { actions } from '../../acl/needs.ts'
 import { errorCodes } from '../core/errors.ts'
 import { apiPrefix } from '../http/problem.ts'
+import { lockPaths, lockSchemas } from './openapi-locks.ts'
 import { json, listOf, object, operation, orNull, type Paths, ref, type Schema, text } from './openapi-schema.ts'
+import { sharePaths, shareSchemas } from './openapi-shares.ts'
 import { tapePaths, tapeSchemas } from './openapi-tape.ts'
 
 export interface OpenApiDocument {
@@ -49,6 +51,8 @@ const nobody: readonly Schema[] = [{}]
 
 const schemas = {
   ...tapeSchemas,
+  ...shareSchemas,
+  ...lockSchemas,
   Problem: object(
     {
       type: { type: 'string', format: 'uri' },
@@ -151,6 +155,8 @@ const schemas = {
 
 const paths: Paths = {
   ...tapePaths,
+  ...sharePaths,
+  ...lockPaths,
   '/whoami': {
     get: operation({
       operationId: 'whoami',

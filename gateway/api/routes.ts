@@ -7,12 +7,16 @@ import type { StorageOperations } from '../core/storage.ts'
 import { apiPrefix, ownPrefix, problemsPage, tapeWellKnown } from '../http/problem.ts'
 import type { RouteDoor } from '../http/routes.ts'
 import { getAcl, putAcl } from './acl.ts'
+import { addBan, listBans, removeBan } from './bans.ts'
 import type { BodyBudget } from './body-budget.ts'
 import { explain } from './explain.ts'
+import { endLock, listLocks } from './locks.ts'
+import { revokeMacaroon, rotateMacaroons } from './macaroons.ts'
 import { mounts } from './mounts.ts'
 import { openApi } from './openapi.ts'
 import { indexPage, problemList } from './pages.ts'
 import { rights } from './rights.ts'
+import { createShare, listShares, revokeShare } from './shares.ts'
 import { tapeDiscovery, tapeRoutes } from './tape.ts'
 import { usage } from './usage.ts'
 import { versions } from './versions.ts'
@@ -65,6 +69,16 @@ export const apiRoutes: readonly ApiRoute[] = [
   { method: 'GET', path: '/usage', handler: usage },
   { method: 'GET', path: '/mounts', handler: mounts },
   { method: 'GET', path: '/versions', handler: versions },
+  { method: 'GET', path: '/shares', handler: listShares },
+  { method: 'POST', path: '/shares', handler: createShare },
+  { method: 'DELETE', path: '/shares/{id}', handler: revokeShare },
+  { method: 'POST', path: '/macaroons/rotate', handler: rotateMacaroons },
+  { method: 'POST', path: '/macaroons/revoke', handler: revokeMacaroon },
+  { method: 'GET', path: '/bans', handler: listBans },
+  { method: 'POST', path: '/bans', handler: addBan },
+  { method: 'DELETE', path: '/bans', handler: removeBan },
+  { method: 'GET', path: '/locks', handler: listLocks },
+  { method: 'DELETE', path: '/locks', handler: endLock },
   ...tapeRoutes(),
   { method: 'GET', path: '/health', handler: health },
   { method: 'GET', path: '/ready', handler: ready },

@@ -14,8 +14,11 @@ export interface AuditRecord {
   readonly user: string | undefined
   readonly door: Protocol
   readonly from: string
-  /** `authenticate`: a credential was refused before there was a call; doors write such lines themselves. */
-  readonly action: Operation | 'authenticate'
+  /**
+   * `authenticate`: a credential was refused before there was a call. Doors write such lines themselves, as those of
+   * macaroons, links and bans, whose `reason` tells which one.
+   */
+  readonly action: Operation | 'authenticate' | 'issue' | 'revoke' | 'rotate' | 'ban' | 'unban'
   readonly path: Path
   /** The other path of a rename or copy. */
   readonly to?: Path | undefined

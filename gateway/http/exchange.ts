@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Macaroons } from '../../acl/identity/identity.ts'
 import type { Action } from '../../acl/needs.ts'
 import { anonymous, type Principal } from '../../acl/principal.ts'
+import type { AuditLog } from '../core/audit.ts'
 import type { Call, Protocol } from '../core/call.ts'
 import { type ErrorCode, StorageError } from '../core/errors.ts'
 import { type Path, root } from '../core/path.ts'
@@ -29,6 +30,7 @@ export interface Door {
   readonly redirecting: Redirecting
   readonly thirdParty: ThirdPartyDoor | undefined
   readonly macaroons: Macaroons | undefined
+  readonly audit: Pick<AuditLog, 'record' | 'healthy'> | undefined
   readonly log: DoorLog
 }
 

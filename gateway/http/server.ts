@@ -78,6 +78,7 @@ class Doorkeeper implements HttpDoor {
       basic: options.basic ?? false,
       redirecting: new Redirecting(options.redirecting),
       macaroons: options.identity.macaroons,
+      audit: options.audit,
       thirdParty: options.thirdParty,
     }
     this.#proxies = parseProxies(options.trustedProxies ?? [])

@@ -36,14 +36,15 @@ export async function identityOptions(config: Config, means?: IdentityMeans): Pr
 }
 
 function derived({ macaroons, publicUrl = 'portolan' }: Config, { secrets, revocations, stores }: IdentityMeans) {
-  if (!secrets) return { revocations }
+  const bans = stores.revocations
+  if (!secrets) return { revocations, bans }
   const { lifetime, maxLifetime, maxShareLifetime } = macaroons
   const lives = {
     defaultLifetime: lifetime / 1000,
     maxLifetime: maxLifetime / 1000,
     maxShareLifetime: maxShareLifetime / 1000,
   }
-  return { revocations, macaroons: { ...lives, ...stores, secrets, location: publicUrl } }
+  return { revocations, bans, macaroons: { ...lives, ...stores, secrets, location: publicUrl } }
 }
 
 async function issuerOptions(issuer: IssuerConfig): Promise<IssuerOptions> {

@@ -2,6 +2,7 @@
 
 import type { MacaroonOrder } from '../../acl/identity/identity.ts'
 import { StorageError } from '../core/errors.ts'
+import { audited } from '../http/derived.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { parseDuration } from '../http/iso-duration.ts'
 import { receiveWhole } from '../http/receive.ts'
@@ -26,7 +27,13 @@ export async function sendMacaroon(x: Exchange): Promise<void> {
     })
   }
   const wish = readRequest(await receiveWhole(x, maxBody))
-  const { macaroon, expires } = await macaroons.issue(x.principal, { ...wish, path: x.path })
+  const { macaroon, expires } = await audited(
+    x,
+    'issue',
+    x.path,
+    () => macaroons.issue(x.principal, { ...wish, path: x.path }),
+    (made) => `macaroon ${made.id} until ${new Date(made.expires).toISOString()}`,
+  )
   const target = `${publicUrl}${encodePath(x.path)}${x.slash && x.path !== '/' ? '/' : ''}`
   const base = `${publicUrl}/`
   const text = macaroon.reveal()

@@ -10,6 +10,7 @@ import { lock } from './lock.ts'
 import { mkcol } from './mkcol.ts'
 import { move } from './move.ts'
 import { options } from './options.ts'
+import { post } from './post.ts'
 import { davProblem } from './problem.ts'
 import { propfind } from './propfind.ts'
 import { proppatch } from './proppatch.ts'
@@ -23,6 +24,7 @@ export const webdav: DataDoor = {
     GET: get,
     HEAD: get,
     PUT: conditional(put),
+    POST: post,
     DELETE: conditional(remove),
     PROPFIND: propfind,
     PROPPATCH: conditional(proppatch),

@@ -82,6 +82,7 @@ export async function startTestGateway(t: Test, options: GatewayOptions): Promis
   t.teardown(() => gateway.kill9())
   for (const mount of options.mounts) mount.make?.(rootOf(directory, mount))
   for (const name of ['state', 'log']) mkdirSync(join(directory, name), { mode: 0o700 })
+  writeFileSync(join(directory, 'master.key'), `${'5a'.repeat(32)}\n`, { mode: 0o600 })
   writeFileSync(join(directory, 'accounts.yaml'), await accountsFile(options.passwords ?? false), { mode: 0o600 })
   gateway.configure(() => {})
   await gateway.start()
@@ -99,7 +100,7 @@ function configuration(directory: string, issuer: DevelopmentIssuer, options: Ga
     workers: options.workers ?? 1,
     listen: [{ address: '127.0.0.1', port: 0 }],
     ...(options.metrics && { metrics: { port: 0 } }),
-    state: { directory: join(directory, 'state') },
+    state: { directory: join(directory, 'state'), masterKeyFile: join(directory, 'master.key') },
     log: { level: 'debug', file: join(directory, 'log/portolan.log') },
     audit: { file: join(directory, 'log/audit.jsonl') },
     limits: { shutdownTimeout: '10s', ...options.limits },
@@ -367,7 +368,7 @@ export class TestGateway {
   /** What it reads and writes as the account that it becomes. The trees have their owners already. */
   #giveToService(): void {
     const give = (path: string) => lchownSync(path, service.uid, service.gid)
-    for (const name of ['state', 'log', 'issuer', 'accounts.yaml', 'portolan.yaml']) {
+    for (const name of ['state', 'log', 'issuer', 'accounts.yaml', 'master.key', 'portolan.yaml']) {
       const path = join(this.directory, name)
       give(path)
       if (!name.includes('.')) for (const inner of readdirSync(path)) give(join(path, inner))

@@ -1,0 +1,43 @@
+/** The audit lines of what callers hand on of their rights and take back. Calls on data have theirs from Storage. */
+
+import { StorageError } from '../core/errors.ts'
+import type { Path } from '../core/path.ts'
+import type { Exchange } from './exchange.ts'
+
+export type DerivedAction = 'issue' | 'revoke' | 'rotate' | 'ban' | 'unban'
+
+/** Runs `work` and writes down who did it, and what `tell` says it made. Throws `unavailable` while nothing can be written. */
+export async function audited<T>(
+  x: Exchange,
+  action: DerivedAction,
+  path: Path,
+  work: () => Promise<T>,
+  tell: (made: T) => string,
+): Promise<T> {
+  const { audit } = x.door
+  if (audit?.healthy === false) {
+    throw new StorageError('unavailable', 'the audit log cannot be written', { retryAfter: 5 })
+  }
+  const line = {
+    call: x.id,
+    principal: x.principal.id,
+    user: x.principal.user,
+    door: x.call.protocol,
+    from: x.from,
+    action,
+    path,
+  }
+  try {
+    const made = await work()
+    const reason = { rule: action, text: tell(made) }
+    audit?.record({ ...line, outcome: 'ok', reason, ms: performance.now() - x.started })
+    return made
+  } catch (thrown) {
+    const error = StorageError.from(thrown)
+    const { code } = error
+    const outcome = code === 'internal' || code === 'unavailable' ? 'failed' : 'refused'
+    const reason = StorageError.reasonOf(error)
+    audit?.record({ ...line, outcome, code, ...(reason && { reason }), ms: performance.now() - x.started })
+    throw error
+  }
+}
