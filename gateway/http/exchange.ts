@@ -65,6 +65,8 @@ export class Exchange {
   action: Action | undefined
   /** Who is calling; `anonymous` until authenticated. */
   principal: Principal = anonymous
+  /** Why we ended it ourselves while it was being answered. */
+  ended: StorageError | undefined
   /** What was answered with a problem, for the log. */
   failed: StorageError | undefined
   statusOf: (code: ErrorCode) => number = (code) => httpStatus[code]
@@ -115,6 +117,7 @@ export class Exchange {
 
   /** What a failure is to be called: of a caller that went away while it was being answered, that. */
   failureOf(thrown: unknown): StorageError {
+    if (this.ended) return this.ended
     const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : ''
     const gone = this.connection.signal.aborted || this.request.socket.destroyed
     if (!gone || thrown instanceof StorageError || !endings.has(code)) return StorageError.from(thrown)

@@ -236,8 +236,13 @@ class Doorkeeper implements HttpDoor {
   /** What was begun before a ban does not go on for long. */
   #cutRevoked(): void {
     const { identity } = this.#options
-    for (const { exchange, socket } of this.#connections.values()) {
-      if (exchange?.begun && identity.isRevoked?.(exchange.principal)) socket.destroy()
+    for (const { exchange, socket, cut } of this.#connections.values()) {
+      if (!exchange?.begun || !identity.isRevoked?.(exchange.principal)) continue
+      exchange.ended = new StorageError('denied', 'the credential was revoked', {
+        reason: { rule: 'revoked', text: 'this user, subject or token was banned while the call was being answered' },
+      })
+      cut?.(exchange.ended)
+      socket.destroy()
     }
   }
 
