@@ -13,8 +13,12 @@ export interface BreakerOptions {
 
 /**
  * Closed: everybody goes through. Open: nobody does, `enter` throws `unavailable` with the time until the next try.
- * After that one caller goes through as a probe: its success closes the breaker, its failure opens it again.
+ * After that one caller goes through as a probe: its success closes the breaker, its failure opens it again. Some
+ * requests take hours, such as for a file on tape; so after a while without news another one is let through.
  */
+/** Milliseconds. */
+const probePatience = 30_000
+
 export class Breaker {
   readonly #limit: number
   readonly #pause: number
@@ -22,7 +26,8 @@ export class Breaker {
   #failures = 0
   #opened = 0
   #until = 0
-  #probing = false
+  /** From here on somebody else may try, though the last probe has not come back. */
+  #probeEnds = 0
 
   constructor({ failures = 5, pause = 5000, now = () => performance.now() }: BreakerOptions = {}) {
     this.#limit = failures
@@ -36,14 +41,22 @@ export class Breaker {
 
   /** Every caller let in says how it ended: once, by what this returns. */
   enter(): (outcome: 'answered' | 'failed' | 'gave up') => void {
-    if (this.#until === 0) return (outcome) => this.#note(outcome)
-    const left = this.#until - this.#now()
-    if (left > 0 || this.#probing) {
+    if (this.#until === 0) {
+      // The first failures have opened it: those that were on their way with them tell nothing new.
+      return (outcome) => {
+        if (outcome !== 'failed' || this.#until === 0) this.#note(outcome)
+      }
+    }
+    const now = this.#now()
+    const left = Math.max(this.#until, this.#probeEnds) - now
+    if (left > 0) {
       throw unavailable('the storage does not answer', { retryAfter: Math.max(1, Math.ceil(left / 1000)) })
     }
-    this.#probing = true
+    const ends = now + probePatience
+    this.#probeEnds = ends
     return (outcome) => {
-      this.#probing = false
+      // Another one may have taken its place.
+      if (this.#probeEnds === ends) this.#probeEnds = 0
       this.#note(outcome)
     }
   }

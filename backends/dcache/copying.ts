@@ -9,7 +9,7 @@ import { type Desk, refusalOf, type Scope } from './desk.ts'
 import { inheritFrom } from './keeping.ts'
 import { lookAtHidden, walk } from './looking.ts'
 import { destinationOf, replacedIn, scopeOfMove, takeName } from './moving.ts'
-import { lookAfter, requireFile, requirePlace, requireSame, stale, underLease } from './requiring.ts'
+import { lookAfterMove, requireFile, requirePlace, requireSame, stale, underLease } from './requiring.ts'
 import type { StagingArea } from './staging.ts'
 
 type CopyOptions = Parameters<CopyFacet['copy']>[2]
@@ -86,5 +86,5 @@ async function commit(
   if (replaced) await inheritFrom(desk, to, staged, scope, call)
   desk.requireAlive(call)
   await takeName(desk, staged, to, { entry: made.entry, replaced }, scope, call)
-  return lookAfter(desk, to, scope, call)
+  return lookAfterMove(desk, to, made.entry, scope, call)
 }

@@ -21,7 +21,7 @@ import { abortOf, unavailable } from './errors.ts'
 import { inheritFrom } from './keeping.ts'
 import { lookAtHidden, walk } from './looking.ts'
 import { replacedIn, takeName } from './moving.ts'
-import { lookAfter, requireFile, requirePlace, scopeAround, stale, underLease } from './requiring.ts'
+import { lookAfterMove, requireFile, requirePlace, scopeAround, stale, underLease } from './requiring.ts'
 import type { StagingArea } from './staging.ts'
 import type { Transfer } from './transfer.ts'
 import { openUpload, PoolUnreached } from './uploading.ts'
@@ -210,7 +210,7 @@ class DcacheDraft implements Draft {
       desk.requireAlive(call)
       try {
         await takeName(desk, path, file, { entry: staged.entry, replaced }, scope, call)
-        return await lookAfter(desk, file, scope, call)
+        return await lookAfterMove(desk, file, staged.entry, scope, call)
       } catch (error) {
         // Somebody from outside took the name since the look: the condition and the rights are asked again.
         if (replaced || StorageError.from(error).code !== 'exists' || left === 0) throw error

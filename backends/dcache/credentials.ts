@@ -168,8 +168,7 @@ export class Delegation implements Credentials {
     const owner = fingerprint(credential.secret.reveal())
     const end = principal.expires === undefined ? Number.POSITIVE_INFINITY : principal.expires * 1000
     if (standing.kind === 'identity' || !this.#exchange) return { authorization: bearer(credential.secret), owner, end }
-    const since = Date.now()
-    const { token, until } = await this.#exchange.exchange(principal, credential, signal)
+    const { token, since, until } = await this.#exchange.exchange(principal, credential, signal)
     const authorization = bearer(token)
     this.#issued.set(authorization, { exchanged: credential, since })
     return { authorization, owner, end: until }
@@ -184,7 +183,11 @@ export class Delegation implements Credentials {
       activities: wide,
       end: this.endFor(login),
     }
-    const granted = await this.macaroons.get(order, call)
+    const granted = await this.macaroons.get(order, call).catch((error) => {
+      // An exchanged token that was good once may be what is refused: whoever comes next gets another.
+      if (StorageError.from(error).code === 'denied') this.refused(call, login.authorization)
+      throw error
+    })
     const authorization = bearer(narrowed(granted, `activity:${activities.join()}`))
     this.#issued.set(authorization, { granted })
     return authorization

@@ -8,7 +8,7 @@ import type { BackendServices } from '../backend.ts'
 import { isRecord, type Json } from './attributes.ts'
 import type { Activity, Credentials } from './credentials.ts'
 import type { DoorResponse, HttpDoor, Method } from './door.ts'
-import { errorOfStatus, requireAlive, unavailable } from './errors.ts'
+import { errorOfPool, errorOfStatus, requireAlive, unavailable } from './errors.ts'
 import type { Memory } from './memory.ts'
 import { pathInDcache } from './names.ts'
 import type { DcacheOptions } from './options.ts'
@@ -138,6 +138,10 @@ const longestError = 8 * 1024
 /** The error of an answer. What the frontend says of a refusal goes into its reason. */
 export async function refusalOf(response: DoorResponse, path: Path): Promise<StorageError> {
   const { answered, headers, status } = response
+  if (response.from === 'pool') {
+    response.discard()
+    return errorOfPool(answered, path)
+  }
   if ((status !== 403 && status !== 401) || !headers['content-type']?.startsWith('application/json')) {
     response.discard()
     return errorOfStatus(answered, path)

@@ -57,6 +57,11 @@ export function errorOfStatus({ status, text, retryAfter }: Answered, path?: Pat
   })
 }
 
+/** The error for an answer of a pool. It knows no callers and no names: what it refuses tells nothing about either. */
+export function errorOfPool({ status, retryAfter }: Answered, path?: Path): StorageError {
+  return errorOfStatus({ status: status === 507 ? status : 500, retryAfter }, path)
+}
+
 /** The reason of a refusal by dCache. `text` comes from outside: it is cut and cleaned. */
 function reasonOf(status: number, text: string | undefined, path: Path | undefined): Reason {
   const said = printable(text ?? '')

@@ -30,6 +30,8 @@ export interface ExchangeOptions {
 
 export interface Exchanged extends Lent {
   readonly token: Secret
+  /** Milliseconds since 1970. */
+  readonly since: number
 }
 
 /** Least and most milliseconds that a token is used before it ends, so that it does not end on its way. */
@@ -140,7 +142,7 @@ function readAnswer({ status, body }: Answer, principal: Principal, credential: 
   ].filter((end) => end !== undefined)
   const end = ends.length > 0 ? Math.min(...ends) : now + unknownLife + margin
   if (end <= now) throw unusable('a token that has ended')
-  return { token: new Secret(token), until: end - Math.min(margin, (end - now) / 2) }
+  return { token: new Secret(token), since: now, until: end - Math.min(margin, (end - now) / 2) }
 }
 
 function refusalOf(status: number, { error }: Answer['body']): StorageError {

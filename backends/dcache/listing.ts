@@ -47,6 +47,8 @@ interface Page {
   /** Of the directory itself. */
   readonly entry: Entry
   readonly entries: readonly Entry[]
+  /** Of all children, also of those that are left out. */
+  readonly names: readonly string[]
   /** What the frontend sent, before anything was left out. */
   readonly count: number
   readonly first: string | undefined
@@ -102,7 +104,7 @@ class Lister {
     yield* inPages(first.entries)
     if (first.count < pageLength) return
     const seen = new SeenNames()
-    for (const { name } of first.entries) seen.add(name)
+    for (const name of first.names) seen.add(name)
     let page: Page = first
     for (let pass = 0; pass < passes; pass++) {
       let isSteady = true
@@ -112,8 +114,8 @@ class Lister {
         // One name twice, to see whether the rest has moved.
         page = await this.#page(last === undefined ? offset : offset - 1)
         if (last !== undefined && page.first !== last) isSteady = false
-        const fresh = page.entries.filter(({ name }) => seen.add(name))
-        yield* inPages(fresh)
+        const fresh = new Set(page.names.filter((name) => seen.add(name)))
+        yield* inPages(page.entries.filter(({ name }) => fresh.has(name)))
         offset = (last === undefined ? offset : offset - 1) + page.count
         last = page.last
         if (offset > seen.size + 2 * pageLength) throw unavailable('the storage lists without an end')
@@ -154,11 +156,11 @@ class Lister {
       return entry && !this.#isReserved(entry.name) ? [entry] : []
     })
     const entries = this.#acls ? await this.#withAcls(found) : found
-    const nameAt = (index: number) => {
-      const child = children.at(index) as Json | undefined
-      return typeof child?.fileName === 'string' ? child.fileName : undefined
-    }
-    return { entry, entries, count: children.length, first: nameAt(0), last: nameAt(-1) }
+    const names = children.flatMap((child) => {
+      const name = (child as Json).fileName
+      return typeof name === 'string' ? [name] : []
+    })
+    return { entry, entries, names, count: children.length, first: names[0], last: names.at(-1) }
   }
 
   /** Most releases tell owner and ACL of a single object only. */

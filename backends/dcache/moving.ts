@@ -6,19 +6,23 @@
  * that readers see the old file or the new one). What is not: the conditions are checked by a look just before, under a
  * lease that all gateways of one state store honour; somebody who goes to dCache directly can come in between, and in
  * the door between its own look and the rename. Replacing an empty directory is removing it first. Without a frontend
- * files too are replaced by MOVE with `Overwrite: T`, for which the door first deletes what is there: readers may see
- * nothing for a moment. That is never done to a directory, whose contents the door would delete with it.
+ * a file that is replaced is first moved aside, to a hidden name, and removed when the new one has its name: readers may
+ * see nothing for a moment. MOVE with `Overwrite: T` is never sent: the door deletes what is there, a directory with all
+ * that it holds, before it finds out whether it can rename. Should gateway or door die between the two moves the old
+ * file stays under the hidden name, where nobody but an administrator removes it.
  */
 
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
-import { isWithin, type Path, root } from '../../gateway/core/path.ts'
+import { isWithin, join, nameOf, type Path, parentOf, root } from '../../gateway/core/path.ts'
 import type { Entry, MoveOptions, PendingMove, Trail } from '../backend.ts'
 import { type Desk, refusalOf, type Scope } from './desk.ts'
-import { lookAt, walk } from './looking.ts'
-import { encodePath } from './names.ts'
+import { lookAt, lookAtHidden, walk } from './looking.ts'
+import { encodePath, stagingName } from './names.ts'
+import { isPathId } from './propfind.ts'
 import { removeObject, requireEmpty } from './removing.ts'
-import { lookAfter, requireEntry, requirePlace, requireSame, scopeAround, stale, underLease } from './requiring.ts'
+import { lookAfterMove, requireEntry, requirePlace, requireSame, scopeAround, stale, underLease } from './requiring.ts'
+import { StagingArea } from './staging.ts'
 
 /** Backend.rename */
 export async function rename(
@@ -43,7 +47,7 @@ export async function rename(
       if (old) await clear(desk, entry, old, to, scope, call)
       desk.requireAlive(call)
       await takeName(desk, from, to, { entry, replaced: old?.type === 'directory' ? undefined : old }, scope, call)
-      return lookAfter(desk, to, scope, call)
+      return lookAfterMove(desk, to, entry, scope, call)
     })
   }
   return { trail, target, proceed, release: async () => {} }
@@ -97,11 +101,13 @@ export async function takeName(
   call: Call,
 ): Promise<void> {
   try {
-    if (replaced && desk.frontend) {
+    if (!replaced) {
+      await move(desk, from, to, scope, call)
+    } else if (desk.frontend) {
       const json = { action: 'mv', destination: desk.inDcache(to) }
       await desk.change(from, json, scope, call, false)
     } else {
-      await move(desk, from, to, replaced ? 'T' : 'F', scope, call)
+      await replace(desk, from, to, replaced, scope, call)
     }
   } catch (error) {
     const { code } = StorageError.from(error)
@@ -112,13 +118,66 @@ export async function takeName(
   }
 }
 
-async function move(desk: Desk, from: Path, to: Path, overwrite: 'T' | 'F', scope: Scope, call: Call): Promise<void> {
+/** By the door alone. Throws `stale` where another object has the name, or takes it meanwhile. */
+async function replace(desk: Desk, from: Path, to: Path, replaced: Entry, scope: Scope, call: Call): Promise<void> {
+  const aside = join(parentOf(to), stagingName())
+  const area = new StagingArea(desk)
+  let isAside = false
+  try {
+    await move(desk, to, aside, scope, call)
+    const old = await lookAtHidden(desk, aside, scope, call)
+    isAside = old !== undefined && isSame(old.entry, replaced)
+    if (!isAside) throw stale(to)
+    await move(desk, from, to, scope, call)
+  } catch (error) {
+    const outcome = await putBack(desk, aside, to, scope, call)
+    if (outcome === 'taken' && isAside) await area.discard(aside, scope, call)
+    else if (outcome !== 'back') desk.log(`a file that was to be replaced is left as ${nameOf(aside)}`, error)
+    throw StorageError.from(error).code === 'exists' ? stale(to) : error
+  }
+  await area.discard(aside, scope, call)
+}
+
+/** Ids of servers that are no dCache tell the path alone. */
+function isSame(now: Entry, before: Entry): boolean {
+  return now.type === before.type && (isPathId(before.id) ? now.version === before.version : now.id === before.id)
+}
+
+/** How often an old file is given its name again, and milliseconds for all of it. */
+const tries = 3
+const patience = 10_000
+
+/** Also for a caller who has gone. `taken`: something else has the name. Never throws. */
+async function putBack(
+  desk: Desk,
+  aside: Path,
+  to: Path,
+  scope: Scope,
+  { id, principal, protocol, from }: Call,
+): Promise<'back' | 'taken' | 'failed'> {
+  const call: Call = { id, principal, protocol, from, signal: AbortSignal.timeout(patience) }
+  for (let left = tries; left > 0; left--) {
+    try {
+      await move(desk, aside, to, scope, call)
+      return 'back'
+    } catch (error) {
+      const { code } = StorageError.from(error)
+      // It never went, or an answer was lost.
+      if (code === 'not-found') return 'back'
+      if (code === 'exists') return 'taken'
+    }
+  }
+  return 'failed'
+}
+
+/** To a free name. */
+async function move(desk: Desk, from: Path, to: Path, scope: Scope, call: Call): Promise<void> {
   const { webdav } = desk
   const response = await webdav.request({
     method: 'MOVE',
     path: desk.inDcache(from),
     // With scheme and host, as every client sends it: XRootD understands nothing else.
-    headers: { Destination: webdav.urlOf(desk.inDcache(to)).href, Overwrite: overwrite },
+    headers: { Destination: webdav.urlOf(desk.inDcache(to)).href, Overwrite: 'F' },
     call,
     ...scope,
     idempotent: false,

@@ -33,15 +33,16 @@ export class DcacheProperties implements PropertyFacet {
       underLease(this.#desk, [path], async () => {
         const held = await this.#read(path, id, scope, call)
         this.#desk.requireAlive(call)
-        const values: Record<string, string> = {}
+        const values = new Map<string, string>()
         const gone: string[] = []
         for (const [name, value] of changes) {
-          if (value !== undefined) values[encode(name)] = value
+          if (value !== undefined) values.set(encode(name), value)
           // dCache fails for what is not there.
           else if (held.has(name)) gone.push(encode(name))
         }
-        if (Object.keys(values).length > 0) {
-          await this.#desk.change(path, { action: 'set-xattr', mode: 'EITHER', attributes: values }, scope, call)
+        if (values.size > 0) {
+          const attributes = Object.fromEntries(values)
+          await this.#desk.change(path, { action: 'set-xattr', mode: 'EITHER', attributes }, scope, call)
         }
         if (gone.length > 0) await this.#desk.change(path, { action: 'rm-xattr', names: gone }, scope, call, false)
       }),

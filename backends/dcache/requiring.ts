@@ -2,11 +2,12 @@
 
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
-import { type Path, parentOf, root } from '../../gateway/core/path.ts'
+import { nameOf, type Path, parentOf, root } from '../../gateway/core/path.ts'
 import type { Entry, Trail } from '../backend.ts'
 import type { Desk, Scope } from './desk.ts'
 import { lookAt } from './looking.ts'
 import { requireUnreserved } from './names.ts'
+import { isPathId } from './propfind.ts'
 
 export function missing(path: Path): StorageError {
   return new StorageError('not-found', 'no such file or directory', { path })
@@ -67,6 +68,17 @@ export async function lookAfter(desk: Desk, path: Path, scope: Scope, call: Call
   const seen = await lookAt(desk, path, scope, call)
   if (!seen) throw stale(path)
   return seen.entry
+}
+
+/** The entry of an object that has just got its name. Where nobody can look now it is as it was before. */
+export async function lookAfterMove(desk: Desk, path: Path, before: Entry, scope: Scope, call: Call): Promise<Entry> {
+  try {
+    return await lookAfter(desk, path, scope, call)
+  } catch (error) {
+    // Ids made of a path do not move along.
+    if (isPathId(before.id)) throw error
+    return { ...before, name: nameOf(path) }
+  }
 }
 
 /** Down from where a change of `path` needs its credential: the directory that holds the name. */

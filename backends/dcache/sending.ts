@@ -133,13 +133,21 @@ export function answeredBy(message: IncomingMessage): Answered {
 
 /** The rest of an unwanted body up to this is read, so that its connection can be kept. */
 const worthReading = 64 * 1024
+/** Milliseconds that are given to it. */
+const worthWaiting = 1000
 
 /** Lets go of an answer whose body nobody reads. */
 export function letGo(message: IncomingMessage): void {
   message.on('error', () => {})
   const length = Number(message.headers['content-length'] ?? Number.NaN)
-  if (length <= worthReading) message.resume()
-  else message.destroy()
+  if (!(length <= worthReading)) {
+    message.destroy()
+    return
+  }
+  message.resume()
+  // A body that does not come would hold its connection for ever.
+  const timer = setTimeout(() => message.destroy(), worthWaiting).unref()
+  message.once('close', () => clearTimeout(timer))
 }
 
 export function isRedirect(message: IncomingMessage): boolean {

@@ -34,9 +34,13 @@ export class StagingArea {
     return path
   }
 
-  /** Nothing is under the name any more, or never was. */
+  /** Nothing is under the name any more, or never was. What cannot be struck out is looked for by a sweep, in vain. */
   async strike(path: Path): Promise<void> {
-    await this.#desk.services.journal.remove(this.#desk.name, path)
+    try {
+      await this.#desk.services.journal.remove(this.#desk.name, path)
+    } catch (error) {
+      this.#desk.log(`an upload could not be struck from the journal: ${nameOf(path)}`, error)
+    }
   }
 
   /** Removes what is there, for a caller who may have gone. What cannot be removed now is left to the sweep. */
@@ -48,6 +52,16 @@ export class StagingArea {
     } catch (error) {
       this.#desk.log(`an upload could not be taken away: ${nameOf(path)}`, error)
     }
+  }
+
+  /** Removes a file that nobody needs any more, after it was given a name of ours. Never throws. */
+  async discard(path: Path, scope: Scope, call: Call): Promise<void> {
+    try {
+      await this.#desk.services.journal.add(this.#desk.name, path)
+    } catch (error) {
+      this.#desk.log(`a replaced file could not be written down: ${nameOf(path)}`, error)
+    }
+    await this.drop(path, scope, call)
   }
 
   /**
@@ -63,16 +77,24 @@ export class StagingArea {
     }
     let count = 0
     for (const place of places) {
-      const path = parsePath(place)
-      // Written by us, but read from outside: nothing else is ever removed on its word.
-      if (!nameOf(path).startsWith(stagingPrefix)) continue
-      const signal = AbortSignal.timeout(patience)
-      const call: Call = { id: 'sweep', principal: sweeper, protocol: 'internal', from: '127.0.0.1', signal }
-      await this.#remove(path, { authorization }, call)
-      await this.strike(path)
-      count++
+      try {
+        if (await this.#sweepOne(parsePath(place), authorization)) count++
+      } catch (error) {
+        // Another time; the others must not wait for it.
+        this.#desk.log('an upload that was left behind could not be taken away', error)
+      }
     }
     return count
+  }
+
+  async #sweepOne(path: Path, authorization: Secret): Promise<boolean> {
+    // Written by us, but read from outside: nothing else is ever removed on its word.
+    if (!nameOf(path).startsWith(stagingPrefix)) return false
+    const signal = AbortSignal.timeout(patience)
+    const call: Call = { id: 'sweep', principal: sweeper, protocol: 'internal', from: '127.0.0.1', signal }
+    await this.#remove(path, { authorization }, call)
+    await this.strike(path)
+    return true
   }
 
   async #remove(path: Path, scope: Partial<Scope> & Login, call: Call): Promise<void> {

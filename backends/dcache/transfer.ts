@@ -2,7 +2,7 @@
 
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { type DoorResponse, responseOf } from './door.ts'
-import { abortOf, errorOfStatus, unavailable } from './errors.ts'
+import { abortOf, errorOfPool, errorOfStatus, unavailable } from './errors.ts'
 import { answeredBy } from './sending.ts'
 
 export interface TransferOptions {
@@ -10,6 +10,7 @@ export interface TransferOptions {
   /** Milliseconds that a piece may take, and the answer after the last one. */
   readonly stall: number
   readonly deadline: number
+  readonly from: DoorResponse['from']
 }
 
 /** One piece at a time is on its way, so memory stays at that piece and what the kernel holds. */
@@ -59,7 +60,10 @@ export class Transfer {
     this.#pending = (error) => (error ? reject(error) : resolve())
     this.#timer.refresh()
     this.#request.end()
-    if (this.#early) this.#written()
+    if (this.#early) {
+      this.#end()
+      this.#written()
+    }
     await promise
     if (this.#failure) throw this.#failure
     return responseOf(await this.#answer, this.#options)
@@ -86,7 +90,7 @@ export class Transfer {
       this.#written()
     } else if (answered.status >= 300) {
       // Somebody who answers before the last byte does not want the rest.
-      this.#fail(errorOfStatus(answered))
+      this.#fail(this.#options.from === 'pool' ? errorOfPool(answered) : errorOfStatus(answered))
     }
   }
 

@@ -33,7 +33,7 @@ export type Opened =
   | { readonly kind: 'answered'; readonly response: DoorResponse }
   | { readonly kind: 'ready'; readonly transfer: Transfer }
 
-/** The pool to which the door sent us cannot be reached: nothing was written, but the name may have been made. */
+/** The pool to which the door sent us is not there, or knows of no upload: nothing was written, but the name may have been made. */
 export class PoolUnreached extends Error {}
 
 /** What came of the head of a request: an answer, or somebody who waits for the body. */
@@ -42,8 +42,8 @@ type Begun =
   | { readonly kind: 'ready'; readonly request: ClientRequest; readonly answer: Promise<IncomingMessage> }
 
 /**
- * Asks the door, and the pool that it names, to take the bytes of a file. Throws PoolUnreached where that pool is not
- * there, and StorageError. Ready means that the transfer is to be finished or aborted.
+ * Asks the door, and the pool that it names, to take the bytes of a file. Throws PoolUnreached where that pool does
+ * not want them, and StorageError. Ready means that the transfer is to be finished or aborted.
  */
 export async function openUpload(door: HttpDoor, upload: UploadRequest): Promise<Opened> {
   const { size, call } = upload
@@ -67,7 +67,7 @@ export async function openUpload(door: HttpDoor, upload: UploadRequest): Promise
     letGo(begun.message)
     return follow(door, upload, headers, begun.message.headers.location)
   }
-  return opened(door, call, begun)
+  return opened(door, call, begun, 'door')
 }
 
 async function follow(
@@ -81,8 +81,11 @@ async function follow(
   for (let hops = 1; ; hops++) {
     try {
       const begun = await beginPut(door, call, url, headers, agents.pools.fresh)
-      if (begun.kind === 'ready' || !isRedirect(begun.message)) return opened(door, call, begun)
+      if (begun.kind === 'ready') return opened(door, call, begun, 'pool')
+      const { statusCode = 0 } = begun.message
+      if (statusCode < 300 || statusCode >= 500) return opened(door, call, begun, 'pool')
       letGo(begun.message)
+      if (!isRedirect(begun.message)) throw new PoolUnreached(`the pool answered ${statusCode}`)
       if (hops === mostHops) throw unavailable('the storage redirects in circles')
       url = pools.target(begun.message.headers.location, url)
     } catch (error) {
@@ -93,13 +96,12 @@ async function follow(
   }
 }
 
-function opened(door: HttpDoor, call: Call, begun: Begun): Opened {
+function opened(door: HttpDoor, call: Call, begun: Begun, from: DoorResponse['from']): Opened {
   const { stall, deadline } = door.options
-  const signal = door.signalOf(call)
-  if (begun.kind === 'ready') {
-    return { kind: 'ready', transfer: new Transfer(begun.request, begun.answer, { signal, stall, deadline }) }
-  }
-  return { kind: 'answered', response: responseOf(begun.message, { signal, stall, deadline }) }
+  const options = { signal: door.signalOf(call), stall, deadline, from }
+  return begun.kind === 'ready'
+    ? { kind: 'ready', transfer: new Transfer(begun.request, begun.answer, options) }
+    : { kind: 'answered', response: responseOf(begun.message, options) }
 }
 
 /** Sends the head of a PUT and waits for what the server says to it. Rejects with SendFailure alone. */

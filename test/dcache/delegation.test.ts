@@ -316,6 +316,43 @@ t.test('an exchanged token can ask for macaroons', async (t) => {
   t.match(JSON.parse(String(door.asked[0]?.body)), { validity: /^PT(30|29)S$/ }, 'no longer than the exchanged token')
 })
 
+t.test('an exchanged token that is refused later is exchanged anew', async (t) => {
+  mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  t.teardown(() => mock.timers.reset())
+  for (const send of ['forward', 'macaroon'] as const) {
+    const endpoint = await serveTokens(t)
+    const client = async () => ({ id: 'gateway', secret: new Secret('x') })
+    const answer = {
+      issued_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+      token_type: 'bearer',
+      expires_in: 3600,
+    }
+    endpoint.answer = { ...answer, access_token: 'first' }
+    const door = new FakeDoor()
+    const exchange = { endpoint: endpoint.url, client, issuers: [issuer] }
+    const delegation = new Delegation({ ...base, send, exchange }, () => door)
+    const call = callBy(alice({ grants }))
+    const first = await delegation.authorize(call, ['LIST'], '/a/f')
+    t.notOk(first && delegation.refused(call, first), `${send}: fresh`)
+    endpoint.answer = { ...answer, access_token: 'second' }
+    mock.timers.tick(10_000)
+    if (send === 'forward') {
+      const again = await delegation.authorize(call, ['LIST'], '/a/f')
+      t.equal(again?.reveal(), 'Bearer first')
+      t.ok(again && delegation.refused(call, again), 'no longer fresh')
+      t.equal((await delegation.authorize(call, ['LIST'], '/a/f'))?.reveal(), 'Bearer second')
+    } else {
+      door.answer = { status: 401, body: '' }
+      await t.rejects(delegation.authorize(call, ['LIST'], '/b/f'), { code: 'denied' })
+      door.answer = undefined
+      await delegation.authorize(call, ['LIST'], '/c/f')
+      t.equal(revealed(door.asked.at(-1)?.authorization), 'Bearer second')
+    }
+    t.equal(endpoint.asked.length, 2)
+    await delegation.close()
+  }
+})
+
 t.test('secrets go to a token endpoint by TLS alone', async (t) => {
   const client = async () => ({ id: 'gateway', secret: new Secret('x') })
   const make = (endpoint: string, scope?: string) => () =>
