@@ -7,7 +7,7 @@ import type { StageProgress, TapeFacet } from '../../backends/backend.ts'
 import type { Mount, Place } from '../../mounts/namespace.ts'
 import type { FileChange, StagedFile, Staging, StagingOrder, State } from '../state/state.ts'
 import type { Gate } from './deciding.ts'
-import { decideMany } from './deciding-many.ts'
+import { decideMany, type Verdict } from './deciding-many.ts'
 import { type ErrorCode, StorageError } from './errors.ts'
 import type { Path } from './path.ts'
 import { Task } from './task.ts'
@@ -129,7 +129,7 @@ export class Orders {
     const { stagings, leases } = this.#state
     const mount = task.namespace.mounts.find((each) => each.at === at)
     const tape = mount?.backend.name === backend ? mount.backend.tape : undefined
-    if (!mount || !tape) return this.#lose(id, at, 'the storage is not mounted here any more')
+    if (!mount || !tape) return this.#lose(id, at, notMounted)
     await leases.withLease(`staging:${id}:${at}`, mount.deadline, async () => {
       const staging = await stagings.get(id)
       const order = staging?.orders.find((each) => each.mount === at)
@@ -169,25 +169,26 @@ export class Orders {
     }
   }
 
-  /** Rights may have gone since the request was made; what is refused now has failed. */
+  /** Rights may have gone since the request was made, and paths lead elsewhere; what is refused now has failed. */
   async #decideAgain(task: Task, id: string, files: readonly StagedFile[]): Promise<readonly StagedFile[]> {
     const paths = files.map(({ path }) => path)
     const verdicts = await decideMany(this.#gate, task, 'stage', paths)
     const unsure = verdicts.find(({ error }) => error && temporary.has(error.code))
     if (unsure) throw unsure.error
-    const refusals = new Map(verdicts.flatMap(({ place, error }) => (error ? [[place.path, error] as const] : [])))
+    const byPath = new Map(verdicts.map((verdict) => [verdict.place.path, verdict]))
     const finished = this.#state.stagings.now()
-    const changes = files.flatMap(({ number, path }): FileChange[] => {
-      const error = refusals.get(path)
-      return error ? [{ number, state: 'failed', finished, error: error.message }] : []
+    const changes = files.flatMap((file): FileChange[] => {
+      const error = problemOf(file, byPath.get(file.path))
+      return error === undefined ? [] : [{ number: file.number, state: 'failed', finished, error }]
     })
     if (changes.length > 0) await this.#state.stagings.update(id, changes)
-    return files.filter(({ path }) => !refusals.has(path))
+    const refused = new Set(changes.map(({ number }) => number))
+    return files.filter(({ number }) => !refused.has(number))
   }
 
   async #poll(
     task: Task,
-    { id }: Staging,
+    { id, principal }: Staging,
     { mount: at, backend, asked, order }: StagingOrder,
     files: readonly StagedFile[],
   ): Promise<boolean> {
@@ -203,8 +204,9 @@ export class Orders {
       const told = await this.#call(own, placeOf(mount), files.length, () => tape.progress(order, own))
       await stagings.update(id, changesOf(files, told))
     } catch (thrown) {
-      // The back end's silence is no news of the files; what it has told before is shown.
-      if (StorageError.from(thrown).code !== 'not-found') return false
+      // The back end's silence is no news of the files, nor is what it does not tell an administrator; what it has
+      // told before is shown.
+      if (StorageError.from(thrown).code !== 'not-found' || principal !== task.principal.id) return false
       await this.#fail(id, files, 'the storage does not know the request any more')
     } finally {
       own.detach()
@@ -239,6 +241,13 @@ export class Orders {
 }
 
 const msPerFile = 2
+const notMounted = 'the storage is not mounted here any more'
+
+/** Why the storage is not asked for a file: what was decided must be about the very file of its order. */
+function problemOf({ mount, inner }: StagedFile, verdict: Verdict | undefined): string | undefined {
+  if (verdict?.place.mount.at !== mount || verdict.place.inner !== inner) return notMounted
+  return verdict.error?.message
+}
 
 /** The back end's own id of the request says nothing to it any more: then there is nothing to end. */
 function unlessUnknown(thrown: unknown): void {

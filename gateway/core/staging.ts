@@ -184,9 +184,12 @@ export class Staging implements StagingOperations {
     )
     const orders = [...mounts].map(([mount, backend]) => ({ mount, backend }))
     await this.#sweep()
-    const { staging } = await stagings.add({ principal: task.principal.id, ...identity, files, orders }, bounds)
+    const request = { principal: task.principal.id, ...identity, files, orders }
+    const { staging, added } = await stagings.add(request, bounds)
     requireSame(staging, identity.fingerprint)
-    await this.#orders.place(task, staging, { decided: true })
+    // Somebody was first, perhaps with another credential.
+    if (!added) requireCover(task, await stagings.files(staging.id))
+    await this.#orders.place(task, staging, { decided: added })
     return staging.id
   }
 
