@@ -96,7 +96,8 @@ export class RestClient {
   async put(resource: Resource, body: unknown, signal: AbortSignal): Promise<void> {
     await this.#within(signal, async (within) => {
       const answer = await this.#send('PUT', resource, JSON.stringify(body), within)
-      if (answer.jobs !== undefined) await this.#finish(answer, within)
+      // What was only accepted is a job, whether it is named or not.
+      if (answer.jobs !== undefined || codeIn(answer) === 202) await this.#finish(answer, within)
     })
   }
 
@@ -233,11 +234,16 @@ function bodyOf(http: number, text: string): Members {
     // Not JSON: with an error the HTTP status says enough, with a success it is a broken answer.
   }
   const told = body?.status === undefined ? undefined : membersOf(body.status)
-  const code = Number(told?.code)
-  const worse = Math.max(http, Number.isSafeInteger(code) ? code : 0)
+  const worse = Math.max(http, body ? codeIn(body) : 0)
   if (worse >= 400 || worse < 200) throw failureOfStatus(worse, String(told?.message ?? ''))
   if (!body || !told || worse >= 300) throw brokenAnswer(`status ${http} without the API's envelope`)
   return body
+}
+
+/** What the envelope says; 0 where it says nothing. */
+function codeIn({ status }: Members): number {
+  const code = status === undefined ? 0 : Number(membersOf(status).code)
+  return Number.isSafeInteger(code) ? code : 0
 }
 
 function notReached(error: unknown): StorageError {

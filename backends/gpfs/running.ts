@@ -124,9 +124,12 @@ function collect(stream: Readable | null, limit: number, tooMuch: () => void): B
   return chunks
 }
 
-/** Ends the command and all that it has started, and lets go of its pipes. */
+/**
+ * Ends the command and all that it has started, and lets go of its pipes. To be called before these are closed: as
+ * long somebody of the group is there, even where the command itself has ended.
+ */
 function kill(child: ChildProcess): void {
-  if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+  if (child.pid !== undefined) {
     try {
       process.kill(-child.pid, 'SIGKILL')
     } catch {

@@ -259,6 +259,12 @@ t.test('a job counts when it is completed and its command ended with 0', async (
     }
     await t.rejects(acls.write(top, list, calm), { code: 'unavailable' }, JSON.stringify(jobs))
   }
+  api.interfere = ({ method }, response) => {
+    if (method !== 'PUT') return false
+    send(response, 202, {})
+    return true
+  }
+  await t.rejects(acls.write(top, list, calm), { code: 'unavailable' }, 'accepted, and no job to look at')
   api.interfere = undefined
   await acls.write(top, list, calm)
 })
