@@ -111,7 +111,7 @@ async function stageAll(client: Client, paths: readonly Path[], options: StageOp
   const requests = options.wait ? await waitFor(client, ids) : await statusOf(client, ids)
   if (options.json) for (const request of requests) await sayJson(request)
   else complainOf(requests)
-  return Math.max(code, codeOf(requests))
+  return Math.max(code, codeOf(requests, options.wait ? ['FAILED', 'CANCELLED'] : ['FAILED']))
 }
 
 async function statusOf(client: Client, ids: readonly string[]): Promise<StageStatus[]> {
@@ -161,8 +161,10 @@ function complainOf(requests: readonly StageStatus[]): void {
   }
 }
 
-function codeOf(requests: readonly StageStatus[]): number {
-  return requests.some(({ files }) => files.some(({ state }) => state === 'FAILED')) ? exitCode.failed : exitCode.done
+/** Whether a file is in one of these states. */
+function codeOf(requests: readonly StageStatus[], failed: ReadonlyArray<StagedFile['state']> = ['FAILED']): number {
+  const isFailed = ({ state }: StagedFile) => failed.includes(state)
+  return requests.some(({ files }) => files.some(isFailed)) ? exitCode.failed : exitCode.done
 }
 
 function row({ path, state, error }: StagedFile): string[] {

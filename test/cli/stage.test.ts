@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { parsePath } from '../../gateway/core/path.ts'
 import { TapeWorld } from '../core/tape-world.ts'
+import { callBy, person } from '../core/world.ts'
 import { openDoor } from '../http/door.ts'
 import { portolan } from './running.ts'
 
@@ -120,4 +121,18 @@ t.test('wrong usage is told', async (t) => {
   }
   const completion = await portolan(['completion', 'bash'])
   t.match(completion.stdout, /'stage'\) choices='status cancel .*--lifetime.*--wait/)
+})
+
+t.test('who waits for files that somebody cancels does not get them, and is told so', async (t) => {
+  const { world: tape, storage, run } = await world(t)
+  await tape.fill(storage, '/pnfs/a')
+  const id = (await run('stage', '/pnfs/a')).stdout.trim()
+  let looks = 0
+  tape.trouble.progress = () => {
+    if (++looks === 1) void storage.staging.cancel(callBy(person('root', { administrator: true })), id)
+  }
+  tape.time += 60_000
+  const staged = await run('stage', '--wait', '/pnfs/a')
+  t.match(staged.stderr, /^portolan: \/pnfs\/a: cancelled$/m)
+  t.equal(staged.code, 1)
 })
