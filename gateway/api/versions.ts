@@ -1,6 +1,7 @@
 /** GET versions: the earlier states of a file that the storage keeps. One is read by GET on the file with ?version=. */
 
 import { etagOf } from '../http/conditions.ts'
+import { isoDate } from '../http/dates.ts'
 import { parseQuery } from '../http/query.ts'
 import { pathOf } from './parameters.ts'
 import type { ApiHandler } from './routes.ts'
@@ -15,16 +16,11 @@ export const versions: ApiHandler = async ({ door, storage }, request) => {
     path,
     versions: found.map(({ version, kept, entry }) => ({
       version,
-      kept: timeOf(kept),
+      kept: isoDate(kept),
       type: entry.type,
       size: entry.size,
-      modified: timeOf(entry.modified),
+      modified: isoDate(entry.modified),
       etag: etagOf(entry.version),
     })),
   }
-}
-
-/** RFC 3339, to the millisecond. */
-function timeOf(ns: bigint): string {
-  return new Date(Number(ns / 1_000_000n)).toISOString()
 }

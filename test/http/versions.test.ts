@@ -7,7 +7,7 @@ import { parsePath, root } from '../../gateway/core/path.ts'
 import { Storage } from '../../gateway/core/storage.ts'
 import { Namespace } from '../../mounts/namespace.ts'
 import { versioned } from '../core/versioned.ts'
-import { mountOf } from '../core/world.ts'
+import { callBy, mountOf } from '../core/world.ts'
 import { ace, aclOf, ask, looking, openDoor, store } from './door.ts'
 
 /** /data/f was "first" and is "second". */
@@ -66,4 +66,15 @@ t.test('what is asked wrongly, or not allowed, is refused', async (t) => {
   t.equal(await status('/data/f?version=v1'), 403)
   t.equal(await status(list), 403)
   t.equal(await status('/data/f?version=v1', 'alice'), 200)
+})
+
+t.test('a time that no calendar holds is no failure', async (t) => {
+  const { port, then } = await setUp(t)
+  const call = callBy('keeper')
+  const pending = await then.setAttributes(parsePath('/f'), { modified: 10n ** 25n }, call)
+  await pending.proceed()
+  await pending.release()
+  const { status, text } = await ask(port, 'GET', list)
+  t.equal(status, 200)
+  t.match(JSON.parse(text).versions, [{ modified: '1970-01-01T00:00:00.000Z' }])
 })
