@@ -26,8 +26,8 @@ const executable = keyOf({ uri: apache, local: 'executable' })
 /** What is to become of the resource. */
 export interface Change {
   readonly names: readonly XmlName[]
-  /** Of live properties, as they depend on the mode that is there. */
-  attributes(mode: number | undefined): Changes | undefined
+  /** Of live properties. Some depend on the mode that is there, which `mode` asks for. */
+  attributes(mode: () => Promise<number | undefined>): Promise<Changes | undefined>
   readonly properties: ReadonlyMap<string, string | undefined>
   /** What cannot be changed, with the status to say so. */
   readonly refused: ReadonlyMap<string, Refusal>
@@ -69,7 +69,8 @@ export function changeOf(instructions: readonly Instruction[]): Change {
     names: [...names.values()],
     properties,
     refused,
-    attributes(mode) {
+    async attributes(ask) {
+      const mode = runs === undefined ? undefined : await ask()
       const wanted = { ...attributes, ...(runs !== undefined && mode !== undefined && { mode: runnable(mode, runs) }) }
       return Object.keys(wanted).length === 0 ? undefined : wanted
     },
@@ -117,8 +118,7 @@ const ofProperties: ReadonlySet<string> = new Set(['too-large', 'quota', 'no-spa
 /** Two calls of Storage at most; what the first one did is taken back where the second one fails. */
 async function makeChange(x: Exchange, change: Change): Promise<void> {
   const { storage } = x.door
-  const entry = await storage.stat(x.call, x.path)
-  const attributes = change.attributes(entry.mode)
+  const attributes = await change.attributes(async () => (await storage.stat(x.call, x.path)).mode)
   const { properties } = change
   const before =
     attributes && properties.size > 0 ? await storage.getProperties(x.call, x.path) : new Map<string, string>()

@@ -6,7 +6,7 @@ import type { Json } from './http.ts'
 import { named, type UserName, userNames } from './people.ts'
 import { everything, Guarded, look } from './tree.ts'
 
-t.setTimeout(180_000)
+t.setTimeout(300_000)
 
 const all = `A::OWNER@:${everything}`
 /** ACLs of a file of alice, each with a name. */
@@ -51,7 +51,10 @@ const gateway = await startTestGateway(t, {
           tree.directory(`d${d}`, 'alice', entries)
           for (const [f, [, acl]] of files.entries()) {
             // A file for each caller, since what may be removed will be.
-            for (const caller of callers) tree.file(place(d, f, caller), 'alice', 'content', acl)
+            for (const caller of callers) {
+              tree.file(place(d, f, caller), 'alice', 'content', acl)
+              tree.file(`${place(d, f, caller)}-other`, 'alice', 'content', acl)
+            }
           }
         }
       },
@@ -63,28 +66,48 @@ const gateway = await startTestGateway(t, {
 interface Attempt {
   readonly action: string
   readonly method: string
-  /** In place of the file: a new name beside it, or the directory. */
-  readonly at?: 'beside' | 'directory'
+  /** In place of the file: what is at its name with this ending, or the directory. */
+  readonly at?: string
+  /** Goes to a new name beside it, which takes this action there. */
+  readonly to?: 'create' | 'move-in-file'
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
 }
+
+const update = (xml: string) => `<propertyupdate xmlns="DAV:"><set><prop>${xml}</prop></set></propertyupdate>`
+const property = update('<x xmlns="urn:x">1</x>')
+const time = update('<getlastmodified>Wed, 01 Jan 2020 00:00:00 GMT</getlastmodified>')
 
 /** In an order in which none takes away what the next one needs. */
 const attempts: readonly Attempt[] = [
   { action: 'list', method: 'GET', at: 'directory' },
   { action: 'read', method: 'GET' },
   { action: 'read-acl', method: 'ACL' },
-  { action: 'replace', method: 'PUT' },
-  { action: 'create', method: 'PUT', at: 'beside' },
+  { action: 'replace', method: 'PUT', body: 'content' },
+  { action: 'create', method: 'PUT', at: '-new', body: 'content' },
+  { action: 'stat', method: 'PROPFIND', headers: { Depth: '0' } },
+  { action: 'list', method: 'PROPFIND', at: 'directory', headers: { Depth: '1' } },
+  { action: 'write-properties', method: 'PROPPATCH', body: property },
+  { action: 'set-attributes', method: 'PROPPATCH', body: time },
+  { action: 'mkdir', method: 'MKCOL', at: '-made' },
+  { action: 'read', method: 'COPY', to: 'create' },
+  { action: 'move-away', method: 'MOVE', at: '-other', to: 'move-in-file' },
   { action: 'remove', method: 'DELETE' },
 ]
 
-async function attempt(caller: UserName, { method }: Attempt, path: string): Promise<boolean> {
+async function attempt(caller: UserName, { method, body, headers, to }: Attempt, path: string): Promise<boolean> {
+  const all = { ...headers, ...(to && { Destination: `${path}-${method}` }) }
   const answer =
     method === 'ACL'
       ? await gateway.api('acl', { path }, caller)
-      : await gateway.request({ method, path, user: caller, ...(method === 'PUT' && { body: 'content' }) })
+      : await gateway.request({ method, path, user: caller, headers: all, ...(body && { body }) })
   if (answer.status === 403) return false
   if (answer.status < 300) return true
   throw new Error(`${caller} ${method} ${path} gave ${answer.status}`)
+}
+
+async function explain(caller: UserName, action: string, path: string): Promise<Json> {
+  return (await gateway.api('explain', { path, action }, caller)).json()
 }
 
 for (const [d, [directory]] of directories.entries()) {
@@ -94,20 +117,23 @@ for (const [d, [directory]] of directories.entries()) {
       for (const caller of callers) {
         for (const each of attempts) {
           const own = `/lab/${place(d, f, caller)}`
-          const path = each.at === 'directory' ? `/lab/d${d}/` : each.at === 'beside' ? `${own}-new` : own
+          const path = each.at === 'directory' ? `/lab/d${d}/` : `${own}${each.at ?? ''}`
           const plain = path.replace(/\/$/, '')
-          const explained = (await gateway.api('explain', { path: plain, action: each.action }, caller)).json()
+          const explained = await explain(caller, each.action, plain)
+          const also = each.to && (await explain(caller, each.to, `${plain}-${each.method}`))
           const rights = await gateway.api('rights', { path: plain }, caller)
           const is = await attempt(caller, each, path)
           counts[is ? 'allowed' : 'refused']++
-          const what = `${caller} ${each.action} with "${file}"`
-          if (explained.allowed !== is) {
-            t.fail(`${what}: explain says ${explained.allowed}, the door ${is}`, { steps: explained.steps })
+          const what = `${caller} ${each.method} (${each.action}) with "${file}"`
+          const said = explained.allowed && also?.allowed !== false
+          if (said !== is) {
+            t.fail(`${what}: explain says ${said}, the door ${is}`, { steps: explained.steps })
           }
           // Without the right to look there is nothing that rights would tell.
-          const said = rights.status === 200 ? (rights.json() as Json).actions.includes(each.action) : undefined
-          if (said !== undefined && each.at !== 'beside' && said !== is) {
-            t.fail(`${what}: rights says ${said}, the door ${is}`)
+          const held = rights.status === 200 ? (rights.json() as Json).actions.includes(each.action) : undefined
+          const isThere = each.at !== '-new' && each.at !== '-made'
+          if (held !== undefined && isThere && (held && also?.allowed !== false) !== is) {
+            t.fail(`${what}: rights says ${held}, the door ${is}`)
           }
         }
       }
