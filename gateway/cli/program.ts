@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { aclCommand } from './acl.ts'
+import { banCommand } from './ban.ts'
 import { catCommand } from './cat.ts'
 import { checkCommand } from './check.ts'
 import { completionCommand } from './completion.ts'
@@ -11,12 +12,14 @@ import { explainCommand } from './explain.ts'
 import { localityCommand } from './locality.ts'
 import { locksCommand, unlockCommand } from './locks.ts'
 import { lsCommand } from './ls.ts'
+import { macaroonCommand } from './macaroon.ts'
 import { mountsCommand } from './mounts.ts'
 import { complain, visible } from './output.ts'
 import { putCommand } from './put.ts'
 import { releaseCommand } from './release.ts'
 import { rmCommand } from './rm.ts'
 import { serveCommand } from './serve.ts'
+import { shareCommand } from './share.ts'
 import { stageCommand } from './stage.ts'
 import { tokenCommand } from './token.ts'
 import { whoamiCommand } from './whoami.ts'
@@ -38,6 +41,9 @@ const makers = [
   stageCommand,
   releaseCommand,
   tokenCommand,
+  shareCommand,
+  macaroonCommand,
+  banCommand,
   completionCommand,
 ]
 

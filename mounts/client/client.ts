@@ -25,6 +25,16 @@ import {
   readWhoami,
   type Whoami,
 } from './shapes.ts'
+import {
+  type RemoteBan,
+  type RemoteShare,
+  readBans,
+  readMacaroon,
+  readShare,
+  readShares,
+  type ShareOrder,
+  shareRequest,
+} from './shares.ts'
 import { type ArchiveInfo, readArchiveInfo, readRequestId, readStageStatus, type StageStatus } from './tape.ts'
 import { type Answer, type Ask, Transport, type TransportOptions } from './transport.ts'
 
@@ -257,6 +267,54 @@ export class Client {
     return readArchiveInfo(value)
   }
 
+  /** Its `url` is told here and nowhere else. */
+  async share(order: ShareOrder): Promise<RemoteShare> {
+    return readShare((await this.#api('POST', 'shares', {}, { body: JSON.stringify(shareRequest(order)) })).value)
+  }
+
+  /** The caller's own; `all` takes an administrator. */
+  async shares(all: boolean): Promise<readonly RemoteShare[]> {
+    return readShares((await this.#api('GET', 'shares', all ? { all: 'true' } : {}, { limit: maxTapeAnswer })).value)
+  }
+
+  async unshare(id: string): Promise<void> {
+    await this.#done({ method: 'DELETE', target: `${api}/shares/${encodeURIComponent(id)}` })
+  }
+
+  /** A macaroon for `path` and what lies below, good for `validity` seconds; and for how many it really is. */
+  async macaroon(path: Path, caveats: readonly string[], validity?: number): Promise<ReturnType<typeof readMacaroon>> {
+    const body = JSON.stringify({ caveats, ...(validity !== undefined && { validity: `PT${validity}S` }) })
+    const headers = { 'content-type': 'application/macaroon-request', accept: 'application/json' }
+    const answer = await this.#ask({ method: 'POST', target: encode(path), headers, body })
+    return readMacaroon(this.#parse(await readText(answer, maxAnswer, this.origin)))
+  }
+
+  async revokeMacaroon(macaroon: string): Promise<void> {
+    await this.#tell('POST', 'macaroons/revoke', { macaroon })
+  }
+
+  /** Takes an administrator. */
+  async rotateMacaroons(atOnce: boolean): Promise<void> {
+    await this.#tell('POST', 'macaroons/rotate', { atOnce })
+  }
+
+  /** Takes an administrator; `validity` in seconds, for good without. */
+  async ban(
+    name: string,
+    terms: { readonly validity?: number | undefined; readonly note?: string | undefined },
+  ): Promise<void> {
+    const { validity, note } = terms
+    await this.#tell('POST', 'bans', { name, note, ...(validity !== undefined && { validity: `PT${validity}S` }) })
+  }
+
+  async bans(): Promise<readonly RemoteBan[]> {
+    return readBans((await this.#api('GET', 'bans', {}, { limit: maxTapeAnswer })).value)
+  }
+
+  async unban(name: string): Promise<void> {
+    await this.#done({ method: 'DELETE', target: `${api}/bans?${new URLSearchParams({ name })}` })
+  }
+
   /** Closes idle connections. */
   close(): void {
     this.#transport.close()
@@ -282,8 +340,12 @@ export class Client {
     const ask: Ask = { method, target, headers, ...(sent.body === undefined ? {} : { body: sent.body }) }
     const answer = await this.#ask(ask)
     const text = await readText(answer, sent.limit ?? maxAnswer, this.origin)
+    return { value: this.#parse(text), headers: answer.headers }
+  }
+
+  #parse(text: string): unknown {
     try {
-      return { value: JSON.parse(text), headers: answer.headers }
+      return JSON.parse(text)
     } catch (cause) {
       throw new StorageError('unavailable', `${this.origin}: this is no Portolan gateway`, { cause })
     }

@@ -1,0 +1,53 @@
+/** `portolan ban`: for administrators, to let somebody in no more, at once and with whatever credential. */
+
+import { Command } from 'commander'
+import { type EndpointOptions, withEndpoint } from './endpoint.ts'
+import { harmless, say, sayJson, table } from './output.ts'
+import { within } from './stage.ts'
+import { until } from './times.ts'
+
+interface BanOptions extends EndpointOptions {
+  readonly until?: number
+  readonly note?: string
+}
+
+export function banCommand(): Command {
+  const command = withEndpoint(new Command('ban').description('let somebody in no more (for administrators)'))
+    .usage('[options] <name> | list | lift <name>')
+    .argument('<name>', 'user:NAME@DOMAIN, principal:ID, token:ISSUER|JTI or macaroon:ID')
+    .option('--until <time>', 'such as 12h or 7d (default: for good)', until)
+    .option('--note <text>', 'why')
+    .action(async (name: string, { until: validity, note, ...options }: BanOptions) => {
+      await within(options, (client) => client.ban(name, { validity, note }))
+    })
+  command.addCommand(listCommand())
+  command.addCommand(liftCommand())
+  return command
+}
+
+function listCommand(): Command {
+  return withEndpoint(new Command('list').description('who and what is banned or revoked')).action(
+    async (_own: unknown, command: Command) => {
+      const options: EndpointOptions = command.optsWithGlobals()
+      await within(options, async (client) => {
+        const bans = await client.bans()
+        if (options.json) return await sayJson(bans)
+        const rows = bans.map(({ name, until: end, by, note }) => [
+          harmless(name),
+          end ?? 'for good',
+          harmless(by),
+          harmless(note),
+        ])
+        if (rows.length > 0) await say(table(rows))
+      })
+    },
+  )
+}
+
+function liftCommand(): Command {
+  return withEndpoint(new Command('lift').description('lift a ban'))
+    .argument('<name>', 'as `ban list` shows it')
+    .action(async (name: string, _own: unknown, command: Command) => {
+      await within(command.optsWithGlobals(), (client) => client.unban(name))
+    })
+}

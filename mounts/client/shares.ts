@@ -1,0 +1,97 @@
+/** Links and macaroons as the gateway tells of them, read with suspicion. */
+
+import { StorageError } from '../../gateway/core/errors.ts'
+
+export interface ShareOrder {
+  readonly path: string
+  readonly allow: ReadonlyArray<'read' | 'upload'>
+  /** Seconds. */
+  readonly validity?: number
+  /** Networks that it opens from; anywhere if empty. */
+  readonly networks: readonly string[]
+  readonly note?: string
+}
+
+export interface RemoteShare {
+  readonly id: string
+  readonly user: string
+  readonly path: string
+  readonly allow: readonly string[]
+  readonly networks: readonly string[]
+  /** ISO 8601. */
+  readonly expires: string
+  readonly note?: string
+  /** Opens it; told to who has just made it. */
+  readonly url?: string
+}
+
+/** The body that asks for a link. */
+export function shareRequest({ validity, ...same }: ShareOrder): object {
+  return { ...same, ...(validity !== undefined && { validity: `PT${validity}S` }) }
+}
+
+export function readShare(value: unknown): RemoteShare {
+  const { id, user, path, allow, networks, expires, note, url } = members(value)
+  return {
+    id: text(id, 'id'),
+    user: text(user, 'user'),
+    path: text(path, 'path'),
+    allow: texts(allow, 'allow'),
+    networks: texts(networks, 'networks'),
+    expires: text(expires, 'expires'),
+    ...(typeof note === 'string' && { note }),
+    ...(typeof url === 'string' && { url }),
+  }
+}
+
+export function readShares(value: unknown): readonly RemoteShare[] {
+  const { shares } = members(value)
+  if (!Array.isArray(shares)) throw strange('shares')
+  return shares.map(readShare)
+}
+
+export function readMacaroon(value: unknown): { readonly macaroon: string; readonly seconds: number | undefined } {
+  const { macaroon, expires_in: seconds } = members(value)
+  return { macaroon: text(macaroon, 'macaroon'), seconds: typeof seconds === 'number' ? seconds : undefined }
+}
+
+function members(value: unknown): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw strange('object')
+  return value as Readonly<Record<string, unknown>>
+}
+
+function text(value: unknown, name: string): string {
+  if (typeof value !== 'string') throw strange(name)
+  return value
+}
+
+function texts(value: unknown, name: string): readonly string[] {
+  if (!Array.isArray(value)) throw strange(name)
+  return value.map((each) => text(each, name))
+}
+
+function strange(name: string): StorageError {
+  return new StorageError('unavailable', `the answer is not that of a Portolan gateway (${name})`)
+}
+
+export interface RemoteBan {
+  readonly name: string
+  readonly by: string
+  readonly note: string
+  /** ISO 8601; undefined: for good. */
+  readonly until: string | undefined
+}
+
+export function readBans(value: unknown): readonly RemoteBan[] {
+  const { bans } = members(value)
+  if (!Array.isArray(bans)) throw strange('bans')
+  return bans.map((ban: unknown) => {
+    const { name, by, note, until } = members(ban)
+    return {
+      name: text(name, 'name'),
+      by: text(by, 'by'),
+      note: text(note, 'note'),
+      until: until === null ? undefined : text(until, 'until'),
+    }
+  })
+}
