@@ -29,6 +29,9 @@ export function options(served: () => readonly string[]): Method {
         all.filter((name) => !not.includes(name)).join(', '),
         'DAV',
         `${classes}, extended-mkcol`,
+        // Set and told as mod_dav does; cadaver looks for it. Windows wants it apart.
+        'DAV',
+        '<http://apache.org/dav/propset/fs/1>',
         // Windows takes a server without it for one that only FrontPage can write to.
         'MS-Author-Via',
         'DAV',
