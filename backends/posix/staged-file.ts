@@ -253,8 +253,13 @@ export class StagedFile {
     this.handle.release()
     await this.handle.closed
     await this.#area.drop(hidden, this.#target.parent, this.#target.caller)
-    const { entry } = await this.#look()
-    return entry?.id === published.id ? entry : published
+    try {
+      const { entry } = await this.#look()
+      return entry?.id === published.id ? entry : published
+    } catch {
+      // It is there for everybody; what cannot be looked at any more is told as it was made.
+      return published
+    }
   }
 
   /** Copies the bytes into the old file. Not atomic: readers may see a part of the new bytes. */
