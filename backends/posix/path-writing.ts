@@ -7,7 +7,7 @@ import type { Entry } from '../backend.ts'
 import type { Changed, SetArgs } from './changing.ts'
 import type { Caller, Desk, ObjectSight } from './desk.ts'
 import type { Handle } from './handles.ts'
-import { wayOf } from './path-acls.ts'
+import { heldStill, wayOf } from './path-acls.ts'
 import { attributeNames } from './properties.ts'
 import { requireEntry } from './requiring.ts'
 import type { AclBytes } from './wire.ts'
@@ -36,9 +36,12 @@ export async function setByPath(
   const last = before.at(-1)
   if (last?.id !== id || last.changed !== changed || !isSame(wayOf(trail), before)) throw moved(path)
   await pathAcls.write(path, acl, caller.signal)
-  if (!isSame(before, wayOf(await glance(path, caller.signal)))) throw moved(path)
-  const { trail: now } = await desk.see('look', { path, follow: false }, caller)
-  return requireEntry(now, path)
+  const after = wayOf(await glance(path, caller.signal))
+  if (!isSame(before, after)) throw moved(path)
+  const now = requireEntry((await desk.see('look', { path, follow: false }, caller)).trail, path)
+  // Where others have worked in the directories meanwhile, the name may have been another object's in between.
+  if (!directoriesStood(before, after) && !isSameList(now.acl, acl)) throw moved(path)
+  return now
 }
 
 /** An object that has only a hidden name so far. */
@@ -99,6 +102,17 @@ function requirePathAcls({ pathAcls }: Desk) {
 
 function isSame(before: readonly Entry[], after: readonly Entry[]): boolean {
   return before.length === after.length && before.every(({ id }, i) => after[i]?.id === id)
+}
+
+/** Whether no name on the way was given to another object in between. The object itself changes with its list. */
+function directoriesStood(before: readonly Entry[], after: readonly Entry[]): boolean {
+  const directory = before.length - 2
+  return heldStill(before.slice(0, -1), after.slice(0, -1)) && before[directory]?.changed === after[directory]?.changed
+}
+
+function isSameList(told: Acl | undefined, written: Acl): boolean {
+  const rows = ({ aces }: Acl) => JSON.stringify(aces.map(({ type, flags, mask, who }) => [type, flags, mask, who]))
+  return told !== undefined && rows(told) === rows(written)
 }
 
 function moved(path: Path): StorageError {

@@ -45,6 +45,7 @@ export class FakeAcls implements AclProvider {
   before: (path: string) => void | Promise<void> = () => {}
   after: (path: string) => void | Promise<void> = () => {}
   beforeWrite: (path: string) => void = () => {}
+  afterWrite: (path: string) => void = () => {}
   writable = true
   readonly #kept = new Map<string, { readonly acl: Acl; readonly mode: number }>()
 
@@ -62,6 +63,7 @@ export class FakeAcls implements AclProvider {
     this.beforeWrite(path)
     // Owner and group are the object's own.
     this.put(path, { ...acl, owner: undefined, group: undefined })
+    this.afterWrite(path)
   }
 
   /** As a local program would. */
