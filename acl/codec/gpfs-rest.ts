@@ -54,12 +54,12 @@ const types: readonly AceType[] = ['allow', 'deny', 'audit', 'alarm']
 
 /**
  * Reads the member `acl` of an answer. Unknown letters make the list read-only. Owner and group are not in it. Throws
- * `invalid` for another type of ACL and for anything that is not a list of entries.
+ * `invalid` for another type of ACL and for anything that is not a list of entries, `too-large` for too many.
  */
 export function parseGpfsRest(value: unknown, options: GpfsOptions = {}): GpfsAcl {
   const { type, entries } = membersOf(value)
   if (type !== 'NFSv4' || !Array.isArray(entries)) throw new StorageError('invalid', 'this is no NFSv4 ACL')
-  if (entries.length > maxAces) throw new StorageError('invalid', `more than ${maxAces} entries`)
+  if (entries.length > maxAces) throw new StorageError('too-large', `more than ${maxAces} entries`)
   const readOnly = new Set<string>()
   const aces = entries.map((entry: unknown) => parseEntry(entry, options, readOnly))
   return { acl: { owner: undefined, group: undefined, aces, dialect: 'gpfs' }, readOnly: [...readOnly] }

@@ -63,10 +63,11 @@ const cellPattern = /\(([X-])\)\s*([A-Z_]+(?:\/[A-Z]+)?)/g
 /**
  * Reads a list. The detail lines carry the truth, the four-letter summary is not looked at. Unknown
  * flags and cells make the list read-only. Throws `invalid`, with the line from 1, for the traditional
- * format (no "#NFSv4 ACL" on the first line) and for anything that is not an entry with its 14 cells.
+ * format (no "#NFSv4 ACL" on the first line) and for anything that is not an entry with its 14 cells; `too-large` for
+ * a list of more entries than are read.
  */
 export function parseGpfsText(text: string, options: GpfsOptions = {}): GpfsAcl {
-  if (text.length > maxGpfsTextLength) throw new StorageError('invalid', 'the ACL text is too long')
+  if (text.length > maxGpfsTextLength) throw new StorageError('too-large', 'the ACL text is too long')
   const lines = text.split(/\r?\n/)
   if (lines[0]?.trimEnd() !== header) throw new StorageError('invalid', `line 1: an NFSv4 ACL begins with "${header}"`)
   const found: Found = { owner: undefined, group: undefined, drafts: [], readOnly: new Set() }
@@ -126,7 +127,7 @@ function readHeader(found: Found, line: string, at: number, options: GpfsOptions
 function readEntry(found: Found, line: string, at: number, options: GpfsOptions): void {
   const [, kind, name, type, flagText] = entryLine.exec(line) ?? []
   if (kind === undefined || name === undefined || type === undefined) throw fault(at, 'this is no entry of an ACL')
-  if (found.drafts.length >= maxAces) throw fault(at, `more than ${maxAces} entries`)
+  if (found.drafts.length >= maxAces) throw new StorageError('too-large', `line ${at}: more than ${maxAces} entries`)
   let flags = 0
   for (const word of (flagText ?? '').split(':')) {
     if (word === '') continue

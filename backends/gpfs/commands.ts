@@ -4,7 +4,7 @@ import type { Acl } from '../../acl/acl.ts'
 import { formatGpfsText, type GpfsOptions, parseGpfsText } from '../../acl/codec/gpfs-text.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { CommandInfo } from './command-info.ts'
-import { brokenAnswer } from './failures.ts'
+import { brokenAnswer, unreadableAcl } from './failures.ts'
 import type { AclProvider, Scale, StoredAcl } from './providers.ts'
 import { Runner, type RunnerOptions } from './running.ts'
 
@@ -17,8 +17,8 @@ export interface CommandOptions extends RunnerOptions {
   readonly domain?: string | undefined
 }
 
-/** Bytes of output accepted for one ACL. */
-const aclLimit = 1024 * 1024
+/** Bytes of output accepted for one ACL: more than GPFS can keep, so that one too long can be told from an answer without end. */
+const aclLimit = 4 * 1024 * 1024
 
 /** Storage Scale by its commands. Nothing is run before it is asked. Throws `invalid` for a name that is no file system's. */
 export function scaleByCommands(options: CommandOptions): Scale {
@@ -70,6 +70,6 @@ function storedAcl(output: Buffer, names: GpfsOptions): StoredAcl {
     const { acl, readOnly } = parseGpfsText(decoder.decode(output), names)
     return { acl, writable: readOnly.length === 0 }
   } catch (error) {
-    throw brokenAnswer(error instanceof StorageError ? error.message : 'the ACL text is not UTF-8')
+    throw unreadableAcl(error)
   }
 }

@@ -71,6 +71,15 @@ export function failure(code: ErrorCode, what: string): StorageError {
   })
 }
 
+/**
+ * What an ACL that could not be parsed with `error` means: one of more entries than are read speaks of its object
+ * alone, anything else of whoever told it.
+ */
+export function unreadableAcl(error: unknown): StorageError {
+  if (!(error instanceof StorageError)) return brokenAnswer('the ACL is no text')
+  return error.code === 'too-large' ? failure('unsupported', error.message) : brokenAnswer(error.message)
+}
+
 /** An answer that does not follow the documented format. */
 export function brokenAnswer(what: string): StorageError {
   return new StorageError('unavailable', 'Storage Scale gave an answer that cannot be read', {

@@ -3,7 +3,7 @@
 import type { Acl } from '../../acl/acl.ts'
 import { formatGpfsRest, parseGpfsRest } from '../../acl/codec/gpfs-rest.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
-import { brokenAnswer } from './failures.ts'
+import { unreadableAcl } from './failures.ts'
 import type { AclProvider, Scale, StoredAcl } from './providers.ts'
 import { checkName } from './quantities.ts'
 import { membersOf, textOf } from './rest-answers.ts'
@@ -50,7 +50,7 @@ class RestAcls implements AclProvider {
       const { acl, readOnly } = parseGpfsRest(answer.acl, this.#names)
       return { acl: { ...acl, ...this.#ownersOf(membersOf(whose.owner)) }, writable: readOnly.length === 0 }
     } catch (error) {
-      throw error instanceof StorageError && error.code === 'invalid' ? brokenAnswer(error.message) : error
+      throw unreadableAcl(error)
     }
   }
 
