@@ -4,7 +4,6 @@
  */
 
 import type { Call } from '../../gateway/core/call.ts'
-import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
 import type { ChecksumFacet, Digest, Digests, Pending } from '../backend.ts'
 import { startDigest } from '../digesting.ts'
@@ -13,7 +12,7 @@ import { digestsOf, digestsOfJson, wantedDigests } from './digest-header.ts'
 import { lookAt, propfind, walk } from './looking.ts'
 import { open } from './opening.ts'
 import { checksumsBody, checksumsOfFound } from './propfind.ts'
-import { requireFile, stale } from './requiring.ts'
+import { requireFile, requireOnDisk, stale } from './requiring.ts'
 
 const kinds: readonly Digest[] = ['adler32', 'md5', 'sha-256', 'sha-512', 'crc32c']
 
@@ -63,7 +62,7 @@ export class DcacheChecksums implements ChecksumFacet {
     const pending = await open(this.#desk, path, {}, call)
     const entry = requireFile(pending.trail, path)
     if (entry.version !== version) throw stale(path)
-    if (entry.locality === 'tape') throw new StorageError('nearline', 'the file is on tape', { path })
+    requireOnDisk(this.#desk, entry, path)
     const file = await pending.proceed()
     try {
       const running = wanted.map((kind) => [kind, startDigest(kind)] as const)

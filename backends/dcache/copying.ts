@@ -1,7 +1,6 @@
 /** copy: by the door's own COPY to a hidden name, which then takes the target's (RFC 4918, section 9.8). */
 
 import type { Call } from '../../gateway/core/call.ts'
-import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
 import type { CopyFacet, Entry, PendingMove } from '../backend.ts'
 import { requireCondition } from './creating.ts'
@@ -9,7 +8,7 @@ import { type Desk, refusalOf, type Scope } from './desk.ts'
 import { inheritFrom } from './keeping.ts'
 import { lookAtHidden, walk } from './looking.ts'
 import { destinationOf, replacedIn, scopeOfMove, takeName } from './moving.ts'
-import { lookAfterMove, requireFile, requirePlace, requireSame, stale, underLease } from './requiring.ts'
+import { lookAfterMove, requireFile, requireOnDisk, requirePlace, requireSame, stale, underLease } from './requiring.ts'
 import type { StagingArea } from './staging.ts'
 
 type CopyOptions = Parameters<CopyFacet['copy']>[2]
@@ -34,7 +33,7 @@ export async function copy(
   const proceed = async () => {
     desk.requireAlive(call)
     const entry = requireFile(trail, from)
-    if (entry.locality === 'tape') throw new StorageError('nearline', 'the file is on tape', { path: from })
+    requireOnDisk(desk, entry, from)
     requirePlace(desk, target, to)
     replacedIn(target, to)
     const staged = await area.reserve(to)

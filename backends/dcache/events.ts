@@ -254,7 +254,7 @@ export class Events {
     connected()
     this.#isLive = true
     for await (const event of eventsOf(response.body)) {
-      this.#lastId = event.id ?? this.#lastId
+      if (event.id !== undefined) this.#lastId = isSendable(event.id) ? event.id : undefined
       this.#take(event)
     }
   }
@@ -318,6 +318,11 @@ function lastSegment(location: unknown): string {
   const id = lastSegmentOr(location)
   if (id === '') throw unavailable('the storage gave no address of events')
   return id
+}
+
+/** As a header field. */
+function isSendable(id: string): boolean {
+  return /^[\x21-\x7e]{1,200}$/.test(id)
 }
 
 function lastSegmentOr(location: unknown): string {

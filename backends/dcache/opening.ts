@@ -32,8 +32,9 @@ export async function open(desk: Desk, file: Path, options: OpenOptions, call: C
     const entry = requireFile(trail, file)
     const source = new Source(desk, file, entry, scope, call)
     const { inlineUpTo = -1 } = options
-    // What is on tape only would be recalled; who wants that reads the stream.
-    const isSmall = entry.size <= inlineUpTo && entry.locality !== 'tape'
+    // What is on tape only, or may be, would be recalled; who wants that reads the stream.
+    const isNear = entry.locality === undefined ? !desk.frontend : entry.locality !== 'tape'
+    const isSmall = entry.size <= inlineUpTo && isNear
     return new DcacheFile(source, isSmall ? await source.content() : undefined)
   }
   return { trail, proceed, release: async () => {} }

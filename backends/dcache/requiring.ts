@@ -5,6 +5,7 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import { nameOf, type Path, parentOf, root } from '../../gateway/core/path.ts'
 import type { Entry, Trail } from '../backend.ts'
 import type { Desk, Scope } from './desk.ts'
+import { unavailable } from './errors.ts'
 import { lookAt } from './looking.ts'
 import { requireUnreserved } from './names.ts'
 import { isPathId } from './propfind.ts'
@@ -28,6 +29,15 @@ export function requireFile(trail: Trail, path: Path): Entry {
   if (entry.type === 'directory') throw new StorageError('is-directory', 'this is a directory', { path })
   if (entry.type !== 'file') throw notPlain(entry, path)
   return entry
+}
+
+/**
+ * For those who only look at bytes: throws where getting at them would make a tape move, or could. Without a frontend
+ * no tape is known of.
+ */
+export function requireOnDisk(desk: Desk, { locality }: Entry, path: Path): void {
+  if (locality === 'tape') throw new StorageError('nearline', 'the file is on tape', { path })
+  if (locality === undefined && desk.frontend) throw unavailable('the storage does not tell where the file is')
 }
 
 function notPlain({ type }: Entry, path: Path): StorageError {

@@ -6,6 +6,7 @@
 import { anonymous, type Principal } from '../../acl/principal.ts'
 import type { Secret } from '../../acl/secret.ts'
 import type { Call } from '../../gateway/core/call.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
 import { join, nameOf, type Path, parentOf, parsePath } from '../../gateway/core/path.ts'
 import { type Desk, refusalOf, type Scope } from './desk.ts'
 import { stagingName, stagingPrefix } from './names.ts'
@@ -43,11 +44,22 @@ export class StagingArea {
     }
   }
 
-  /** Removes what is there, for a caller who may have gone. What cannot be removed now is left to the sweep. */
+  /**
+   * Removes what is there, for a caller who may have gone, and whose credential may have ended: then the gateway does it
+   * by its own login, as the sweep would. What cannot be removed now is left to that.
+   */
   async drop(path: Path, scope: Scope, { id, principal, protocol, from }: Call): Promise<void> {
     try {
       const signal = AbortSignal.timeout(patience)
-      await this.#remove(path, scope, { id, principal, protocol, from, signal })
+      const call: Call = { id, principal, protocol, from, signal }
+      try {
+        await this.#remove(path, scope, call)
+      } catch (error) {
+        const { code } = StorageError.from(error)
+        const authorization = code === 'unauthenticated' || code === 'denied' ? await this.#desk.ownLogin() : undefined
+        if (!authorization) throw error
+        await this.#remove(path, { authorization }, call)
+      }
       await this.strike(path)
     } catch (error) {
       this.#desk.log(`an upload could not be taken away: ${nameOf(path)}`, error)

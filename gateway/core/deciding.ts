@@ -374,7 +374,7 @@ function causeOf(thrown: unknown): StorageError {
 }
 
 /** What is left of the credential's half once the object is known, where the storage's half is decided elsewhere. */
-function permitsObject(principal: Principal, action: Action, path: Path, entry: Entry | undefined): Decision {
+export function permitsObject(principal: Principal, action: Action, path: Path, entry: Entry | undefined): Decision {
   if (principal.grants === 'unbounded' || entry === undefined) return { allowed: true }
   if (action === 'read-acl' && !(entry.acl && isOwner(entry.acl, principal))) {
     return {

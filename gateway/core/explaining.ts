@@ -13,7 +13,7 @@ import type { Principal } from '../../acl/principal.ts'
 import type { Entry, Trail } from '../../backends/backend.ts'
 import type { Enforcement, Place } from '../../mounts/namespace.ts'
 import type { Call } from './call.ts'
-import { admitsAnonymous, clip, denied, type Gate, isChange } from './deciding.ts'
+import { admitsAnonymous, clip, denied, type Gate, isChange, permitsObject } from './deciding.ts'
 import { type Reason, StorageError } from './errors.ts'
 import { type Path, parentOf } from './path.ts'
 import type { ExplainedStep, Explanation } from './storage.ts'
@@ -146,6 +146,11 @@ class Inquiry {
     const rule = mount.enforce
     const text = 'the storage decides as the caller'
     this.#say('traverse', 'decided elsewhere', { rule, text })
+    const bound = permitsObject(this.#subject, this.#action, this.#path, trail.entry)
+    if (!bound.allowed) {
+      this.#say('acl', false, bound.reason)
+      return false
+    }
     this.#say('acl', 'decided elsewhere', { rule, text })
     if (trail.entry || trail.ancestors.length === 0) {
       this.#say('back end', 'decided elsewhere', { rule, text: 'a look at the path was not refused' })

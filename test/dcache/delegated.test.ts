@@ -132,6 +132,17 @@ t.test('where the service stands in, the gateway decides by what dCache shows', 
   t.equal(await outcome(get(bounded, '/pnfs/open')), 'denied scope', 'within the bounds of the token')
 })
 
+t.test('explain says what the bounds of a token refuse, where dCache decides the rest', async (t) => {
+  const delegation = { ...refusing, capabilities: 'forward' } as const
+  const { get, outcome, storage } = await setUp(t, { options: { delegation } })
+  const bounded = { ...alice, grants }
+  t.equal(await outcome(get(bounded, '/pnfs/f')), 'content')
+  t.equal((await storage.explain(callBy(bounded), 'read', at('/pnfs/f'))).allowed, 'unknown')
+  const refused = await storage.explain(callBy(bounded), 'read-acl', at('/pnfs/f'))
+  t.equal(refused.allowed, false, 'no token gives a right to see the ACL of others')
+  t.match(stepOf(refused, 'acl'), { allowed: false, reason: { rule: 'scope' } })
+})
+
 t.test('nobody is served by the service', async (t) => {
   const { get, outcome, dcache } = await setUp(t, { mount: { anonymous: true } })
   dcache.counters.reset()

@@ -2,14 +2,19 @@
 
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { mock } from 'node:test'
 import t, { type Test } from 'tap'
+import { Secret } from '../../acl/secret.ts'
 import { Breaker } from '../../backends/dcache/breaker.ts'
+import type { Door, DoorResponse } from '../../backends/dcache/door.ts'
+import { Events } from '../../backends/dcache/events.ts'
 import { stagingPrefix } from '../../backends/dcache/names.ts'
 import { type Path, parsePath, root } from '../../gateway/core/path.ts'
 import { Area, act, fails } from '../backends/conformance/area.ts'
 import { Failure } from '../doubles/dcache/failure.ts'
+import { Tape } from '../doubles/dcache/tape.ts'
 import { Tree } from '../doubles/dcache/tree.ts'
-import { type DcacheWorld, stagedIn, type WorldOptions, worldFor } from './world.ts'
+import { alice, callBy, type DcacheWorld, stagedIn, type WorldOptions, worldFor } from './world.ts'
 
 const file = parsePath('/file')
 
@@ -129,11 +134,79 @@ t.test('an upload that cannot be taken away does not keep the sweep from others'
   t.same([...world.services.places], [`/closed/${stagingPrefix}1`], 'it is tried again another time')
 })
 
+t.test('an upload is taken away also when the token of its caller has ended', async (t) => {
+  const { world, area } = await prepared(t)
+  mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  t.teardown(() => mock.timers.reset())
+  const brief = { ...alice, expires: Date.now() / 1000 + 60 }
+  const draft = await area.draft(parsePath('/new'), 'bytes', callBy(brief))
+  mock.timers.tick(120_000)
+  await fails(t, area.commit(draft), 'unauthenticated')
+  await draft.discard()
+  t.same(await area.leftovers(), [])
+  t.notOk(world.dcache.tree.has('/data/new'))
+})
+
 t.test('a directory full of what is hidden can be listed', async (t) => {
   const { world, area } = await prepared(t)
   const names = Array.from({ length: 3100 }, (_, index) => `${stagingPrefix}${index}`)
   await world.fill?.(root, names)
   t.same(await area.names(root), ['file'])
+})
+
+t.test('where nobody tells what is on tape, nothing is recalled for those who only look', async (t) => {
+  const { world, area } = await prepared(t)
+  const { tree, counters } = world.dcache
+  await tree.add({ path: '/data/taped', text: 'on tape', owner: 'alice', locality: 'NEARLINE' })
+  // Older doors do not know FileLocality.
+  const { locality } = Tape.prototype
+  t.teardown(() => {
+    Tape.prototype.locality = locality
+  })
+  Tape.prototype.locality = () => 'NOT TOLD' as 'NONE'
+  const restart = await world.dcache.refuse('frontend')
+  const taped = parsePath('/taped')
+  await fails(t, act(world.backend.checksums.compute(taped, ['crc32c'], area.call)), 'unavailable')
+  const any = { condition: 'any', decide() {} } as const
+  await fails(t, act(world.backend.copying.copy(taped, parsePath('/to'), any, area.call)), 'unavailable')
+  const opened = await act(world.backend.open(taped, { inlineUpTo: 4096 }, area.call))
+  t.equal(opened.content, undefined)
+  await opened.close()
+  t.equal(counters.recalls, 0)
+  await restart()
+})
+
+t.test('events go on after an id that cannot be sent back', async (t) => {
+  // Waiting for the next try keeps no process alive.
+  const alive = setInterval(() => {}, 1000)
+  t.teardown(() => clearInterval(alive))
+  const asked: (string | undefined)[] = []
+  const { promise: again, resolve } = Promise.withResolvers<void>()
+  const stream = 'id: \u20ac\nevent: metronome\ndata: {}\n\n'
+  const answers = {
+    POST: () => ({ status: 201, headers: { location: 'http://h/x/1' }, body: Readable.from([]) }),
+    GET: () => ({
+      status: 200,
+      headers: { 'content-type': 'text/event-stream' },
+      body: Readable.from([Buffer.from(stream)]),
+    }),
+    DELETE: () => ({ status: 204, headers: {}, body: Readable.from([]) }),
+  }
+  const request: Door['request'] = async ({ method, headers = {} }) => {
+    if (method === 'GET') {
+      asked.push(headers['Last-Event-ID'])
+      if (asked.length === 2) resolve()
+    }
+    const answer = answers[method as keyof typeof answers]()
+    return { ...answer, answered: answer, discard() {} } as unknown as DoorResponse
+  }
+  const login = async () => new Secret('Basic eA==')
+  const patience = { first: 1, most: 2 }
+  const events = new Events({ frontend: { request }, root, login, log: () => {}, patience })
+  events.want(file)
+  await again
+  await events.close()
+  t.same(asked.slice(0, 2), [undefined, undefined])
 })
 
 t.test('a property of any name is kept or refused', async (t) => {
