@@ -5,6 +5,7 @@
 
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
+import type { ThreadAclSource } from './acl-reading.ts'
 import type { Changed } from './changing.ts'
 import { inheritsMode, keepsElsewhere, overflowId, requireExpected, stale, storeAcl, told } from './changing.ts'
 import type { HandleRef } from './handles.ts'
@@ -144,16 +145,21 @@ function passOn({ maker }: Workshop, old: number, stat: sys.Stat, draft: number,
     const gid = mine.gid === stat.gid ? undefined : stat.gid
     if (uid !== undefined || gid !== undefined) sys.fchown(draft, uid, gid)
     copyAttributes(old, stat, draft, dropped)
-    const { library } = maker.acls
-    const list = library?.read(old)
-    if (list) library?.write(draft, list)
-    return true
+    return !maker.acls.library || passOnList(maker.acls.library, old, draft)
   } catch (error) {
     if (error instanceof StorageError && error.code === 'denied') return false
     // Not his to give away or to read: then the old file must stay.
     if (sys.isErrno(error, 'EPERM') || sys.isErrno(error, 'EACCES')) return false
     throw error
   }
+}
+
+/** False where the old file has mode bits alone and the draft has inherited a list, which can be replaced and not taken away. */
+function passOnList(library: ThreadAclSource, old: number, draft: number): boolean {
+  const list = library.read(old)
+  if (!list) return library.read(draft) === undefined
+  library.write(draft, list)
+  return true
 }
 
 const systemAttributes = new Set(['system.posix_acl_access', 'system.nfs4_acl'])
