@@ -50,6 +50,17 @@ const debian = {
     'ceph-osd': '/usr/bin/ceph-osd',
     'ceph-common': '/usr/bin/ceph',
     radosgw: '/usr/bin/radosgw',
+    'util-linux': '/usr/bin/setpriv',
+    // Clients and suites of WebDAV and the grid, and others' macaroons.
+    litmus: '/usr/bin/litmus',
+    cadaver: '/usr/bin/cadaver',
+    rclone: '/usr/bin/rclone',
+    davix: '/usr/bin/davix-get',
+    'gfal2-util-scripts': '/usr/bin/gfal-copy',
+    'gfal2-plugin-http': `${libraries}/gfal2-plugins/libgfal_plugin_http.so`,
+    'gfal2-plugin-file': `${libraries}/gfal2-plugins/libgfal_plugin_file.so`,
+    libmacaroons0: `${libraries}/libmacaroons.so.0`,
+    'python3-pymacaroons': '/usr/lib/python3/dist-packages/pymacaroons/__init__.py',
   },
   bench: {
     nginx: '/usr/sbin/nginx',
