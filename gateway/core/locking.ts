@@ -12,7 +12,7 @@ import { StorageError } from './errors.ts'
 import { bindingOf, covers, excludes, type Spot, spotOf } from './lock-scope.ts'
 import { LockedError, type Locks } from './locks.ts'
 import { isWithin, type Path } from './path.ts'
-import type { Task } from './task.ts'
+import { Task } from './task.ts'
 import { startUpload } from './writing.ts'
 
 /** Seconds. A client that asks for more, or for ever, gets what the gateway is willing to wait for one that is gone. */
@@ -162,15 +162,15 @@ export class Locking implements LockOperations {
     await this.#locks.sync()
     const known = tokens.filter((token) => this.#locks.get(token))
     if (known.length === 0) return new Set()
-    return this.#gate.perform(call, 'locks', path, async (task) => {
+    // A look on behalf of another operation, which has an audit line of its own.
+    const task = new Task(call, 'locks', path, this.#gate.namespace)
+    try {
       const { spot } = await lookAt(this.#gate, task, this.#gate.admit(task, path))
-      return new Set(
-        known.filter((token) => {
-          const lock = this.#locks.get(token)
-          return lock !== undefined && covers(lock, spot)
-        }),
-      )
-    })
+      const isCovering = (lock: StoredLock | undefined) => lock !== undefined && covers(lock, spot)
+      return new Set(known.filter((token) => isCovering(this.#locks.get(token))))
+    } finally {
+      task.detach()
+    }
   }
 
   /** The lock of this token, where it covers the path. */
@@ -230,9 +230,18 @@ class LockRequest {
       if (!(await this.#locks.store.settled(serial, settling))) throw underChange(this.#path)
       return await this.#take(lock)
     } catch (error) {
-      await this.#locks.store.remove([lock.token])
-      await this.#locks.sync()
+      await this.#abandon(lock)
       throw error
+    }
+  }
+
+  async #abandon({ token }: StoredLock): Promise<void> {
+    try {
+      await this.#locks.store.remove([token])
+      await this.#locks.sync()
+    } catch (error) {
+      // Never confirmed, it ends by itself; what counts is why it could not be had.
+      if (!(error instanceof StorageError)) throw error
     }
   }
 

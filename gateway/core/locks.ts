@@ -49,7 +49,7 @@ export interface Passage {
 }
 
 interface Under {
-  readonly changes: readonly Change[]
+  readonly touched: readonly Touched[]
   readonly tokens: readonly string[]
   readonly principal: string
   /** Called when it is over. */
@@ -129,13 +129,12 @@ export class Locks {
    */
   pass(task: Task, touched: readonly Touched[]): Passage {
     if (!this.#isSure()) throw unsure()
-    const changes = changesOf(touched)
-    if (this.#locks.size > 0) this.#require(task, changes)
-    const under: Under = { changes, tokens: task.lockTokens, principal: task.principal.id, waiting: [] }
+    if (this.#locks.size > 0) this.#require(task, changesOf(touched))
+    const under: Under = { touched, tokens: task.lockTokens, principal: task.principal.id, waiting: [] }
     this.#under.add(under)
     return {
       done: async (made) => {
-        if (this.#locks.size > 0) await this.#settle(changes, made)
+        if (this.#locks.size > 0) await this.#settle(changesOf(touched), made)
       },
       end: () => {
         this.#under.delete(under)
@@ -198,25 +197,33 @@ export class Locks {
   }
 
   #opposes(under: Under, lock: StoredLock): boolean {
-    return under.changes.some((change) => forbids(lock, change)) && !this.#isHeld(lock, under.tokens, under.principal)
+    return (
+      changesOf(under.touched).some((change) => forbids(lock, change)) &&
+      !this.#isHeld(lock, under.tokens, under.principal)
+    )
   }
 
   /** What has left its place leaves its locks behind (RFC 4918, section 7.5); what was replaced keeps them. */
   async #settle(changes: readonly Change[], made: Entry | undefined): Promise<void> {
     try {
+      let isChanged = false
       for (const { spot, touch } of changes) {
-        const locks = [...this.#locks.values()]
+        const locks = this.#locks.values()
         if (touch === 'tree') {
-          const gone = locks.filter((lock) => isOn(lock, spot) || isBelow(lock, spot))
+          const gone = locks.filter((lock) => isOn(lock, spot) || isBelow(lock, spot)).toArray()
+          if (gone.length === 0) continue
           await this.store.remove(gone.map(({ token }) => token))
+          isChanged = true
         } else if (made?.id) {
-          for (const lock of locks.filter((each) => isOn(each, spot))) {
+          for (const lock of locks.filter((each) => isOn(each, spot)).toArray()) {
             const fresh = lock.fresh && made.size === 0
             if (lock.object === made.id && lock.fresh === fresh) continue
             await this.store.bind(lock.token, { object: made.id, above: lock.above, fresh })
+            isChanged = true
           }
         }
       }
+      if (!isChanged) return
       await this.sync()
     } catch (error) {
       // The change itself is done, and must not fail for this: the place still counts, until the lock expires.

@@ -44,9 +44,9 @@ export async function openState(options: StateOptions): Promise<State> {
   try {
     const db = new Kysely<Tables>({ dialect: sqlite.dialect })
     await migrate(db, now)
+    const bell = await openBell(join(options.directory, bellFile))
     const holder = new Holder(db, now, options.timing ?? usualTiming)
     await holder.open()
-    const bell = await openBell(join(options.directory, bellFile))
     return new SqliteState(sqlite, db, holder, bell)
   } catch (error) {
     await sqlite.close()
