@@ -7,7 +7,7 @@ import { StorageError } from '../../core/errors.ts'
 import { digestHeaders, parseExpected } from '../../http/digests.ts'
 import { RemoteFailure } from './failure.ts'
 
-/** The checksum that every grid storage knows, and that is computed here at any rate. */
+/** The checksum that every grid storage knows. */
 export const common: Digest = 'adler32'
 
 /** Asks the other server for it in both vocabularies. */

@@ -18,8 +18,8 @@ const cleaningTime = 15_000
 export async function push(copying: Copying, reading: BytesReading, kept: Digests): Promise<void> {
   const { order } = copying
   if (!order.overwrite) await requireAbsent(copying)
-  // What is kept need not be computed again.
-  const digests = kept[common] ? undefined : new DigestSet([common])
+  // What is kept need not be computed again, and what nobody asks for not at all.
+  const digests = kept[common] || !order.verify ? undefined : new DigestSet([common])
   const message = await put(copying, reading, kept, digests)
   message.destroy()
   const { statusCode = 0 } = message
@@ -47,7 +47,7 @@ function put(copying: Copying, reading: BytesReading, kept: Digests, digests: Di
   return remote.ask(order, {
     method: 'PUT',
     headers: {
-      ...wanting,
+      ...(order.verify && wanting),
       ...telling(kept),
       ...(!order.overwrite && { 'If-None-Match': '*' }),
       'Content-Length': reading.entry.size,

@@ -1,6 +1,6 @@
 /** COPY between this gateway and another server, by order of a third one (WLCG HTTP-TPC). */
 
-import type { Digest, Digests } from '../../../backends/backend.ts'
+import type { Digests } from '../../../backends/backend.ts'
 import { StorageError } from '../../core/errors.ts'
 import { ownerOf } from '../../http/admission.ts'
 import { parseConditions } from '../../http/conditions.ts'
@@ -67,9 +67,8 @@ export class ThirdParty implements ThirdPartyDoor {
   async #pull(x: Exchange, order: Order): Promise<void> {
     const { headers } = x.request
     const conditions = parseConditions(headers, 'PUT')
-    const digests: readonly Digest[] = [...new Set([common, ...(parseWanted(headers)?.kinds ?? [])])]
     const writing = await x.door.storage.write(x.call, x.path, {
-      digests,
+      digests: parseWanted(headers)?.kinds ?? [],
       createParents: true,
       conditions: { ...conditions, ...(!order.overwrite && { ifNoneMatch: '*' as const }) },
     })
@@ -82,7 +81,7 @@ export class ThirdParty implements ThirdPartyDoor {
       }
     }
     await attempt(() => this.#remote.check(order))
-    await this.#report(x, order, (copying) => attempt(() => pull(copying, writing, digests)))
+    await this.#report(x, order, (copying) => attempt(() => pull(copying, writing)))
   }
 
   async #push(x: Exchange, order: Order): Promise<void> {
