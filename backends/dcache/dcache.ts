@@ -161,7 +161,7 @@ export class DcacheBackend implements Backend {
 function furnish(name: string, options: DcacheOptions, services: BackendServices) {
   const { webdav: url, frontend: api, root, ca, pools, insecurePools = false, connections = 64 } = options
   const { deadline = 20_000, stall = 60_000 } = options
-  const agents = { door: makeAgents({ ca, connections }), pools: makeAgents({ ca, connections }) }
+  const agents = { door: makeAgents({ ca, connections }), bytes: makeAgents({ ca, connections }) }
   const policy = new PoolPolicy(url, pools, { insecure: insecurePools })
   // Macaroons are asked for at the door that they are then sent to.
   const delegation: Delegation = new Delegation(options.delegation, () => webdav)
@@ -176,7 +176,7 @@ function furnish(name: string, options: DcacheOptions, services: BackendServices
   const desk = new Desk({ name, options, services, credentials: delegation, ownLogin, webdav, frontend, memory })
   const close = () => {
     agents.door.close()
-    agents.pools.close()
+    agents.bytes.close()
   }
   return { desk, delegation, close }
 }

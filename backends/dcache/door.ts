@@ -89,8 +89,8 @@ export interface HttpDoorOptions {
   readonly url: URL
   readonly credentials: Pick<Credentials, 'authorize' | 'refused'>
   readonly pools: PoolPolicy
-  /** For the door, whose credential goes there, and for pools. */
-  readonly agents: { readonly door: Agents; readonly pools: Agents }
+  /** For questions, and for bytes from the door or pools: so that slow transfers leave connections for questions. */
+  readonly agents: { readonly door: Agents; readonly bytes: Agents }
   readonly deadline: number
   readonly stall: number
   readonly breaker?: Breaker
@@ -201,6 +201,7 @@ export class HttpDoor implements Door {
   #ask(request: DoorRequest, authorization: Secret | undefined): Promise<IncomingMessage> {
     const { call, idempotent } = request
     const { agents, deadline } = this.options
+    const { fresh, kept } = request.follow === 'pool' ? agents.bytes : agents.door
     return this.guarded(
       call,
       (isFresh) =>
@@ -209,7 +210,7 @@ export class HttpDoor implements Door {
           method: request.method,
           headers: { ...request.headers, ...(authorization && { Authorization: authorization.reveal() }) },
           body: request.body,
-          agents: isFresh ? agents.door.fresh : agents.door.kept,
+          agents: isFresh ? fresh : kept,
           signal: this.signalOf(call),
           deadline: request.deadline ?? deadline,
         }),
@@ -231,7 +232,7 @@ export class HttpDoor implements Door {
         url,
         method,
         headers,
-        agents: agents.pools.kept,
+        agents: agents.bytes.kept,
         signal,
         deadline: request.deadline ?? deadline,
       })

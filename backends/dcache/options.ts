@@ -19,7 +19,7 @@ export interface DcacheOptions {
   readonly pools: readonly string[]
   /** Bytes may travel between pool and gateway by plain http. */
   readonly insecurePools?: boolean
-  /** At most so many connections per door and per pool; default 64. */
+  /** At most so many connections per door, and as many again for bytes from it and from each pool; default 64. */
   readonly connections?: number
   /** Description of the space reservation that the mount writes to: its bytes are the mount's. */
   readonly spaceToken?: string

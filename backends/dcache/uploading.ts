@@ -56,9 +56,9 @@ export async function openUpload(door: HttpDoor, upload: UploadRequest): Promise
   const ask = (authorization: Secret | undefined) =>
     door.guarded(
       call,
-      (isFresh) => {
+      () => {
         const own = { ...headers, ...(authorization && { Authorization: authorization.reveal() }) }
-        return beginPut(door, call, door.urlOf(upload.path), own, isFresh ? agents.door.fresh : agents.door.kept)
+        return beginPut(door, call, door.urlOf(upload.path), own, agents.bytes.fresh)
       },
       ({ isUnsent }) => isUnsent,
     )
@@ -80,7 +80,7 @@ async function follow(
   let url = pools.target(location, door.urlOf(path))
   for (let hops = 1; ; hops++) {
     try {
-      const begun = await beginPut(door, call, url, headers, agents.pools.fresh)
+      const begun = await beginPut(door, call, url, headers, agents.bytes.fresh)
       if (begun.kind === 'ready') return opened(door, call, begun, 'pool')
       const { statusCode = 0 } = begun.message
       if (statusCode < 300 || statusCode >= 500) return opened(door, call, begun, 'pool')

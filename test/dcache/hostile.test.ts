@@ -1,5 +1,6 @@
 /** Storage that fails half way, answers by halves or lets callers wait: nothing is lost, widened or stuck by it. */
 
+import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { mock } from 'node:test'
@@ -120,6 +121,24 @@ t.test('answers whose unwanted bodies never end do not use up the connections', 
   world.dcache.faults.add({ at: 'door', kind: 'MKCOL', fault: { type: 'slow-body', after: 1 } })
   for (const name of ['/a', '/b', '/c']) await fails(t, area.mkdir(parsePath(name)), 'denied')
   t.ok(await area.exists(file))
+})
+
+t.test('slow transfers through the door leave connections for questions', async (t) => {
+  const double = { redirectReads: false, redirectWrites: false }
+  const { world, area } = await prepared(t, { double, options: { connections: 1 } })
+  await world.dcache.tree.add({ path: '/data/big', size: 50_000_000, owner: 'alice' })
+  const draft = await act(area.backend.create(parsePath('/new'), {}, area.call))
+  draft.body.write('the first bytes')
+  const restart = await world.dcache.refuse('frontend')
+  t.ok(await area.exists(file), 'while an upload waits for its caller')
+  await draft.discard()
+  const opened = await act(area.backend.open(parsePath('/big'), {}, area.call))
+  const stream = opened.stream({ start: 0, end: 50_000_000 })
+  await once(stream, 'readable')
+  t.ok(await area.exists(file), 'while a reader is slow')
+  stream.destroy()
+  await opened.close()
+  await restart()
 })
 
 t.test('an upload that cannot be taken away does not keep the sweep from others', async (t) => {

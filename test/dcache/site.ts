@@ -38,7 +38,7 @@ export async function startSite(
   ]
   const dcache = await startDcache({ users, plainMacaroons: true, ...options })
   const delegation = new Delegation({ ...delegationTo, ...delegated }, () => webdav)
-  const agents = { door: makeAgents({ connections: 8 }), pools: makeAgents({ connections: 8 }) }
+  const agents = { door: makeAgents({ connections: 8 }), bytes: makeAgents({ connections: 8 }) }
   const pools = new PoolPolicy(dcache.webdav, ['127.0.0.1', 'localhost'], { insecure: true })
   const doorTo = (url: URL) =>
     new HttpDoor({
@@ -55,7 +55,7 @@ export async function startSite(
   t.teardown(async () => {
     await Promise.all([webdav.close(), frontend.close(), delegation.close()])
     agents.door.close()
-    agents.pools.close()
+    agents.bytes.close()
     await dcache.close()
   })
   return { dcache, webdav, frontend, delegation }
