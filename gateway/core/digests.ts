@@ -15,6 +15,10 @@ export class DigestSet {
     return this.#running.size
   }
 
+  has(kind: Digest): boolean {
+    return this.#running.has(kind)
+  }
+
   update(bytes: Uint8Array): void {
     for (const digest of this.#running.values()) digest.update(bytes)
   }

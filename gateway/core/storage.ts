@@ -115,6 +115,8 @@ export interface Written {
 /** What has become known of an upload after it was allowed; as in WriteOptions. */
 export interface Announced {
   readonly size?: number
+  /** Besides those of the options. */
+  readonly digests?: readonly Digest[]
   readonly expected?: Digests
 }
 

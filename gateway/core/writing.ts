@@ -195,22 +195,21 @@ export class Upload implements Writing {
 
   announce(announced: Announced): void {
     if (this.#over) throw new StorageError('cancelled', 'the upload is over')
-    const { size, expected } = announced
+    const { size = 0, digests = [], expected = {} } = announced
     const { path } = this.#target.place
     const before = this.#options
-    const options = { ...before, ...announced, ...(expected && { expected: { ...before.expected, ...expected } }) }
-    if (this.bytes > 0) {
-      const isComputed = (kind: string) => this.#digests?.has(kind as Digest) ?? false
-      if (size !== undefined || !Object.keys(expected ?? {}).every(isComputed)) {
-        throw new StorageError('invalid', 'this was to be announced before the first byte', { path })
-      }
-    } else {
-      if ((size ?? 0) > largest(this.#gate, this.#task)) throw tooLarge(path)
-      const more = Math.max(0, (size ?? 0) - this.#staged)
-      this.#gate.limits.stage(this.#task, more)
-      this.#staged += more
-      this.#digests = digestsOf(options)
+    const isEarly = this.bytes === 0
+    const isComputed = (kind: string) => this.#digests?.has(kind as Digest) ?? false
+    if (!isEarly && (announced.size !== undefined || ![...digests, ...Object.keys(expected)].every(isComputed))) {
+      throw new StorageError('invalid', 'this was to be announced before the first byte', { path })
     }
+    if (size > largest(this.#gate, this.#task)) throw tooLarge(path)
+    const more = Math.max(0, size - this.#staged)
+    this.#gate.limits.stage(this.#task, more)
+    this.#staged += more
+    const all = { digests: [...(before.digests ?? []), ...digests], expected: { ...before.expected, ...expected } }
+    const options = { ...before, ...announced, ...all }
+    if (isEarly) this.#digests = digestsOf(options)
     this.#options = options
   }
 
