@@ -89,10 +89,12 @@ t.test('a snapshot is an earlier version, and the quota of the fileset is told',
   const usage = await act(backend.quotas.usage(at('/data'), callOf(alice)))
   t.match(usage, { used: 15 * 1024, limit: 100 * 1024, available: 85 * 1024 })
   const findings = await backend.checking.check()
-  for (const subject of ['acl-provider', 'acl-kind', 'filesets', 'clock']) {
+  for (const subject of ['acl-kind', 'filesets', 'clock']) {
     t.ok(
       findings.some((finding) => finding.subject === subject && finding.level === 'ok'),
       subject,
     )
   }
+  const provider = findings.find(({ subject }) => subject === 'acl-provider')
+  t.match(provider, { level: 'warning', text: /by path.*use libgpfs/ }, 'and what setting lists by path relies on')
 })
