@@ -149,12 +149,12 @@ export class Locking implements LockOperations {
   async discovery(call: Call): Promise<Discovery> {
     await this.#locks.sync()
     const { namespace } = this.#gate
-    const locks = [...this.#locks.all]
-    if (locks.length === 0) return () => []
     return (path, entry) => {
       const spot = spotOf(namespace.resolve(path), undefined)
       const seen = entry?.id ? { ...spot, id: entry.id } : spot
-      return locks.filter((lock) => covers(lock, seen)).map((lock) => this.#view(call, lock))
+      return [...this.#locks.near(seen)]
+        .filter((lock) => covers(lock, seen))
+        .map((lock) => this.#view(call, lock, path))
     }
   }
 
@@ -185,8 +185,10 @@ export class Locking implements LockOperations {
     return covers(lock, spot) ? lock : undefined
   }
 
-  #view({ principal }: Call, lock: StoredLock): LockView {
-    const { path, scope, depth, owner, user, created, expires } = lock
+  /** `seen`: where the caller sees what is locked; whoever comes another way is not told the holder's. */
+  #view({ principal }: Call, lock: StoredLock, seen = lock.path): LockView {
+    const { scope, depth, owner, user, created, expires } = lock
+    const path = isWithin(seen, lock.path) ? lock.path : seen
     const isShown = lock.principal === principal.id || principal.administrator
     const timeout = Math.max(0, Math.ceil((expires - this.#store.now()) / 1000))
     return { token: isShown ? lock.token : undefined, path, scope, depth, owner, user, timeout, created }

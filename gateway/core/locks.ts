@@ -10,7 +10,8 @@ import type { Backend, Entry, Trail } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
 import type { LockStore, StoredLock } from '../state/state.ts'
 import { type ErrorDetails, StorageError } from './errors.ts'
-import { type Change, concerns, forbids, isBelow, isOn, spotOf, type Touch } from './lock-scope.ts'
+import { LockIndex } from './lock-index.ts'
+import { type Change, concerns, forbids, isBelow, isOn, type Spot, spotOf, type Touch } from './lock-scope.ts'
 import { isWithin, type Path } from './path.ts'
 import type { Task } from './task.ts'
 
@@ -58,7 +59,7 @@ interface Under {
 
 export class Locks {
   readonly store: LockStore
-  readonly #locks = new Map<string, StoredLock>()
+  readonly #locks = new LockIndex()
   readonly #under = new Set<Under>()
   /** Which back ends have locks, until the locks change. */
   #concerned = new WeakMap<Backend, boolean>()
@@ -107,6 +108,11 @@ export class Locks {
   /** All locks known, after `sync`. */
   get all(): Iterable<StoredLock> {
     return this.#locks.values()
+  }
+
+  /** Those that may cover an object, after `sync`. */
+  near(spot: Spot): Iterable<StoredLock> {
+    return this.#locks.near(spot)
   }
 
   get serial(): number {
@@ -176,7 +182,9 @@ export class Locks {
 
   #require({ lockTokens, principal }: Task, changes: readonly Change[]): void {
     for (const change of changes) {
-      for (const lock of this.#locks.values()) {
+      // What leaves its place takes all below it along, wherever that is locked.
+      const locks = change.touch === 'tree' ? this.#locks.values() : this.#locks.near(change.spot)
+      for (const lock of locks) {
         if (!forbids(lock, change) || this.#isHeld(lock, lockTokens, principal.id)) continue
         const { path } = change.spot
         const root = isWithin(path, lock.path) ? lock.path : path
@@ -208,14 +216,15 @@ export class Locks {
     try {
       let isChanged = false
       for (const { spot, touch } of changes) {
-        const locks = this.#locks.values()
         if (touch === 'tree') {
+          const locks = this.#locks.values()
           const gone = locks.filter((lock) => isOn(lock, spot) || isBelow(lock, spot)).toArray()
           if (gone.length === 0) continue
           await this.store.remove(gone.map(({ token }) => token))
           isChanged = true
         } else if (made?.id) {
-          for (const lock of locks.filter((each) => isOn(each, spot)).toArray()) {
+          for (const lock of this.#locks.near(spot)) {
+            if (!isOn(lock, spot)) continue
             const fresh = lock.fresh && made.size === 0
             if (lock.object === made.id && lock.fresh === fresh) continue
             await this.store.bind(lock.token, { object: made.id, above: lock.above, fresh })
@@ -238,7 +247,7 @@ export class Locks {
     if (this.#earliest <= this.store.now()) await this.store.expire()
     const { serial, whole, locks, gone } = await this.store.changes(this.#serial)
     if (whole) this.#locks.clear()
-    for (const lock of locks) this.#locks.set(lock.token, lock)
+    for (const lock of locks) this.#locks.set(lock)
     for (const { token } of locks) this.#news.add(token)
     for (const token of gone) this.#locks.delete(token)
     if (whole || locks.length + gone.length > 0) {
