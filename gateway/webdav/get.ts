@@ -18,6 +18,7 @@ import { respond } from '../http/respond.ts'
 import { type BytesReading, sendReading } from '../http/send.ts'
 import { encodePath } from '../http/target.ts'
 import { sendListing } from './listing.ts'
+import { Turns } from './turns.ts'
 
 export const get: Method = {
   action: 'read',
@@ -61,6 +62,9 @@ async function sendFile(x: Exchange, reading: BytesReading): Promise<void> {
   await sendReading(x, reading, { type, others })
 }
 
+/** Each may read a whole file: they must not keep a mount from its other callers. */
+const computing = new Turns({ running: 8, waiting: 1024 })
+
 /**
  * Of the very version that is being sent. Who asks for the bytes is told what is kept, and can compute the rest itself;
  * HEAD with Want-Digest is how the grid asks for a checksum, which then is computed.
@@ -68,8 +72,9 @@ async function sendFile(x: Exchange, reading: BytesReading): Promise<void> {
 async function digestsOf(x: Exchange, reading: BytesReading, wanted: Wanted): Promise<string[]> {
   const { storage } = x.door
   const keptOnly = x.request.method !== 'HEAD' || versionOf(x) !== undefined
+  const look = () => storage.checksum(x.call, x.path, wanted.kinds, { keptOnly })
   try {
-    const digests = await storage.checksum(x.call, x.path, wanted.kinds, { keptOnly })
+    const digests = keptOnly ? await look() : await computing.run(x.call.signal, look)
     const now = await storage.stat(x.call, x.path)
     return now.version === reading.entry.version ? digestHeaders(digests, wanted) : []
   } catch (error) {

@@ -34,7 +34,8 @@ export async function answerWithMarkers(
     clearInterval(timer)
     timer = setInterval(mark, Math.min(period, probePeriod))
   }
-  request.socket.once('end', probe)
+  if (request.socket.readableEnded) probe()
+  else request.socket.once('end', probe)
   try {
     await work()
     end(x, 'success: Created')
