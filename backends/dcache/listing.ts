@@ -47,8 +47,8 @@ interface Page {
   /** Of the directory itself. */
   readonly entry: Entry
   readonly entries: readonly Entry[]
-  /** Of all children, also of those that are left out. */
-  readonly names: readonly string[]
+  /** Names of children that are left out. */
+  readonly hidden: readonly string[]
   /** What the frontend sent, before anything was left out. */
   readonly count: number
   readonly first: string | undefined
@@ -104,7 +104,8 @@ class Lister {
     yield* inPages(first.entries)
     if (first.count < pageLength) return
     const seen = new SeenNames()
-    for (const name of first.names) seen.add(name)
+    for (const name of first.hidden) seen.add(name)
+    for (const { name } of first.entries) seen.add(name)
     let page: Page = first
     for (let pass = 0; pass < passes; pass++) {
       let isSteady = true
@@ -114,8 +115,8 @@ class Lister {
         // One name twice, to see whether the rest has moved.
         page = await this.#page(last === undefined ? offset : offset - 1)
         if (last !== undefined && page.first !== last) isSteady = false
-        const fresh = new Set(page.names.filter((name) => seen.add(name)))
-        yield* inPages(page.entries.filter(({ name }) => fresh.has(name)))
+        for (const name of page.hidden) seen.add(name)
+        yield* inPages(page.entries.filter(({ name }) => seen.add(name)))
         offset = (last === undefined ? offset : offset - 1) + page.count
         last = page.last
         if (offset > seen.size + 2 * pageLength) throw unavailable('the storage lists without an end')
@@ -151,16 +152,20 @@ class Lister {
 
   async #pageOf(json: Json, entry: Entry): Promise<Page> {
     const children: readonly unknown[] = Array.isArray(json.children) ? json.children : []
+    const hidden: string[] = []
     const found = children.flatMap((child) => {
       const entry = childOf(child, { acls: this.#acls })
-      return entry && !this.#isReserved(entry.name) ? [entry] : []
+      if (entry && !this.#isReserved(entry.name)) return [entry]
+      const { fileName } = child as Json
+      if (typeof fileName === 'string') hidden.push(fileName)
+      return []
     })
     const entries = this.#acls ? await this.#withAcls(found) : found
-    const names = children.flatMap((child) => {
-      const name = (child as Json).fileName
-      return typeof name === 'string' ? [name] : []
-    })
-    return { entry, entries, names, count: children.length, first: names[0], last: names.at(-1) }
+    const nameAt = (index: number) => {
+      const child = children.at(index) as Json | undefined
+      return typeof child?.fileName === 'string' ? child.fileName : undefined
+    }
+    return { entry, entries, hidden, count: children.length, first: nameAt(0), last: nameAt(-1) }
   }
 
   /** Most releases tell owner and ACL of a single object only. */
