@@ -269,10 +269,10 @@ t.test('failures of ours are logged with their call, secrets are not', async (t)
   const { port, lines } = await openDoor(t, {
     around: (storage) => Object.assign(Object.create(storage), { list: () => Promise.reject(new Error('a bug')) }),
   })
-  const answer = await ask(port, 'GET', '/data/?authz=s3cr3t')
+  const answer = await ask(port, 'GET', '/data/?signature=s3cr3t')
   t.equal(answer.status, 500)
   t.notMatch(answer.text, /a bug/)
   const { call } = JSON.parse(answer.text)
-  t.match(lines, [{ call, status: 500, code: 'internal', target: '/data/?authz=[secret]', text: 'request failed' }])
+  t.match(lines, [{ call, status: 500, code: 'internal', target: '/data/?signature=[secret]', text: 'request failed' }])
   t.notMatch(JSON.stringify(lines), /s3cr3t/)
 })
