@@ -84,7 +84,8 @@ export class Locks {
    * Nothing to wait for where it has none. Throws `unavailable` when they cannot be read.
    */
   fresh(backend: Backend): Promise<void> | undefined {
-    return this.#isSure() && !this.#concerns(backend) ? undefined : this.sync()
+    // Earlier than it must be, so that what follows has time to act.
+    return this.#isSure(0.6) && !this.#concerns(backend) ? undefined : this.sync()
   }
 
   /** Reads what has changed. */
@@ -166,8 +167,8 @@ export class Locks {
   }
 
   /** The other processes wait for this one, and it has read everything since they do. */
-  #isSure(): boolean {
-    return performance.now() - this.#beaten < this.store.life * 0.9
+  #isSure(share = 0.9): boolean {
+    return performance.now() - this.#beaten < this.store.life * share
   }
 
   #concerns(backend: Backend): boolean {
