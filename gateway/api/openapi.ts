@@ -49,6 +49,8 @@ const aclAnswer: Schema = { description: 'The ACL as it is now.', headers: { ETa
 
 const nobody: readonly Schema[] = [{}]
 
+const grantList = listOf(object({ kind: text, path: text, directoryOnly: { type: 'boolean' } }))
+
 const schemas = {
   ...tapeSchemas,
   ...shareSchemas,
@@ -66,22 +68,26 @@ const schemas = {
     },
     ['type', 'title', 'status', 'code', 'call'],
   ),
-  Principal: object({
-    id: text,
-    user: orNull('string'),
-    groups: listOf(text),
-    grants: {
-      oneOf: [{ const: 'unbounded' }, listOf(object({ kind: text, path: text, directoryOnly: { type: 'boolean' } }))],
+  Principal: object(
+    {
+      id: text,
+      user: orNull('string'),
+      groups: listOf(text),
+      grants: { oneOf: [{ const: 'unbounded' }, grantList] },
+      within: { ...grantList, description: 'Of a macaroon: what its issuer was bounded by. Both must allow.' },
+      addresses: { ...listOf(listOf(text)), description: 'The caller must be in a network of each list.' },
+      maxUpload: { type: 'integer', description: 'Bytes of each upload.' },
+      posix: {
+        oneOf: [
+          { type: 'null' },
+          object({ uid: { type: 'integer' }, gid: { type: 'integer' }, gids: listOf({ type: 'integer' }) }),
+        ],
+      },
+      administrator: { type: 'boolean' },
+      expires: { type: ['string', 'null'], format: 'date-time' },
     },
-    posix: {
-      oneOf: [
-        { type: 'null' },
-        object({ uid: { type: 'integer' }, gid: { type: 'integer' }, gids: listOf({ type: 'integer' }) }),
-      ],
-    },
-    administrator: { type: 'boolean' },
-    expires: { type: ['string', 'null'], format: 'date-time' },
-  }),
+    ['id', 'user', 'groups', 'grants', 'posix', 'administrator', 'expires'],
+  ),
   Explanation: object({
     principal: object({ id: text, user: orNull('string'), groups: listOf(text) }, ['id', 'groups']),
     action: { enum: actions },

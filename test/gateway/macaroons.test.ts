@@ -165,6 +165,8 @@ t.test('addresses and sizes are bounds that Storage keeps', async (t) => {
   t.equal(answer.status, 403)
   t.match(await gateway.auditOf(answer), { reason: { rule: 'address' }, principal: /#macaroon:/ })
   const token = await macaroonFor('/lab/alice', { caveats: ['activity:UPLOAD,READ_METADATA', 'max-upload:10'] })
+  const me = await gateway.request({ path: '/.portolan/api/v1/whoami', token })
+  t.match(me.json(), { maxUpload: 10, grants: [{ kind: 'look', path: '/lab/alice' }, { kind: 'upload' }] })
   const put = (path: string, body: string | Readable) => gateway.request({ method: 'PUT', path, token, body })
   t.equal((await put('/lab/alice/small', '0123456789')).status, 201)
   t.equal((await put('/lab/alice/big', '0123456789a')).status, 413)
