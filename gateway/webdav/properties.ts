@@ -4,9 +4,8 @@ import { type Acl, type Rights, right } from '../../acl/acl.ts'
 import type { Digest, Digests, Entry, Locality, Usage } from '../../backends/backend.ts'
 import type { LockView } from '../core/locking.ts'
 import type { Path } from '../core/path.ts'
-import { etagOf } from '../http/conditions.ts'
 import { kindOf } from '../http/content-type.ts'
-import { isoDate, lastModified } from '../http/dates.ts'
+import { isoDate, lastModified, secondsOf } from '../http/dates.ts'
 import { digestText } from '../http/digests.ts'
 import { lockDiscovery, supportedLock } from './lock-elements.ts'
 import { apache, dcache, keyOf, lcgdm, microsoft, own, owncloud, prefixes, srm } from './names.ts'
@@ -65,7 +64,7 @@ const held = ({ rights }: Subject, mask: Rights) => typeof rights === 'number' &
 
 const webdavProperties: Readonly<Record<string, Definition>> = {
   // No storage of ours tells when a file was made; it was not after these two.
-  creationdate: { common: true, value: ({ entry }) => isoDate(earlier(entry)).replace(/\.\d+Z$/, 'Z') },
+  creationdate: { common: true, value: ({ entry }) => creationDate(entry) },
   displayname: {
     common: true,
     always: true,
@@ -80,7 +79,7 @@ const webdavProperties: Readonly<Record<string, Definition>> = {
   },
   getetag: {
     common: true,
-    value: ({ entry }) => (entry.type === 'file' ? escapeXml(etagOf(entry.version)) : undefined),
+    value: ({ entry }) => (entry.type === 'file' ? etag(entry.version) : undefined),
   },
   getlastmodified: { common: true, value: ({ entry }) => lastModified(entry.modified) },
   resourcetype: { common: true, always: true, value: (subject) => (isDirectory(subject) ? '<D:collection/>' : '') },
@@ -168,8 +167,23 @@ const localities: Readonly<Record<Locality, string>> = {
   none: 'NONE',
 }
 
-function earlier({ modified, changed }: Entry): bigint {
-  return modified < changed ? modified : changed
+let lastSecond = Number.NaN
+let lastDate = ''
+
+/** In whole seconds; neighbours in a directory often share one. */
+function creationDate({ modified, changed }: Entry): string {
+  const time = modified < changed ? modified : changed
+  const second = secondsOf(time)
+  if (second !== lastSecond) {
+    lastSecond = second
+    lastDate = `${isoDate(time).slice(0, -5)}Z`
+  }
+  return lastDate
+}
+
+/** What `etagOf` says, in XML. */
+function etag(version: string): string {
+  return `&quot;${escapeXml(version)}&quot;`
 }
 
 /** Undefined for what cannot be run, and where there are no mode bits. */
