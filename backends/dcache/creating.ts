@@ -21,6 +21,7 @@ import { abortOf, unavailable } from './errors.ts'
 import { inheritFrom } from './keeping.ts'
 import { lookAtHidden, walk } from './looking.ts'
 import { replacedIn, takeName } from './moving.ts'
+import type { Lasting } from './outlasting.ts'
 import { lookAfterMove, requireFile, requirePlace, scopeAround, stale, underLease } from './requiring.ts'
 import type { StagingArea } from './staging.ts'
 import type { Transfer } from './transfer.ts'
@@ -28,6 +29,8 @@ import { openUpload, PoolUnreached } from './uploading.ts'
 
 /** How often a commit looks again when somebody took the name in between. */
 const rounds = 3
+/** What is left to be done when the bytes are there: a look, taking over attributes, the name, and clearing away. */
+const finishing = ['DELETE', 'MANAGE', 'READ_METADATA', 'UPDATE_METADATA'] as const
 
 /** Backend.create. `proceed` asks the door, so that a refusal comes before the body. */
 export async function create(
@@ -43,8 +46,9 @@ export async function create(
     desk.requireAlive(call)
     if (trail.entry) requireFile(trail, file)
     requirePlace(desk, trail, file)
-    const target: Target = { desk, area, file, scope, call, size }
-    return new DcacheDraft(target, await stage(target))
+    const staged = await stage({ desk, area, file, scope, call, size })
+    const lasting = desk.credentials.outlast(call, finishing, scope.object)
+    return new DcacheDraft({ desk, area, file, scope, call: lasting.call, size }, staged, lasting)
   }
   return { trail, proceed, release: async () => {} }
 }
@@ -96,6 +100,7 @@ class DcacheDraft implements Draft {
   readonly body: Writable
   readonly #target: Target
   readonly #staged: Staged
+  readonly #lasting: Lasting
   readonly #sum: Digesting = startDigest('adler32')
   #adler32: Uint8Array | undefined
   #isVerified = false
@@ -103,9 +108,11 @@ class DcacheDraft implements Draft {
   #failure: unknown
   #state: 'open' | 'committed' | 'discarded' = 'open'
 
-  constructor(target: Target, staged: Staged) {
+  /** `lasting`: the target's call, to be let go of at the end. */
+  constructor(target: Target, staged: Staged, lasting: Lasting) {
     this.#target = target
     this.#staged = staged
+    this.#lasting = lasting
     this.body = new Writable({
       highWaterMark: 256 * 1024,
       write: (chunk: Buffer, _encoding, done) => this.#write(chunk, done),
@@ -131,6 +138,7 @@ class DcacheDraft implements Draft {
     await this.#verify()
     const entry = await underLease(desk, [file], () => this.#commit(options))
     this.#state = 'committed'
+    this.#lasting.forget()
     await area.strike(this.#staged.path)
     return entry
   }
@@ -141,6 +149,7 @@ class DcacheDraft implements Draft {
     this.body.destroy()
     this.#staged.transfer?.abort()
     await this.#target.area.drop(this.#staged.path, this.#target.scope, this.#target.call)
+    this.#lasting.forget()
   }
 
   #write(chunk: Buffer, done: (error?: Error) => void): void {

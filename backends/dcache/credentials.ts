@@ -9,6 +9,7 @@ import { claimsOf, hasStorageScope } from './claims.ts'
 import { type ExchangeOptions, TokenExchange } from './exchange.ts'
 import { fingerprint } from './lent.ts'
 import { type Granted, type MacaroonDoor, MacaroonSource, narrowed } from './macaroons.ts'
+import { apart, type Lasting, Provision } from './outlasting.ts'
 
 /** What a macaroon may be used for (dCache User Guide, "Macaroons", caveat `activity`). */
 export type Activity = 'LIST' | 'DOWNLOAD' | 'UPLOAD' | 'DELETE' | 'MANAGE' | 'READ_METADATA' | 'UPDATE_METADATA'
@@ -24,6 +25,13 @@ export interface Credentials {
   authorize(call: Call, activities: readonly Activity[], path: string): Promise<Secret | undefined>
   /** dCache refused what `authorize` gave. True where it was not fresh, so that one more try with a new one is worth it. */
   refused(call: Call, authorization: Secret): boolean
+  /**
+   * For work that may go on past the end of the caller's token and is finished all the same: by a macaroon for
+   * `directory`, in dCache's terms, and these acts, which is asked for shortly before that end. Asks nothing of dCache
+   * when the work is over by then. Where dCache gives none, `authorize` throws `unauthenticated` after the end, as for
+   * every other call.
+   */
+  outlast(call: Call, activities: readonly Activity[], directory: string): Lasting
   close(): Promise<void>
 }
 
@@ -32,7 +40,7 @@ export interface DelegationOptions {
   readonly accepts: readonly { readonly issuer: string; readonly audiences: readonly string[] }[]
   /** `forward`: the token itself. `macaroon`: a macaroon asked for with it, attenuated to path, activity and minutes. */
   readonly send: 'forward' | 'macaroon'
-  /** Seconds that macaroons are asked for; default 600. They never outlive the token. */
+  /** Seconds that macaroons are asked for; default 600. Only one that finishes an upload outlives the token. */
   readonly validity?: number
   /** Where tokens that dCache does not accept, or that hold storage scopes, are exchanged for one that it does. */
   readonly exchange?: ExchangeOptions
@@ -68,6 +76,8 @@ export interface Login {
 /** What was issued, so that it can be forgotten when it is refused. */
 type Issued = { readonly granted: Granted } | { readonly exchanged: Forwardable; readonly since: number }
 
+/** Seconds that work may go on past the end of the token that it was begun with. */
+const finishing = 12 * 3600
 /** Younger than this many milliseconds, a credential that is refused is refused for a reason. */
 const fresh = 5000
 /** Activities that one macaroon is asked for, so that few are needed; each request gets one narrowed to its own. */
@@ -80,6 +90,7 @@ export class Delegation implements Credentials {
   readonly #exchange: TokenExchange | undefined
   readonly #standings = new WeakMap<Principal, Standing>()
   readonly #issued = new WeakMap<Secret, Issued>()
+  readonly #provisions = new WeakMap<Principal, Provision>()
 
   /** `door`: the WebDAV door, which gives macaroons; asked for when first needed. Throws `invalid` for options that make no sense. */
   constructor(options: DelegationOptions, door: () => MacaroonDoor) {
@@ -96,6 +107,8 @@ export class Delegation implements Credentials {
   }
 
   async authorize(call: Call, activities: readonly Activity[], path: string): Promise<Secret | undefined> {
+    const provided = await this.#provisions.get(call.principal)?.take(call.signal)
+    if (provided) return bearer(provided)
     const standing = this.#standingOf(call.principal)
     switch (standing.kind) {
       case 'nobody':
@@ -123,6 +136,21 @@ export class Delegation implements Credentials {
     if ('granted' in issued) this.macaroons.drop(issued.granted.key)
     else this.#exchange?.drop(issued.exchanged)
     return true
+  }
+
+  outlast(call: Call, activities: readonly Activity[], directory: string): Lasting {
+    const { expires } = call.principal
+    if (expires === undefined || !('credential' in this.#standingOf(call.principal))) return { call, forget() {} }
+    const own = apart(call)
+    const provision = new Provision(expires * 1000, (signal) =>
+      this.#finishing({ ...apart(call), signal }, activities, directory),
+    )
+    this.#provisions.set(own.principal, provision)
+    const forget = () => {
+      this.#provisions.delete(own.principal)
+      provision.forget()
+    }
+    return { call: own, forget }
   }
 
   /**
@@ -191,6 +219,17 @@ export class Delegation implements Credentials {
     const authorization = bearer(narrowed(granted, `activity:${activities.join()}`))
     this.#issued.set(authorization, { granted })
     return authorization
+  }
+
+  async #finishing(call: Call, activities: readonly Activity[], path: string): Promise<Granted> {
+    const login = await this.login(call)
+    if (!login) {
+      const reason = { rule: 'credential', text: 'nothing is made from a token with storage scopes' }
+      throw new StorageError('denied', 'not allowed', { reason })
+    }
+    const { authorization, owner } = login
+    const end = Date.now() + finishing * 1000
+    return await this.macaroons.getOwn({ authorization, owner, path, activities, end }, call)
   }
 
   async #service(): Promise<Secret> {

@@ -73,7 +73,8 @@ export class LentCache<T extends Lent> {
   }
 }
 
-function whileWanted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+/** What a promise gives, for somebody whose `signal` ends the waiting and nothing else. */
+export function whileWanted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const leave = () => reject(abortOf(signal))
     signal.addEventListener('abort', leave, { once: true })

@@ -154,7 +154,7 @@ t.test('an upload that cannot be taken away does not keep the sweep from others'
 })
 
 t.test('an upload is taken away also when the token of its caller has ended', async (t) => {
-  const { world, area } = await prepared(t)
+  const { world, area } = await prepared(t, { double: { macaroons: false } })
   mock.timers.enable({ apis: ['Date'], now: Date.now() })
   t.teardown(() => mock.timers.reset())
   const brief = { ...alice, expires: Date.now() / 1000 + 60 }

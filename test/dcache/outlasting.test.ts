@@ -1,0 +1,225 @@
+/** A token that ends in the middle of an upload finishes that upload and no other. */
+
+import { mock } from 'node:test'
+import { inspect } from 'node:util'
+import t, { type Test } from 'tap'
+import type { Principal } from '../../acl/principal.ts'
+import type { DelegationOptions } from '../../backends/dcache/credentials.ts'
+import type { Granted } from '../../backends/dcache/macaroons.ts'
+import { Provision } from '../../backends/dcache/outlasting.ts'
+import { MemoryAudit } from '../../gateway/core/audit.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+import { parsePath, root } from '../../gateway/core/path.ts'
+import { Storage } from '../../gateway/core/storage.ts'
+import { Namespace } from '../../mounts/namespace.ts'
+import { Area, act, fails } from '../backends/conformance/area.ts'
+import { mountOf } from '../core/world.ts'
+import type { DcacheDoubleOptions } from '../doubles/dcache/dcache.ts'
+import { alice, callBy, type DcacheWorld, forwarding, type WorldOptions, worldFor } from './world.ts'
+
+const file = parsePath('/file')
+const { service: _, ...alone } = forwarding
+const refusing: DelegationOptions = { ...alone, otherwise: 'refuse' }
+
+interface Site {
+  readonly world: DcacheWorld
+  readonly area: Area
+  /** The caller, by a token that ends in half a minute. */
+  readonly brief: Principal
+  /** Resolves when dCache has given a macaroon. */
+  readonly given: Promise<string>
+  /** The token ends, at dCache and by the clock. */
+  end(): void
+  /** dCache takes such tokens again. */
+  renew(): void
+}
+
+async function prepared(
+  t: Test,
+  { options, ...more }: WorldOptions = {},
+  double: DcacheDoubleOptions = {},
+): Promise<Site> {
+  const tokens: string[] = []
+  const users = [
+    { name: 'alice', uid: 1000, gids: [1000], tokens },
+    { name: 'gateway', uid: 900, gids: [900, 1000], password: 'secret', isAdmin: true },
+  ]
+  const world = await worldFor(t, {
+    ...more,
+    options: { delegation: refusing, ...options },
+    double: { users, ...double },
+  })
+  await world.dcache.tree.add({ path: '/data/file', text: 'the old bytes', owner: 'alice', mode: 0o600 })
+  mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  t.teardown(() => mock.timers.reset())
+  const { promise: given, resolve } = Promise.withResolvers<string>()
+  const { macaroons } = world.dcache
+  const issue = macaroons.issue.bind(macaroons)
+  macaroons.issue = (...asked) => {
+    const made = issue(...asked)
+    if (asked[2].some((caveat) => caveat === 'activity:DELETE,MANAGE,READ_METADATA,UPDATE_METADATA')) resolve(made)
+    return made
+  }
+  const renew = () => void tokens.push('token-of-alice')
+  renew()
+  const end = () => {
+    mock.timers.tick(120_000)
+    tokens.length = 0
+  }
+  const brief = { ...alice, expires: Date.now() / 1000 + 30 }
+  return { world, area: new Area(world, root), brief, given, end, renew }
+}
+
+for (const send of ['forward', 'macaroon'] as const) {
+  for (const withoutFrontend of [false, true]) {
+    const site = (t: Test) => prepared(t, { withoutFrontend, options: { delegation: { ...refusing, send } } })
+    const how = `${send}, ${withoutFrontend ? 'by the door alone' : 'with the frontend'}`
+
+    t.test(`an upload across the end of its token is finished, and no other begun (${how})`, async (t) => {
+      const { area, brief, given, end, renew } = await site(t)
+      const replacing = await area.draft(file, 'the new bytes', callBy(brief))
+      const making = await area.draft(parsePath('/new'), 'bytes', callBy(brief))
+      await given
+      end()
+      t.equal((await area.commit(replacing)).size, 13)
+      t.equal((await area.commit(making)).size, 5)
+      await fails(t, act(area.backend.create(parsePath('/other'), {}, callBy(brief))), 'unauthenticated')
+      await fails(t, area.backend.walk(file, callBy(brief)), 'unauthenticated')
+      renew()
+      t.equal(await area.text(file), 'the new bytes')
+      t.equal(await area.text(parsePath('/new')), 'bytes')
+      t.same(await area.names(root), ['file', 'new'])
+      t.same(await area.leftovers(), [])
+    })
+
+    t.test(`an upload that is given up after the end of its token leaves nothing (${how})`, async (t) => {
+      const { area, brief, given, end } = await site(t)
+      const draft = await area.draft(file, 'the new bytes', callBy(brief))
+      await given
+      end()
+      await fails(t, area.commit(draft, { condition: 'absent' }), 'exists')
+      await draft.discard()
+      t.same(await area.leftovers(), [])
+    })
+  }
+}
+
+t.test('a whole upload through Storage outlives its token, and the next is refused', async (t) => {
+  const { world, brief, given, end, renew, area } = await prepared(t)
+  const storage = new Storage({
+    namespace: new Namespace([mountOf('/data', world.backend, { enforce: 'delegated' })]),
+    audit: new MemoryAudit(),
+    spillDirectory: t.testdir(),
+  })
+  const at = parsePath('/data/file')
+  const writing = await storage.write(callBy(brief), at)
+  await given
+  end()
+  writing.body.end('the new bytes')
+  const { entry, created } = await writing.commit()
+  t.match({ size: entry.size, created }, { size: 13, created: false })
+  await fails(t, storage.write(callBy(brief), at), 'unauthenticated')
+  renew()
+  t.equal(await area.text(file), 'the new bytes')
+  t.same(await area.leftovers(), [])
+})
+
+t.test('what is given is for this upload: its directory, its acts and half a day', async (t) => {
+  const { area, world, brief, given } = await prepared(t)
+  const draft = await area.draft(parsePath('/new'), 'bytes', callBy(brief))
+  const { caveats } = world.dcache.macaroons.login(await given, '127.0.0.1')
+  const before = new Date(Date.now() + 12 * 3600_000).toISOString().slice(0, 16)
+  t.ok(caveats.includes('path:/data'))
+  t.ok(caveats.includes('activity:DELETE,MANAGE,READ_METADATA,UPDATE_METADATA'))
+  t.ok(caveats.some((caveat) => caveat.startsWith(`before:${before}`)))
+  await area.commit(draft)
+})
+
+t.test('nothing is asked for where an upload ends in time', async (t) => {
+  const { area, world } = await prepared(t)
+  const lasting = callBy({ ...alice, expires: Date.now() / 1000 + 3600 })
+  await area.commit(await area.draft(parsePath('/one'), 'bytes', lasting))
+  const given = await area.draft(parsePath('/two'), 'bytes', lasting)
+  await given.discard()
+  await area.commit(await area.draft(parsePath('/three'), 'bytes'))
+  t.equal(world.dcache.counters.requests('door', 'POST'), 0)
+})
+
+t.test('the macaroon is told to nobody', async (t) => {
+  const { area, world, brief, given, end } = await prepared(t)
+  const draft = await area.draft(file, 'the new bytes', callBy(brief))
+  const macaroon = await given
+  end()
+  // Whatever goes wrong.
+  const back = world.dcache.faults.add({ at: 'door', kind: 'DELETE', fault: { type: 'status', status: 500 } })
+  const error = await area.commit(draft, { condition: 'absent' }).catch((thrown: unknown) => thrown)
+  await draft.discard()
+  back()
+  t.ok(world.messages.length > 0)
+  const told = inspect([world.messages, error, draft, area.backend], { depth: 12, showHidden: true })
+  t.notOk(told.includes(macaroon))
+  t.notOk(told.includes(macaroon.slice(0, 24)))
+})
+
+t.test('where dCache gives no macaroon the upload is refused, which is told, and taken away', async (t) => {
+  const scoped = { ...alice, grants: [{ kind: 'upload', path: root, directoryOnly: false }] } as const
+  const rows: ReadonlyArray<readonly [string, DcacheDoubleOptions, Principal, RegExp]> = [
+    ['that has none', { macaroons: false }, alice, /no macaroon to finish it with: ./],
+    ['over plain http', { plainMacaroons: false }, alice, /no macaroon to finish it with: dCache answered/],
+    [
+      'that gives short ones',
+      { macaroons: { maxLifetime: 600_000 } },
+      alice,
+      /no macaroon to finish it with: dCache answered/,
+    ],
+    ['for a token with scopes', {}, scoped, /storage scopes/],
+  ]
+  for (const [name, double, caller, text] of rows) {
+    await t.test(name, async (t) => {
+      const delegation: DelegationOptions = { ...forwarding, capabilities: 'forward' }
+      const { area, world, end } = await prepared(t, { options: { delegation } }, double)
+      const call = callBy({ ...caller, expires: Date.now() / 1000 + 30 })
+      const draft = await area.draft(parsePath('/new'), 'bytes', call)
+      const asked = world.dcache.counters.requests('door', 'POST')
+      end()
+      const error = await area.commit(draft).then(
+        () => t.fail('it should fail'),
+        (thrown: unknown) => StorageError.from(thrown),
+      )
+      if (!(error instanceof StorageError)) return
+      t.equal(error.code, 'unauthenticated')
+      t.match(StorageError.reasonOf(error), { rule: 'token-expired', text })
+      if (caller === scoped) t.equal(asked, 0)
+      await draft.discard()
+      t.same(await area.leftovers(), [])
+      t.notOk(world.dcache.tree.has('/data/new'))
+    })
+  }
+})
+
+t.test('the macaroon is asked for once, a minute before the end, and not when all is over', async (t) => {
+  mock.timers.enable({ apis: ['Date', 'setTimeout'], now: 1_000_000 })
+  t.teardown(() => mock.timers.reset())
+  const { signal } = new AbortController()
+  let asked = 0
+  const ask = async (): Promise<Granted> => {
+    asked++
+    throw new StorageError('denied', 'no')
+  }
+  const month = 30 * 86_400_000
+  const provision = new Provision(Date.now() + month, ask)
+  const over = new Provision(Date.now() + month, ask)
+  mock.timers.tick(2 ** 31 - 1)
+  mock.timers.tick(month - 60_000 - (2 ** 31 - 1) - 1)
+  t.equal(asked, 0)
+  over.forget()
+  mock.timers.tick(1)
+  t.equal(asked, 1)
+  t.equal(await provision.take(signal), undefined)
+  mock.timers.tick(59_999)
+  t.equal(await provision.take(signal), undefined, 'the token still does')
+  mock.timers.tick(1)
+  await fails(t, provision.take(signal), 'unauthenticated')
+  await fails(t, over.take(signal), 'unauthenticated')
+  t.equal(asked, 1)
+})
