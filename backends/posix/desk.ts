@@ -12,7 +12,7 @@ import { IoPool } from './io/pool.ts'
 import type { RunAs } from './io/protocol.ts'
 import { DataShare } from './io/share.ts'
 import type { ArgsOf, OperationName, ResultOf } from './operations.ts'
-import { type PosixOptions, type PosixSetup, setupOf, stagingPrefix } from './options.ts'
+import { isHidden, type PosixOptions, type PosixSetup, setupOf } from './options.ts'
 import type { Completed, Glance, PathAcls, Which } from './path-acls.ts'
 import type { EntryWire, Looked, Numbered } from './wire.ts'
 
@@ -182,7 +182,7 @@ export class Desk {
   }
 
   isReserved(name: string): boolean {
-    return this.#reserved.has(name) || name.startsWith(stagingPrefix)
+    return this.#reserved.has(name) || isHidden(name)
   }
 
   /** Throws for a caller who has gone and for a closed mount. */

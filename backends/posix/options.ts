@@ -77,6 +77,14 @@ export interface PosixSetup {
 /** First bytes of the names of our own hidden files. */
 export const stagingPrefix = '.portolan-stage-'
 
+/** What an NFS client calls files that were removed while they were open. */
+const removed = /^\.nfs[0-9a-f]{24}$/
+
+/** Names of nobody's files: our own hidden ones, and what an NFS client has yet to remove. */
+export function isHidden(name: string): boolean {
+  return name.charCodeAt(0) === 46 && (name.startsWith(stagingPrefix) || removed.test(name))
+}
+
 /** Defaults filled in. */
 export function setupOf(options: PosixOptions, claims: SharedArrayBuffer): PosixSetup {
   const native = options.grade === 'native'

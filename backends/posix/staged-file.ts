@@ -6,6 +6,7 @@
  * time compares and replaces. Where the new file cannot be given what the old one has, the bytes are copied into it.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Acl } from '../../acl/acl.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { nameOf, type Path } from '../../gateway/core/path.ts'
@@ -25,6 +26,8 @@ import type { Expected } from './wire.ts'
 
 /** How often what is to be replaced may change under the commit's eyes, by someone who honours no lease. */
 const attempts = 8
+/** ms. */
+const closePatience = 1000
 
 /** Where a file is to appear, as it was seen when that was allowed. */
 export interface Target {
@@ -133,9 +136,10 @@ export class StagedFile {
 
   /** Closes the file and takes its hidden name away. */
   async end(): Promise<void> {
-    this.handle.release()
     const hidden = this.#hidden
     this.#hidden = undefined
+    if (hidden) await this.#closeFirst()
+    else this.handle.release()
     if (hidden) await this.#area.drop(hidden, this.#target.parent, this.#target.caller)
     if (this.#moved) await forgetOverflow(this.#desk, this.#overflow)
   }
@@ -248,10 +252,17 @@ export class StagedFile {
     return hidden && published.twoNames ? this.#takeHidden(hidden, entry) : entry
   }
 
-  /** An NFS client keeps a name that is taken from an open file, as another hidden one: so the file is closed first. */
-  async #takeHidden(hidden: Hidden, published: Entry): Promise<Entry> {
+  /**
+   * An NFS client keeps a name that is taken from an open file, as another hidden one. A close that hangs, or that an
+   * I/O thread still at work will do, is not waited for any longer.
+   */
+  async #closeFirst(): Promise<void> {
     this.handle.release()
-    await this.handle.closed
+    await Promise.race([this.handle.closed, sleep(closePatience, undefined, { ref: false })])
+  }
+
+  async #takeHidden(hidden: Hidden, published: Entry): Promise<Entry> {
+    await this.#closeFirst()
     await this.#area.drop(hidden, this.#target.parent, this.#target.caller)
     try {
       const { entry } = await this.#look()

@@ -9,7 +9,7 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import { namesOf, type Path, root } from '../../gateway/core/path.ts'
 import { sharedTop } from './handles.ts'
 import * as sys from './native/sys.ts'
-import { type PosixSetup, stagingPrefix } from './options.ts'
+import { isHidden, type PosixSetup } from './options.ts'
 
 /** A directory on the way. */
 export interface Step<S> {
@@ -67,7 +67,7 @@ export class Walker {
 
   /** Names that do not exist for anybody: configured ones and our own. */
   isReserved(name: string): boolean {
-    return this.#reserved.has(name) || (name.charCodeAt(0) === 46 && name.startsWith(stagingPrefix))
+    return this.#reserved.has(name) || isHidden(name)
   }
 
   /** The top's descriptor, opened with O_PATH at the first call. */

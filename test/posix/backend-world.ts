@@ -127,7 +127,8 @@ export async function makeTree(options: Partial<PosixOptions> = {}, parent = tmp
     ],
     end: async () => {
       for (const one of opened) await one.close()
-      rmSync(directory, { recursive: true, force: true })
+      // On NFS names of closed files may take a moment to go.
+      rmSync(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
     },
   }
 }
