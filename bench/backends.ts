@@ -64,21 +64,24 @@ const note = (found: readonly Figure[]) => {
   figures.push(...found)
   print(found)
 }
+/** Parts to measure; all without names. Only then the results are written. */
+const named = process.argv.slice(2)
+const wanted = (name: string) => named.length === 0 || named.includes(name)
 try {
-  const stage = await startDcacheStage(work)
-  try {
-    note([await download(stage)])
-    note([await propfind(stage)])
-  } finally {
-    await stage.stop()
+  if (wanted('dcache')) {
+    const stage = await startDcacheStage(work)
+    try {
+      note([await download(stage)])
+      note([await propfind(stage)])
+    } finally {
+      await stage.stop()
+    }
   }
-  note(await gpfsAcls(work))
+  if (wanted('gpfs')) note(await gpfsAcls(work))
 } finally {
   rmSync(work, { recursive: true, force: true })
 }
 const machine = { cpus: cpus().length, model: cpus()[0]?.model, node: process.version }
-mkdirSync(resolve(import.meta.dirname, 'results'), { recursive: true })
-writeFileSync(
-  resolve(import.meta.dirname, 'results/backends.json'),
-  `${JSON.stringify({ machine, figures }, null, 2)}\n`,
-)
+const results = resolve(import.meta.dirname, 'results')
+mkdirSync(results, { recursive: true })
+if (named.length === 0) writeFileSync(`${results}/backends.json`, `${JSON.stringify({ machine, figures }, null, 2)}\n`)
