@@ -38,8 +38,8 @@ for (const [grade, uid] of [
     chmodSync(`${root}/old`, 0o666)
     const before = usedBy(uid)
     t.ok(before >= megabyte, `the file system counts ${before} bytes`)
-    const content = Buffer.alloc(16 * megabyte, 'n')
-    const chunks = () => Readable.from(Array.from({ length: 16 }, () => content.subarray(0, megabyte)))
+    const content = Buffer.alloc(6 * megabyte, 'n')
+    const chunks = () => Readable.from(Array.from({ length: 6 }, () => content.subarray(0, megabyte)))
     for (const [what, path, body] of [
       ['announced', '/quota/old', content],
       ['of unknown length', '/quota/old', chunks()],
