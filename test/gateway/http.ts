@@ -26,6 +26,8 @@ export interface Sent {
   readonly body?: string | Buffer | Readable
   /** Milliseconds to the end of the answer; 30 s by default. */
   readonly timeout?: number
+  /** With `Expect: 100-continue`: called when the body is asked for. */
+  readonly asked?: () => void
 }
 
 /** Over a connection of its own, so that worker processes take turns. */
@@ -46,7 +48,7 @@ export async function send(port: number, sent: Sent): Promise<Answer> {
 /** The answer with its body unread. Destroy it or read it to its end. */
 export function open(
   port: number,
-  { method = 'GET', path, headers = {}, body, timeout }: Sent,
+  { method = 'GET', path, headers = {}, body, timeout, asked }: Sent,
 ): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   const length = typeof body === 'string' || Buffer.isBuffer(body) ? { 'Content-Length': Buffer.byteLength(body) } : {}
@@ -60,6 +62,7 @@ export function open(
     signal: AbortSignal.timeout(timeout ?? 30_000),
   })
   call.once('response', resolve)
+  if (asked) call.once('continue', asked)
   // After an answer the rest of a body that nobody wanted may fail to go out.
   call.on('error', reject)
   if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body)) call.end(body)

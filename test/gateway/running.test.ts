@@ -50,16 +50,19 @@ async function beginDownload(gateway: TestGateway): Promise<IncomingMessage> {
   return response
 }
 
-/** Begins an upload; its status comes when `end` has been called. */
+/** Begins an upload, which is under way once the gateway has asked for its body; its status comes when `end` has been called. */
 async function beginUpload(gateway: TestGateway, path: string) {
   const body = new PassThrough()
-  const answer = gateway.request({ method: 'PUT', path, user: 'alice', body, timeout: 60_000 })
+  const { promise: underWay, resolve: asked } = Promise.withResolvers<void>()
+  const headers = { Expect: '100-continue' }
+  const answer = gateway.request({ method: 'PUT', path, user: 'alice', body, timeout: 60_000, headers, asked })
   answer.catch(() => {})
+  await Promise.race([underWay, answer])
   body.write('first ')
   return { answer, end: (text: string) => body.end(text) }
 }
 
-/** Nothing tells when an upload is under way; what was asked after it and is answered does, as far as it matters here. */
+/** All workers have answered something after it. */
 async function settled(gateway: TestGateway): Promise<void> {
   for (let round = 0; round < 4; round++) await gateway.get('/lab/alice/none', 'alice')
 }
