@@ -85,11 +85,19 @@ export class Connection {
   /** Whether what the caller sends can be read on the way: then no credential is accepted. */
   isPrivate(forwardedProto: string | undefined): boolean {
     if (this.listener.insecure) return true
-    if (this.proxied && forwardedProto !== undefined) {
-      return forwardedProto.split(',').every((each) => each.trim().toLowerCase() === 'https')
-    }
+    if (this.proxied && forwardedProto !== undefined) return isHttps(forwardedProto)
     return this.proxyTls ?? (this.listener.tls || this.listener.loopback)
   }
+
+  /** Whether the caller speaks TLS, to us or to the proxy in front. */
+  isEncrypted(forwardedProto: string | undefined): boolean {
+    if (this.proxied && forwardedProto !== undefined) return isHttps(forwardedProto)
+    return this.proxyTls ?? this.listener.tls
+  }
+}
+
+function isHttps(forwardedProto: string): boolean {
+  return forwardedProto.split(',').every((each) => each.trim().toLowerCase() === 'https')
 }
 
 function textOf({ request: { url = '', rawHeaders } }: WaitingRequest): number {

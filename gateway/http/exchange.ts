@@ -32,6 +32,8 @@ export interface Door {
   readonly macaroons: Macaroons | undefined
   readonly audit: Pick<AuditLog, 'record' | 'healthy'> | undefined
   readonly log: DoorLog
+  /** What tokens of forms are signed with: the same in all processes. */
+  readonly formKey: Uint8Array
 }
 
 /** How sockets and streams say that the other side has gone. */
@@ -65,6 +67,8 @@ export class Exchange {
   action: Action | undefined
   /** Who is calling; `anonymous` until authenticated. */
   principal: Principal = anonymous
+  /** The id of the session whose cookie spoke for the caller. */
+  session: string | undefined
   /** Why we ended it ourselves while it was being answered. */
   ended: StorageError | undefined
   /** What was answered with a problem, for the log. */

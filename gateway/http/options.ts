@@ -117,5 +117,7 @@ export interface DoorOptions {
   readonly redirecting?: RedirectingOptions
   /** Absent where there are no such copies. */
   readonly thirdParty?: ThirdPartyDoor | undefined
+  /** What tokens of forms are signed with, the same in all processes; this door's own if absent. */
+  readonly formKey?: Uint8Array
   readonly observe?: (observation: Observation) => void
 }

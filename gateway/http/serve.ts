@@ -17,6 +17,7 @@ import { StorageError } from '../core/errors.ts'
 import { isWithin, type Path } from '../core/path.ts'
 import { type Admission, ownerOf } from './admission.ts'
 import { parseAuthorization, requireOneCredential } from './authenticate.ts'
+import { requireSameOrigin } from './csrf.ts'
 import { HttpError } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { type Hosts, requireHost } from './hosts.ts'
@@ -55,6 +56,7 @@ export async function serve(service: Service, exchange: Exchange): Promise<void>
       exchange.slash = target.slash
       exchange.query = target.query
     }
+    requireOwnSite(service, exchange)
     if (isWithin(exchange.path, ownPrefix as Path) || exchange.path === tapeWellKnown) {
       service.routing(request, response)
       if (!response.closed) await once(response, 'close')
@@ -63,6 +65,16 @@ export async function serve(service: Service, exchange: Exchange): Promise<void>
     }
   } catch (thrown) {
     exchange.failed = await sendProblem(exchange, thrown)
+  }
+}
+
+/** The one place where requests of other people's pages are refused, whatever credential the browser adds to them. */
+function requireOwnSite(service: Service, exchange: Exchange): void {
+  try {
+    requireSameOrigin(exchange)
+  } catch (error) {
+    auditRefusal(service, exchange, 'http', StorageError.from(error))
+    throw error
   }
 }
 

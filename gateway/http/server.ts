@@ -1,5 +1,6 @@
 /** The HTTP door: listeners, limits of time and size, one request after the other, an orderly end. */
 
+import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -80,6 +81,7 @@ class Doorkeeper implements HttpDoor {
       macaroons: options.identity.macaroons,
       audit: options.audit,
       thirdParty: options.thirdParty,
+      formKey: options.formKey ?? randomBytes(32),
     }
     this.#proxies = parseProxies(options.trustedProxies ?? [])
     this.#admission = new Admission(this.#limits.connectionsPerPrincipal)
