@@ -15,7 +15,7 @@ const links: ReadonlyArray<readonly [string, string]> = [
   [`${apiPrefix}/ready`, 'Whether it can serve'],
 ]
 
-const index = `${pageStart('Portolan')}<main>
+const index = `${pageStart('Portolan')}<main id="content">
 <h1>Portolan</h1>
 <p>One namespace over many storage systems.</p>
 <ul>
@@ -24,7 +24,7 @@ ${links.map(([href, text]) => `<li><a href="${escapeHtml(href)}">${escapeHtml(te
 </main>
 ${pageEnd}`
 
-const problems = `${pageStart('Problems')}<main>
+const problems = `${pageStart('Problems')}<main id="content">
 <h1>Problems</h1>
 <p>The type of a problem document ends in one of these codes. The reason of a refusal is told by explain.</p>
 <table>

@@ -16,7 +16,7 @@ export interface ErrorPage {
 export function errorPage({ status, title, code, call, detail, explain }: ErrorPage): string {
   const more = detail === undefined ? '' : `<p>${escapeHtml(detail)}</p>\n`
   const why = explain === undefined ? '' : `<p><a href="${escapeHtml(explain)}">Ask why</a></p>\n`
-  return `${pageStart(`${status} ${title}`)}<main>
+  return `${pageStart(`${status} ${title}`)}<main id="content">
 <h1>${escapeHtml(title)}</h1>
 ${more}${why}<dl>
 <dt>Status</dt><dd>${status}</dd>

@@ -29,8 +29,8 @@ export function listingStart(path: string, crumbs: readonly Crumb[], notes: read
     return `<li><a href="${escapeHtml(crumb.href)}"${here}><span class="name">${escapeHtml(crumb.name)}</span></a></li>`
   })
   const remarks = notes.map((note) => `<p class="soft">${escapeHtml(note)}</p>\n`).join('')
-  return `${pageStart(path)}<nav aria-label="Path"><ol>${trail.join('')}</ol></nav>
-<main>
+  return `${pageStart(path)}<nav class="path" aria-label="Path"><ol>${trail.join('')}</ol></nav>
+<main id="content">
 <h1 class="name">${escapeHtml(path)}</h1>
 ${remarks}<table>
 <thead><tr><th scope="col">Name</th><th scope="col" class="number">Size</th><th scope="col">Modified (UTC)</th><th scope="col">Download</th></tr></thead>

@@ -1,28 +1,7 @@
 /** The frame of every page of ours. Needs no script, and its policy allows none. */
 
 import { createHash } from 'node:crypto'
-
-const style = `
-:root { color-scheme: light dark; --line: #8884; --soft: #6a6f76; --link: #0a58a8; --row: #8881 }
-@media (prefers-color-scheme: dark) { :root { --soft: #a3aab3; --link: #7db8f5 } }
-* { box-sizing: border-box }
-body { margin: 0 auto; max-width: 70rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere }
-a { color: var(--link) }
-a:focus-visible { outline: 2px solid currentColor; outline-offset: 2px }
-h1 { font-size: 1.25rem; font-weight: 600 }
-nav ol { display: flex; flex-wrap: wrap; gap: .25rem; list-style: none; margin: 0; padding: 0 }
-nav li + li::before { content: "/"; color: var(--soft); margin-right: .25rem }
-table { border-collapse: collapse; width: 100% }
-th, td { border-bottom: 1px solid var(--line); padding: .3rem .5rem; text-align: left; vertical-align: top }
-tbody tr:hover { background: var(--row) }
-.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
-.date { white-space: nowrap; font-variant-numeric: tabular-nums }
-.name { unicode-bidi: isolate; white-space: pre-wrap }
-.soft { color: var(--soft) }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem }
-dt { color: var(--soft) }
-dd { margin: 0 }
-`
+import { style } from './style.ts'
 
 const styleHash = createHash('sha256').update(style).digest('base64')
 
@@ -33,15 +12,23 @@ export const pageHeaders: readonly string[] = [
   'X-Content-Type-Options',
   'nosniff',
   'Content-Security-Policy',
-  `default-src 'none'; style-src 'sha256-${styleHash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+  `default-src 'none'; style-src 'sha256-${styleHash}'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'`,
   'Referrer-Policy',
   'no-referrer',
   'X-Robots-Tag',
   'noindex',
 ]
 
-/** Everything from the first byte to where the content begins. `title` is plain text. */
-export function pageStart(title: string): string {
+/** Who is looking at the page; all values are plain text. */
+export interface PageHeader {
+  /** The caller, and where a session can be ended. */
+  readonly account?: { readonly name: string; readonly signOut?: string | undefined } | undefined
+  /** Where somebody unknown can say who they are. */
+  readonly signIn?: string | undefined
+}
+
+/** Everything from the first byte to where the content begins, which holds `<main id="content">`. `title` is plain text. */
+export function pageStart(title: string, header: PageHeader = {}): string {
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -51,10 +38,20 @@ export function pageStart(title: string): string {
 <style>${style}</style>
 </head>
 <body>
+<a class="skip" href="#content">Skip to the content</a>
+<header><a class="home" href="/">Portolan</a>${accountArea(header)}</header>
 `
 }
 
 export const pageEnd = '</body>\n</html>\n'
+
+function accountArea({ account, signIn }: PageHeader): string {
+  const items: string[] = []
+  if (account) items.push(`<li>Signed in as <span class="name">${escapeHtml(account.name)}</span></li>`)
+  if (account?.signOut !== undefined) items.push(`<li><a href="${escapeHtml(account.signOut)}">Sign out</a></li>`)
+  if (signIn !== undefined) items.push(`<li><a href="${escapeHtml(signIn)}">Sign in</a></li>`)
+  return items.length === 0 ? '' : `<nav aria-label="Account"><ul>${items.join('')}</ul></nav>`
+}
 
 const escapes: Readonly<Record<string, string>> = {
   '&': '&amp;',
