@@ -46,6 +46,7 @@ import * as properties from './properties.ts'
 import { type Recall, read, stat } from './reading.ts'
 import { type Removed, type RemoveOptions, remove } from './removing.ts'
 import { noStaging, Staging, type StagingOperations } from './staging.ts'
+import { noUploads, type UploadOperations } from './uploads.ts'
 import { type ShownVersion, versions } from './versions.ts'
 import { write } from './writing.ts'
 
@@ -226,6 +227,8 @@ export interface StorageOperations {
   readonly staging: StagingOperations
   /** WebDAV's write locks, which every change honours, through whatever door. */
   readonly locks: LockOperations
+  /** Uploads that go on after a connection, or the gateway, has broken down. */
+  readonly uploads: UploadOperations
   /** What would be answered to `subject` (default: the caller) and why. Asking about another takes an administrator. */
   explain(call: Call, action: Action, path: Path, subject?: Principal): Promise<Explanation>
 }
@@ -248,6 +251,7 @@ export interface StorageOptions {
 export class Storage implements StorageOperations {
   readonly staging: StagingOperations
   readonly locks: LockOperations
+  readonly uploads: UploadOperations = noUploads
   readonly #gate: Gate
   readonly #recall: Recall | undefined
 
