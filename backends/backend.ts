@@ -223,6 +223,8 @@ export interface CopyFacet {
     options: { readonly condition: CommitCondition; decide(trail: Trail): void },
     call: Call,
   ): Promise<PendingMove<Entry>>
+  /** Whether copies for this caller come with the source's properties, by a decision of the back end's own; otherwise Storage copies them. */
+  takesProperties?(principal: Principal): boolean
 }
 
 export interface ChecksumFacet {

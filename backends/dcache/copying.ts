@@ -1,20 +1,36 @@
-/** copy: by the door's own COPY to a hidden name, which then takes the target's (RFC 4918, section 9.8). */
+/**
+ * copy: by the door's own COPY to a hidden name, which then takes the target's (RFC 4918, section 9.8). One that goes on
+ * past the end of its caller's token is finished like an upload.
+ */
 
+import type { Principal } from '../../acl/principal.ts'
 import type { Call } from '../../gateway/core/call.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
 import type { CopyFacet, Entry, PendingMove } from '../backend.ts'
+import { isRecord, type Json } from './attributes.ts'
 import { requireCondition } from './creating.ts'
 import { type Desk, refusalOf, type Scope } from './desk.ts'
+import { unavailable } from './errors.ts'
 import { inheritFrom } from './keeping.ts'
-import { lookAtHidden, walk } from './looking.ts'
+import { lookAt, lookAtHidden, walk } from './looking.ts'
 import { destinationOf, replacedIn, scopeOfMove, takeName } from './moving.ts'
-import { lookAfterMove, requireFile, requireOnDisk, requirePlace, requireSame, stale, underLease } from './requiring.ts'
+import { finishing } from './outlasting.ts'
+import { lookAfterMove, requireFile, requireOnDisk, requirePlace, scopeAround, stale, underLease } from './requiring.ts'
 import type { StagingArea } from './staging.ts'
 
 type CopyOptions = Parameters<CopyFacet['copy']>[2]
 
 /** Milliseconds for each MiB that dCache copies before it answers, beside the door's deadline. */
 const patiencePerMiB = 1000
+
+/**
+ * Whether a copy for this caller takes the properties along: where dCache decides itself, by the rights of the caller,
+ * and the properties are there to be seen.
+ */
+export function takesProperties(desk: Desk, principal: Principal): boolean {
+  return desk.frontend !== undefined && desk.credentials.enforces(principal) && principal.grants === 'unbounded'
+}
 
 /** CopyFacet.copy. A file on tape would be recalled by it: that is `nearline`. */
 export async function copy(
@@ -37,18 +53,33 @@ export async function copy(
     requirePlace(desk, target, to)
     replacedIn(target, to)
     const staged = await area.reserve(to)
+    const lasting = desk.credentials.outlast(call, finishing, scopeAround(desk, to, []).object)
     try {
-      await requireSame(desk, from, entry, scope, call)
+      const properties = await lookAtSource(desk, from, entry, scope, call)
       await copyBytes(desk, from, staged, entry.size, scope, call)
-      const made = await underLease(desk, [to], () => commit(desk, staged, to, options, entry, scope, call))
+      const copied = { staged, source: entry, properties }
+      const made = await underLease(desk, [to], () => commit(desk, copied, to, options, scope, lasting.call))
       await area.strike(staged)
       return made
     } catch (error) {
-      await area.drop(staged, scope, call)
+      await area.drop(staged, scope, lasting.call)
       throw error
+    } finally {
+      lasting.forget()
     }
   }
   return { trail, target, proceed, release: async () => {} }
+}
+
+/** The properties that go along. Throws `stale` where another object has the name. */
+async function lookAtSource(desk: Desk, from: Path, entry: Entry, scope: Scope, call: Call): Promise<Json | undefined> {
+  const takes = takesProperties(desk, call.principal)
+  const seen = await lookAt(desk, from, scope, call, takes ? { xattr: 'true' } : {})
+  if (seen?.entry.id !== entry.id) throw stale(from)
+  if (!takes) return undefined
+  if (!seen.json) throw unavailable('the storage did not tell what goes along with a file')
+  const { extendedAttributes } = seen.json
+  return isRecord(extendedAttributes) && Object.keys(extendedAttributes).length > 0 ? extendedAttributes : undefined
 }
 
 async function copyBytes(desk: Desk, from: Path, to: Path, size: number, scope: Scope, call: Call): Promise<void> {
@@ -66,12 +97,18 @@ async function copyBytes(desk: Desk, from: Path, to: Path, size: number, scope: 
   response.discard()
 }
 
+/** What is there under a hidden name, and what it was made from. */
+interface Copied {
+  readonly staged: Path
+  readonly source: Entry
+  readonly properties: Json | undefined
+}
+
 async function commit(
   desk: Desk,
-  staged: Path,
+  { staged, source, properties }: Copied,
   to: Path,
   { condition, decide }: CopyOptions,
-  source: Entry,
   scope: Scope,
   call: Call,
 ): Promise<Entry> {
@@ -83,7 +120,17 @@ async function commit(
   const made = await lookAtHidden(desk, staged, scope, call)
   if (made?.entry.size !== source.size) throw stale(to)
   if (replaced) await inheritFrom(desk, to, staged, scope, call)
+  if (properties) await setProperties(desk, staged, properties, scope, call)
   desk.requireAlive(call)
   await takeName(desk, staged, to, { entry: made.entry, replaced }, scope, call)
   return lookAfterMove(desk, to, made.entry, scope, call)
+}
+
+/** As far as the caller may. */
+async function setProperties(desk: Desk, file: Path, attributes: Json, scope: Scope, call: Call): Promise<void> {
+  try {
+    await desk.change(file, { action: 'set-xattr', mode: 'EITHER', attributes }, scope, call)
+  } catch (error) {
+    if (StorageError.from(error).code !== 'denied') throw error
+  }
 }

@@ -21,7 +21,7 @@ import { abortOf, unavailable } from './errors.ts'
 import { inheritFrom } from './keeping.ts'
 import { lookAtHidden, walk } from './looking.ts'
 import { replacedIn, takeName } from './moving.ts'
-import type { Lasting } from './outlasting.ts'
+import { finishing, type Lasting } from './outlasting.ts'
 import { lookAfterMove, requireFile, requirePlace, scopeAround, stale, underLease } from './requiring.ts'
 import type { StagingArea } from './staging.ts'
 import type { Transfer } from './transfer.ts'
@@ -29,8 +29,6 @@ import { openUpload, PoolUnreached } from './uploading.ts'
 
 /** How often a commit looks again when somebody took the name in between. */
 const rounds = 3
-/** What is left to be done when the bytes are there: a look, taking over attributes, the name, and clearing away. */
-const finishing = ['DELETE', 'MANAGE', 'READ_METADATA', 'UPDATE_METADATA'] as const
 
 /** Backend.create. `proceed` asks the door, so that a refusal comes before the body. */
 export async function create(

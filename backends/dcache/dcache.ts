@@ -35,7 +35,7 @@ import type {
 import { setAttributes } from './changing.ts'
 import { check } from './checking.ts'
 import { DcacheChecksums } from './checksums.ts'
-import { copy } from './copying.ts'
+import { copy, takesProperties } from './copying.ts'
 import { create } from './creating.ts'
 import { Delegation } from './credentials.ts'
 import { Desk, type Scope } from './desk.ts'
@@ -138,6 +138,7 @@ export class DcacheBackend implements Backend {
 
   readonly copying: CopyFacet = {
     copy: (from, to, options, call) => copy(this.#desk, this.#area, from, to, options, call),
+    takesProperties: (principal) => takesProperties(this.#desk, principal),
   }
 
   readonly checking: CheckFacet = { check: () => check(this.#desk) }

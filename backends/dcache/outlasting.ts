@@ -1,6 +1,6 @@
 /**
- * Uploads that go on past the end of their caller's token: what was begun with it may be finished, so shortly before
- * its end a macaroon is asked for with it (dCache User Guide, "Macaroons"), for this one upload and nothing else.
+ * Uploads and copies that go on past the end of their caller's token: what was begun with it may be finished, so shortly
+ * before its end a macaroon is asked for with it (dCache User Guide, "Macaroons"), for this one file and nothing else.
  */
 
 import type { Secret } from '../../acl/secret.ts'
@@ -8,6 +8,9 @@ import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { whileWanted } from './lent.ts'
 import { type Granted, narrowed } from './macaroons.ts'
+
+/** What is left to be done when the bytes are there: a look, taking over attributes, the name, and clearing away. */
+export const finishing = ['DELETE', 'MANAGE', 'READ_METADATA', 'UPDATE_METADATA'] as const
 
 /** A call whose credential is made to last until its work is finished. */
 export interface Lasting {
@@ -34,7 +37,7 @@ export class Provision {
   #asking: Promise<Granted | StorageError> | undefined
   #timer: NodeJS.Timeout | undefined
 
-  /** `end`: of the token, in milliseconds since 1970. `ask` runs while it is good, and not for uploads that end before. */
+  /** `end`: of the token, in milliseconds since 1970. `ask` runs while it is good, and not for work that ends before. */
   constructor(end: number, ask: (signal: AbortSignal) => Promise<Granted>) {
     this.#end = end
     this.#ask = ask
@@ -57,7 +60,7 @@ export class Provision {
   forget(): void {
     clearTimeout(this.#timer)
     this.#asking = undefined
-    this.#over.abort(new StorageError('cancelled', 'the upload is over'))
+    this.#over.abort(new StorageError('cancelled', 'the work is over'))
   }
 
   #wait(): void {
@@ -79,7 +82,7 @@ export function apart({ id, principal, protocol, from, signal }: Call): Call {
 
 function lapsed(cause: StorageError | undefined): StorageError {
   const why = cause && (StorageError.reasonOf(cause)?.text ?? cause.message)
-  const text = `the token ended before the upload did, and there is no macaroon to finish it with${why === undefined ? '' : `: ${why}`}`
+  const text = `the token ended before the transfer did, and there is no macaroon to finish it with${why === undefined ? '' : `: ${why}`}`
   return new StorageError('unauthenticated', 'the credential has expired', {
     reason: { rule: 'token-expired', text },
     cause,

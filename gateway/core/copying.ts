@@ -112,12 +112,12 @@ export async function copyFile(
   const place = gate.place(task, 'read', from)
   requireOnline(place, source)
   const target = new Target(gate, task, to)
-  const within = !options.exact && place.mount.backend === target.place.mount.backend
-  const copied =
-    within && place.mount.backend.copying
-      ? await copyWithin(gate, task, place, source, target, options)
-      : await transfer(gate, task, place, to, options)
-  await copyProperties(gate, task, from, to)
+  const { backend } = place.mount
+  const copying = !options.exact && backend === target.place.mount.backend ? backend.copying : undefined
+  const copied = copying
+    ? await copyWithin(gate, task, place, source, target, options)
+    : await transfer(gate, task, place, to, options)
+  if (!copying?.takesProperties?.(task.principal)) await copyProperties(gate, task, from, to)
   task.items = (task.items ?? 0) + 1
   return copied
 }

@@ -1,5 +1,6 @@
-/** A token that ends in the middle of an upload finishes that upload and no other. */
+/** A token that ends in the middle of an upload or a copy finishes that one and no other. */
 
+import { Readable } from 'node:stream'
 import { mock } from 'node:test'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
@@ -15,19 +16,52 @@ import { Namespace } from '../../mounts/namespace.ts'
 import { Area, act, fails } from '../backends/conformance/area.ts'
 import { mountOf } from '../core/world.ts'
 import type { DcacheDoubleOptions } from '../doubles/dcache/dcache.ts'
-import { alice, callBy, type DcacheWorld, forwarding, type WorldOptions, worldFor } from './world.ts'
+import { alice, callBy, type DcacheWorld, forwarding, keyHolder, type WorldOptions, worldFor } from './world.ts'
 
 const file = parsePath('/file')
 const { service: _, ...alone } = forwarding
 const refusing: DelegationOptions = { ...alone, otherwise: 'refuse' }
+
+/** What has happened, for those who wait until it has happened so often. */
+class Noted<T> {
+  readonly #all: T[] = []
+  #next = Promise.withResolvers<void>()
+
+  note(one: T): void {
+    this.#all.push(one)
+    this.#next.resolve()
+    this.#next = Promise.withResolvers()
+  }
+
+  async reached(count: number): Promise<readonly T[]> {
+    while (this.#all.length < count) await this.#next.promise
+    return this.#all
+  }
+}
+
+/** The bytes of a file come when they are let go. `asked`: so many have asked for them. */
+function holdBytes({ dcache }: DcacheWorld, path: string) {
+  const node = dcache.tree.file(path)
+  const { content } = node
+  if (!content) throw new Error(`${path} has no bytes`)
+  const reads = new Noted<number>()
+  const held = Promise.withResolvers<void>()
+  const bytes = async function* (start: number, end: number) {
+    reads.note(start)
+    await held.promise
+    yield* content.read(start, end)
+  }
+  node.content = { ...content, read: (start, end) => Readable.from(bytes(start, end), { objectMode: false }) }
+  return { asked: (count = 1) => reads.reached(count), letGo: held.resolve }
+}
 
 interface Site {
   readonly world: DcacheWorld
   readonly area: Area
   /** The caller, by a token that ends in half a minute. */
   readonly brief: Principal
-  /** Resolves when dCache has given a macaroon. */
-  readonly given: Promise<string>
+  /** The first macaroon for finishing something, when dCache has given so many. */
+  given(count?: number): Promise<string>
   /** The token ends, at dCache and by the clock. */
   end(): void
   /** dCache takes such tokens again. */
@@ -52,12 +86,15 @@ async function prepared(
   await world.dcache.tree.add({ path: '/data/file', text: 'the old bytes', owner: 'alice', mode: 0o600 })
   mock.timers.enable({ apis: ['Date'], now: Date.now() })
   t.teardown(() => mock.timers.reset())
-  const { promise: given, resolve } = Promise.withResolvers<string>()
+  const issued = new Noted<string>()
+  const given = async (count = 1) => (await issued.reached(count))[0] ?? ''
   const { macaroons } = world.dcache
   const issue = macaroons.issue.bind(macaroons)
   macaroons.issue = (...asked) => {
     const made = issue(...asked)
-    if (asked[2].some((caveat) => caveat === 'activity:DELETE,MANAGE,READ_METADATA,UPDATE_METADATA')) resolve(made)
+    if (asked[2].some((caveat) => caveat === 'activity:DELETE,MANAGE,READ_METADATA,UPDATE_METADATA')) {
+      issued.note(made)
+    }
     return made
   }
   const renew = () => void tokens.push('token-of-alice')
@@ -70,6 +107,14 @@ async function prepared(
   return { world, area: new Area(world, root), brief, given, end, renew }
 }
 
+function storageOver(t: Test, { backend }: DcacheWorld): Storage {
+  return new Storage({
+    namespace: new Namespace([mountOf('/data', backend, { enforce: 'delegated' })]),
+    audit: new MemoryAudit(),
+    spillDirectory: t.testdir(),
+  })
+}
+
 for (const send of ['forward', 'macaroon'] as const) {
   for (const withoutFrontend of [false, true]) {
     const site = (t: Test) => prepared(t, { withoutFrontend, options: { delegation: { ...refusing, send } } })
@@ -79,7 +124,7 @@ for (const send of ['forward', 'macaroon'] as const) {
       const { area, brief, given, end, renew } = await site(t)
       const replacing = await area.draft(file, 'the new bytes', callBy(brief))
       const making = await area.draft(parsePath('/new'), 'bytes', callBy(brief))
-      await given
+      await given(2)
       end()
       t.equal((await area.commit(replacing)).size, 13)
       t.equal((await area.commit(making)).size, 5)
@@ -95,7 +140,7 @@ for (const send of ['forward', 'macaroon'] as const) {
     t.test(`an upload that is given up after the end of its token leaves nothing (${how})`, async (t) => {
       const { area, brief, given, end } = await site(t)
       const draft = await area.draft(file, 'the new bytes', callBy(brief))
-      await given
+      await given()
       end()
       await fails(t, area.commit(draft, { condition: 'absent' }), 'exists')
       await draft.discard()
@@ -104,16 +149,79 @@ for (const send of ['forward', 'macaroon'] as const) {
   }
 }
 
+for (const send of ['forward', 'macaroon'] as const) {
+  for (const withoutFrontend of [false, true]) {
+    const site = (t: Test) => prepared(t, { withoutFrontend, options: { delegation: { ...refusing, send } } })
+    const how = `${send}, ${withoutFrontend ? 'by the door alone' : 'with the frontend'}`
+    const copied = ({ backend }: DcacheWorld, to: string, by: Principal, condition: 'any' | 'absent' = 'any') =>
+      act(backend.copying.copy(file, parsePath(to), { condition, decide() {} }, callBy(by)))
+
+    t.test(`a copy inside dCache across the end of its token is finished, and no other begun (${how})`, async (t) => {
+      const { world, area, brief, given, end, renew } = await site(t)
+      await world.dcache.tree.add({ path: '/data/sub/old', text: 'older', owner: 'alice', mode: 0o640 })
+      await world.dcache.tree.add({ path: '/data/sub', directory: true, owner: 'alice' })
+      const { asked, letGo } = holdBytes(world, '/data/file')
+      const copying = [copied(world, '/sub/new', brief), copied(world, '/sub/old', brief)]
+      await Promise.all([asked(2), given(2)])
+      end()
+      letGo()
+      for (const entry of await Promise.all(copying)) t.equal(entry.size, 13)
+      await fails(t, copied(world, '/other', brief), 'unauthenticated')
+      renew()
+      t.equal(await area.text(parsePath('/sub/new')), 'the old bytes')
+      t.equal(await area.text(parsePath('/sub/old')), 'the old bytes')
+      t.same(await area.leftovers(), [])
+    })
+
+    t.test(`a copy that comes to nothing after the end of its token leaves nothing (${how})`, async (t) => {
+      const { world, area, brief, given, end } = await site(t)
+      const { asked, letGo } = holdBytes(world, '/data/file')
+      const copying = copied(world, '/new', brief, 'absent')
+      await Promise.all([asked(), given()])
+      end()
+      await world.dcache.tree.add({ path: '/data/new', text: 'somebody was quicker', owner: 'alice' })
+      letGo()
+      await fails(t, copying, 'exists')
+      t.same(await area.leftovers(), [])
+    })
+  }
+}
+
+t.test('a whole copy through Storage outlives its token, properties too, and the next is refused', async (t) => {
+  const { world, brief, given, end, renew, area } = await prepared(t)
+  const storage = storageOver(t, world)
+  world.dcache.tree.file('/data/file').xattrs.set('run', '42')
+  const { asked, letGo } = holdBytes(world, '/data/file')
+  const [from, to] = [parsePath('/data/file'), parsePath('/data/copy')]
+  const copying = storage.copy(callBy(brief), from, to, {})
+  await Promise.all([asked(), given()])
+  end()
+  letGo()
+  const { entry, created } = await copying
+  t.match({ size: entry.size, created }, { size: 13, created: true })
+  await fails(t, storage.copy(callBy(brief), from, parsePath('/data/other'), {}), 'unauthenticated')
+  renew()
+  t.equal(await area.text(parsePath('/copy')), 'the old bytes')
+  t.same([...world.dcache.tree.file('/data/copy').xattrs], [['run', '42']])
+  t.same(await area.leftovers(), [])
+})
+
+t.test('properties go along with a copy where dCache decides by the rights of the caller alone', async (t) => {
+  const { backend } = await worldFor(t)
+  t.equal(backend.copying.takesProperties?.(alice), true)
+  t.equal(backend.copying.takesProperties?.(keyHolder), false, 'the service asks for him')
+  const grants = [{ kind: 'upload', path: root, directoryOnly: false }] as const
+  t.equal(backend.copying.takesProperties?.({ ...alice, grants }), false, 'he has not got all of his rights here')
+  const { backend: other } = await worldFor(t, { withoutFrontend: true })
+  t.equal(other.copying.takesProperties?.(alice), false, 'nobody tells them')
+})
+
 t.test('a whole upload through Storage outlives its token, and the next is refused', async (t) => {
   const { world, brief, given, end, renew, area } = await prepared(t)
-  const storage = new Storage({
-    namespace: new Namespace([mountOf('/data', world.backend, { enforce: 'delegated' })]),
-    audit: new MemoryAudit(),
-    spillDirectory: t.testdir(),
-  })
+  const storage = storageOver(t, world)
   const at = parsePath('/data/file')
   const writing = await storage.write(callBy(brief), at)
-  await given
+  await given()
   end()
   writing.body.end('the new bytes')
   const { entry, created } = await writing.commit()
@@ -127,7 +235,7 @@ t.test('a whole upload through Storage outlives its token, and the next is refus
 t.test('what is given is for this upload: its directory, its acts and half a day', async (t) => {
   const { area, world, brief, given } = await prepared(t)
   const draft = await area.draft(parsePath('/new'), 'bytes', callBy(brief))
-  const { caveats } = world.dcache.macaroons.login(await given, '127.0.0.1')
+  const { caveats } = world.dcache.macaroons.login(await given(), '127.0.0.1')
   const before = new Date(Date.now() + 12 * 3600_000).toISOString().slice(0, 16)
   t.ok(caveats.includes('path:/data'))
   t.ok(caveats.includes('activity:DELETE,MANAGE,READ_METADATA,UPDATE_METADATA'))
@@ -148,7 +256,7 @@ t.test('nothing is asked for where an upload ends in time', async (t) => {
 t.test('the macaroon is told to nobody', async (t) => {
   const { area, world, brief, given, end } = await prepared(t)
   const draft = await area.draft(file, 'the new bytes', callBy(brief))
-  const macaroon = await given
+  const macaroon = await given()
   end()
   // Whatever goes wrong.
   const back = world.dcache.faults.add({ at: 'door', kind: 'DELETE', fault: { type: 'status', status: 500 } })
