@@ -68,11 +68,16 @@ export function conditional(method: Method): Method {
   return {
     ...method,
     async run(x) {
-      const versions = await evaluateIf(x)
-      if (versions) bound.set(x, versions)
+      await applyIf(x)
       await method.run(x)
     },
   }
+}
+
+/** `evaluateIf`, remembered for `withIf`. */
+export async function applyIf(x: Exchange): Promise<void> {
+  const versions = await evaluateIf(x)
+  if (versions) bound.set(x, versions)
 }
 
 const bound = new WeakMap<Exchange, readonly string[]>()
