@@ -53,7 +53,11 @@ const walls: readonly Wall[] = [
     may: /^acl\/|^gateway\/core\/(path|errors)\.ts$/,
     types: /^gateway\/state\/state\.ts$|^backends\/backend\.ts$/,
   },
-  { room: /^backends\/backend\.ts$/, may: /^$/, types: /^acl\/|^gateway\/core\/(path|errors|call)\.ts$/ },
+  {
+    room: /^backends\/(backend|resuming|services)\.ts$/,
+    may: /^$/,
+    types: /^acl\/|^backends\/(backend|resuming|services)\.ts$|^gateway\/core\/(path|errors|call)\.ts$/,
+  },
   {
     room: /^backends\/posix\//,
     may: /^backends\/(posix\/|(backend|digesting)\.ts)|^acl\/(?!identity)|^gateway\/core\/(path|errors|call)\.ts$/,
