@@ -4,6 +4,8 @@ import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Kysely, sql } from 'kysely'
 import { StorageError } from '../core/errors.ts'
+import { SharedAppPasswords } from './app-passwords.ts'
+import { SharedAttempts } from './attempts.ts'
 import { type Bell, openBell } from './bell.ts'
 import { Holder, type Timing, usualTiming } from './holder.ts'
 import { type Durably, SharedJournal } from './journal.ts'
@@ -11,11 +13,13 @@ import { SharedLeases } from './leases.ts'
 import { SharedLocks } from './locks.ts'
 import { SharedProperties } from './properties.ts'
 import { SharedRevocations } from './revocations.ts'
+import { SharedSessions } from './sessions.ts'
 import { SharedShares } from './shares.ts'
 import { openSqlite, type Sqlite } from './sqlite.ts'
 import { SharedStagings } from './stagings.ts'
 import type { SealedValues, State } from './state.ts'
 import { migrate, type Tables } from './tables.ts'
+import { SharedUploads } from './uploads.ts'
 
 export interface StateOptions {
   /** A directory of a local file system; made with mode 0700 if it is missing. */
@@ -72,6 +76,10 @@ class SqliteState implements State {
   readonly revocations: SharedRevocations
   readonly shares: SharedShares
   readonly locks: SharedLocks
+  readonly uploads: SharedUploads
+  readonly sessions: SharedSessions
+  readonly appPasswords: SharedAppPasswords
+  readonly attempts: SharedAttempts
   readonly #sqlite: Sqlite
   readonly #db: Kysely<Tables>
   readonly #holder: Holder
@@ -88,6 +96,10 @@ class SqliteState implements State {
     this.stagings = new SharedStagings(db, holder.now, durablyOn(db))
     this.revocations = new SharedRevocations(db, holder.now, durablyOn(db))
     this.shares = new SharedShares(db, holder.now)
+    this.uploads = new SharedUploads(db, { now: holder.now, life: holder.timing.life, durably: durablyOn(db) })
+    this.sessions = new SharedSessions(db, holder.now)
+    this.appPasswords = new SharedAppPasswords(db, holder.now)
+    this.attempts = new SharedAttempts(db, holder.now)
     this.locks = new SharedLocks(db, { id: holder.id, now: holder.now, timing: holder.timing, bell })
   }
 
@@ -102,6 +114,15 @@ class SqliteState implements State {
       .values({ name, value })
       .onConflict((conflict) => conflict.column('name').doUpdateSet({ value }))
       .execute()
+  }
+
+  async firstSetting(name: string, value: string): Promise<string> {
+    await this.#db
+      .insertInto('settings')
+      .values({ name, value })
+      .onConflict((conflict) => conflict.column('name').doNothing())
+      .execute()
+    return (await this.getSetting(name)) ?? value
   }
 
   close(): Promise<void> {

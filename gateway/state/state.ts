@@ -8,17 +8,32 @@
 
 import type { BackendServices, StageState } from '../../backends/backend.ts'
 import type { Path } from '../core/path.ts'
+import type { AppPasswordStore, AttemptStore, SessionStore } from './sign-in.ts'
+
+export type {
+  AppPasswordStore,
+  AttemptStore,
+  SessionStore,
+  StoredAppPassword,
+  StoredSession,
+  Tally,
+} from './sign-in.ts'
 
 export interface State extends BackendServices {
   /** Small values of the gateway itself, such as the key check of the master key. */
   getSetting(name: string): Promise<string | undefined>
   setSetting(name: string, value: string): Promise<void>
+  /** Sets it where it is not set yet, and gives what it is: the same in all processes. */
+  firstSetting(name: string, value: string): Promise<string>
   /** Values sealed with the master key, as they lie in the store; `gateway/state/secrets.ts` opens them. */
   readonly sealed: SealedValues
   readonly stagings: StagingStore
   readonly revocations: RevocationStore
   readonly shares: ShareStore
   readonly locks: LockStore
+  readonly sessions: SessionStore
+  readonly appPasswords: AppPasswordStore
+  readonly attempts: AttemptStore
   close(): Promise<void>
 }
 
@@ -266,4 +281,82 @@ export interface ShareStore {
   list(user: string | undefined, most: number): Promise<readonly Share[]>
   /** Tells whether it was there. */
   remove(id: string): Promise<boolean>
+}
+
+/**
+ * Uploads that outlive their connections. Of all calls for one the turns are counted: who has an older turn than the
+ * last is to stop, and only the one that has taken its turn changes anything. Times are milliseconds since 1970.
+ */
+export interface UploadStore {
+  now(): number
+  /** ms that a process may go on without a look at the store, before others may take it for dead. */
+  readonly life: number
+  /** To disk. Throws `busy` or `no-space` where that would be more than `bounds`. */
+  add(upload: NewStoredUpload, bounds: UploadBounds): Promise<void>
+  /** There is a draft, which is this object. */
+  made(id: string, object: string): Promise<StoredUpload>
+  get(id: string): Promise<StoredUpload | undefined>
+  /** Those that have not expired and are not complete, of one principal or all; the newest first, `most` at most. */
+  list(principal: string | undefined, most: number): Promise<readonly StoredUpload[]>
+  /** The next turn; undefined where there is no such upload. */
+  call(id: string): Promise<number | undefined>
+  /** The last turns called of some uploads; those that are gone are left out. */
+  called(ids: readonly string[]): Promise<ReadonlyMap<string, number>>
+  /** Takes a turn, under the lease of the upload. Undefined: it is gone, or not the last turn any more. */
+  take(id: string, turn: number): Promise<StoredUpload | undefined>
+  /** To disk. False: another one has taken a turn. Throws as `add` where more is reserved than before. */
+  progress(id: string, turn: number, progress: UploadProgress, bounds: UploadBounds): Promise<boolean>
+  /** To disk: it is complete, and known until `expires`. Nothing is reserved for it any more. */
+  complete(id: string, result: string, expires: number): Promise<void>
+  remove(id: string): Promise<void>
+  /** Some that have expired, the oldest first. */
+  expired(): Promise<readonly StoredUpload[]>
+  /** Not to be told by `expired` before `until`. */
+  postpone(id: string, until: number): Promise<void>
+  /** Which of these places in the spool belong to an upload. */
+  spooled(places: readonly string[]): Promise<ReadonlySet<string>>
+}
+
+export interface UploadBounds {
+  /** Unfinished uploads of one principal, and bytes reserved for them. */
+  readonly uploads: number
+  readonly bytes: number
+  /** Bytes in the spool, of all principals. */
+  readonly spool: number
+}
+
+export interface NewStoredUpload {
+  readonly id: string
+  readonly principal: string
+  readonly user: string | undefined
+  readonly path: Path
+  /** The back end's name, and the file in its terms. */
+  readonly backend: string
+  readonly inner: Path
+  /** The draft's name in the back end, or in the spool. */
+  readonly place: string
+  readonly spooled: boolean
+  /** JSON, of the core. */
+  readonly terms: string
+  readonly length: number | undefined
+  /** Bytes that count for it: there, announced, or about to come. */
+  readonly reserved: number
+  readonly expires: number
+}
+
+export interface StoredUpload extends NewStoredUpload {
+  /** What the back end calls the draft; undefined as long as none is known to be there. */
+  readonly object: string | undefined
+  readonly offset: number
+  readonly created: number
+  /** The turn that was taken last. */
+  readonly turn: number
+  /** JSON, of the core; it is complete. */
+  readonly result: string | undefined
+}
+
+export interface UploadProgress {
+  readonly offset?: number
+  readonly length?: number
+  readonly reserved?: number
 }

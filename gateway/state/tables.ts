@@ -5,8 +5,10 @@
 
 import { type Kysely, sql, type Transaction } from 'kysely'
 import { StorageError } from '../core/errors.ts'
+import { addSignIn, type SignInTables } from './sign-in-tables.ts'
+import { addUploads, type UploadRow } from './upload-table.ts'
 
-export interface Tables {
+export interface Tables extends SignInTables {
   readonly schema_versions: { readonly version: number; readonly applied: number }
   readonly settings: { readonly name: string; readonly value: string }
   /** Processes that use the store; alive until `expires` unless renewed. */
@@ -109,6 +111,7 @@ export interface Tables {
     readonly created: number
     readonly expires: number
   }
+  readonly uploads: UploadRow
 }
 
 type Migration = (db: Transaction<Tables>) => Promise<void>
@@ -155,6 +158,7 @@ const migrations: readonly Migration[] = [
   addStagings,
   addLocks,
   addShares,
+  addSignIn,
 ]
 
 async function addStagings(db: Transaction<Tables>): Promise<void> {
