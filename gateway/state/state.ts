@@ -34,6 +34,7 @@ export interface State extends BackendServices {
   readonly sessions: SessionStore
   readonly appPasswords: AppPasswordStore
   readonly attempts: AttemptStore
+  readonly uploads: UploadStore
   close(): Promise<void>
 }
 

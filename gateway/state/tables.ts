@@ -159,6 +159,7 @@ const migrations: readonly Migration[] = [
   addLocks,
   addShares,
   addSignIn,
+  addUploads,
 ]
 
 async function addStagings(db: Transaction<Tables>): Promise<void> {

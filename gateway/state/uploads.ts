@@ -1,0 +1,222 @@
+/** Uploads that outlive their connections: see `UploadStore`. */
+
+import { type Kysely, sql } from 'kysely'
+import { StorageError } from '../core/errors.ts'
+import type { Path } from '../core/path.ts'
+import type { Durably } from './journal.ts'
+import type { NewStoredUpload, StoredUpload, UploadBounds, UploadProgress, UploadStore } from './state.ts'
+import type { Tables } from './tables.ts'
+
+const mostSwept = 100
+
+type Row = Tables['uploads']
+
+export interface UploadsOptions {
+  readonly now: () => number
+  readonly life: number
+  readonly durably: Durably
+}
+
+export class SharedUploads implements UploadStore {
+  readonly life: number
+  readonly #db: Kysely<Tables>
+  readonly #now: () => number
+  readonly #durably: Durably
+
+  constructor(db: Kysely<Tables>, { now, life, durably }: UploadsOptions) {
+    this.#db = db
+    this.#now = now
+    this.life = life
+    this.#durably = durably
+  }
+
+  now(): number {
+    return this.#now()
+  }
+
+  async add(upload: NewStoredUpload, bounds: UploadBounds): Promise<void> {
+    const { user, inner, spooled, length, ...same } = upload
+    const created = this.#now()
+    await this.#durably(async (db) => {
+      await db.transaction().execute(async (transaction) => {
+        const { uploads } = await reservedBy(transaction, upload.principal)
+        if (uploads >= bounds.uploads) throw new StorageError('busy', 'too many unfinished uploads', { retryAfter: 60 })
+        await requireRoom(transaction, upload, upload.reserved, bounds)
+        await transaction
+          .insertInto('uploads')
+          .values({
+            ...same,
+            ...{ user_name: user ?? null, inner_path: inner, spooled: spooled ? 1 : 0, total: length ?? null },
+            ...{ object: null, done: 0, created, swept: 0, called: 0, taken: 0, result: null },
+          })
+          .execute()
+      })
+    })
+  }
+
+  async made(id: string, object: string): Promise<StoredUpload> {
+    const row = await this.#db
+      .updateTable('uploads')
+      .set({ object })
+      .where('id', '=', id)
+      .returningAll()
+      .executeTakeFirst()
+    if (!row) throw new StorageError('stale', 'the upload was removed meanwhile')
+    return uploadOf(row)
+  }
+
+  async get(id: string): Promise<StoredUpload | undefined> {
+    const row = await this.#db.selectFrom('uploads').selectAll().where('id', '=', id).executeTakeFirst()
+    return row && uploadOf(row)
+  }
+
+  async list(principal: string | undefined, most: number): Promise<readonly StoredUpload[]> {
+    const all = this.#db
+      .selectFrom('uploads')
+      .selectAll()
+      .where('result', 'is', null)
+      .where('object', 'is not', null)
+      .where('expires', '>', this.#now())
+    const some = principal === undefined ? all : all.where('principal', '=', principal)
+    const rows = await some.orderBy('created', 'desc').orderBy('id').limit(most).execute()
+    return rows.map(uploadOf)
+  }
+
+  async call(id: string): Promise<number | undefined> {
+    const row = await this.#db
+      .updateTable('uploads')
+      .set({ called: sql<number>`called + 1` })
+      .where('id', '=', id)
+      .returning('called')
+      .executeTakeFirst()
+    return row && Number(row.called)
+  }
+
+  async called(ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const rows = await this.#db.selectFrom('uploads').select(['id', 'called']).where('id', 'in', ids).execute()
+    return new Map(rows.map(({ id, called }) => [id, Number(called)]))
+  }
+
+  async take(id: string, turn: number): Promise<StoredUpload | undefined> {
+    const row = await this.#db
+      .updateTable('uploads')
+      .set({ taken: turn })
+      .where('id', '=', id)
+      .where('called', '=', turn)
+      .returningAll()
+      .executeTakeFirst()
+    return row && uploadOf(row)
+  }
+
+  async progress(id: string, turn: number, progress: UploadProgress, bounds: UploadBounds): Promise<boolean> {
+    const { offset, length, reserved } = progress
+    const change = {
+      ...(offset !== undefined && { done: offset }),
+      ...(length !== undefined && { total: length }),
+      ...(reserved !== undefined && { reserved }),
+    }
+    let done = false
+    await this.#durably(async (db) => {
+      await db.transaction().execute(async (transaction) => {
+        const row = await transaction
+          .updateTable('uploads')
+          .set(change)
+          .where('id', '=', id)
+          .where('taken', '=', turn)
+          .where('result', 'is', null)
+          .returningAll()
+          .executeTakeFirst()
+        // What is reserved now is counted already.
+        if (row && reserved !== undefined) await requireRoom(transaction, uploadOf(row), 0, bounds)
+        done = row !== undefined
+      })
+    })
+    return done
+  }
+
+  async complete(id: string, result: string, expires: number): Promise<void> {
+    await this.#durably(async (db) => {
+      await db.updateTable('uploads').set({ result, expires, reserved: 0 }).where('id', '=', id).execute()
+    })
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#db.deleteFrom('uploads').where('id', '=', id).execute()
+  }
+
+  async expired(): Promise<readonly StoredUpload[]> {
+    const now = this.#now()
+    const rows = await this.#db
+      .selectFrom('uploads')
+      .selectAll()
+      .where('expires', '<=', now)
+      .where('swept', '<=', now)
+      .orderBy('expires')
+      .limit(mostSwept)
+      .execute()
+    return rows.map(uploadOf)
+  }
+
+  async postpone(id: string, until: number): Promise<void> {
+    await this.#db.updateTable('uploads').set({ swept: until }).where('id', '=', id).execute()
+  }
+
+  async spooled(places: readonly string[]): Promise<ReadonlySet<string>> {
+    const rows = await this.#db
+      .selectFrom('uploads')
+      .select('place')
+      .where('spooled', '=', 1)
+      .where('place', 'in', places)
+      .execute()
+    return new Set(rows.map(({ place }) => place))
+  }
+}
+
+async function reservedBy(db: Kysely<Tables>, principal: string) {
+  const row = await db
+    .selectFrom('uploads')
+    .select([sql<number>`count(*)`.as('uploads'), sql<number>`coalesce(sum(reserved), 0)`.as('bytes')])
+    .where('principal', '=', principal)
+    .where('result', 'is', null)
+    .executeTakeFirstOrThrow()
+  return { uploads: Number(row.uploads), bytes: Number(row.bytes) }
+}
+
+/** Whether `more` bytes still fit. */
+async function requireRoom(
+  db: Kysely<Tables>,
+  { principal, spooled }: NewStoredUpload,
+  more: number,
+  bounds: UploadBounds,
+): Promise<void> {
+  const { bytes } = await reservedBy(db, principal)
+  if (bytes + more > bounds.bytes) {
+    throw new StorageError('busy', 'too many bytes in unfinished uploads', { retryAfter: 60 })
+  }
+  if (!spooled) return
+  const row = await db
+    .selectFrom('uploads')
+    .select(sql<number>`coalesce(sum(reserved), 0)`.as('bytes'))
+    .where('spooled', '=', 1)
+    .executeTakeFirstOrThrow()
+  if (Number(row.bytes) + more > bounds.spool) throw new StorageError('no-space', 'too many bytes wait to be sent on')
+}
+
+function uploadOf(row: Row): StoredUpload {
+  const { id, principal, path, backend, place, terms, object, total, result } = row
+  return {
+    ...{ id, principal, backend, place, terms },
+    path: path as Path,
+    inner: row.inner_path as Path,
+    user: row.user_name ?? undefined,
+    spooled: row.spooled === 1,
+    object: object ?? undefined,
+    length: total === null ? undefined : Number(total),
+    offset: Number(row.done),
+    reserved: Number(row.reserved),
+    created: Number(row.created),
+    expires: Number(row.expires),
+    turn: Number(row.taken),
+    result: result ?? undefined,
+  }
+}
