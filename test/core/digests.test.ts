@@ -1,3 +1,4 @@
+import { deflateSync } from 'node:zlib'
 import t from 'tap'
 import { digestKinds, startDigest } from '../../backends/digesting.ts'
 import { DigestSet } from '../../gateway/core/digests.ts'
@@ -47,4 +48,23 @@ t.test('adler32 does not overflow on the largest sums', async (t) => {
     high = (high + low) % 65_521
   }
   t.equal(Buffer.from(digest.digest()).readUInt32BE(), high * 65_536 + low)
+})
+
+t.test('adler32 is what zlib computes, from any byte of a buffer to any other', async (t) => {
+  const bytes = Buffer.from(Array.from({ length: 12_000 }, (_, index) => (index * index * 7 + (index >> 5)) & 0xff))
+  for (const [start, end] of [
+    [0, 63],
+    [1, 65],
+    [3, 131],
+    [0, 5504],
+    [5, 5504 + 5 + 64],
+    [7, 11_999],
+    [0, 12_000],
+  ] as const) {
+    const part = bytes.subarray(start, end)
+    const digest = startDigest('adler32')
+    digest.update(part)
+    // RFC 1950, section 2.2: the stream ends in its Adler-32.
+    t.equal(hex(digest.digest()), hex(deflateSync(part).subarray(-4)), `${start} to ${end}`)
+  }
 })
