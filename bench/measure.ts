@@ -55,6 +55,33 @@ export function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
 }
 
+/** What each server reached, round by round. */
+export interface Turns<Name extends string> {
+  readonly medians: Readonly<Record<Name, number>>
+  /** Median over the rounds of one server's figure by another's of the same round: the machine's drift falls out. */
+  ratio(one: Name, other: Name): number
+}
+
+/** Runs each in turn, once to warm up and then several rounds. */
+export async function inTurn<Name extends string>(
+  runs: Readonly<Record<Name, () => Promise<number>>>,
+  rounds = 5,
+): Promise<Turns<Name>> {
+  const names = Object.keys(runs) as Name[]
+  const seen = new Map<Name, number[]>(names.map((name) => [name, []]))
+  for (let round = 0; round <= rounds; round++) {
+    for (const name of names) {
+      const figure = await runs[name]()
+      if (round > 0) seen.get(name)?.push(figure)
+    }
+  }
+  const of = (name: Name) => seen.get(name) ?? []
+  return {
+    medians: Object.fromEntries(names.map((name) => [name, median(of(name))])) as Record<Name, number>,
+    ratio: (one, other) => median(of(one).map((figure, round) => figure / (of(other)[round] ?? Number.NaN))),
+  }
+}
+
 /** Process ids of `pid` and all its descendants. */
 export function family(pid: number): number[] {
   const children = new Map<number, number[]>()

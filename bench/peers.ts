@@ -62,10 +62,15 @@ async function start(
   return { name, url: `http://127.0.0.1:${port}`, stop: () => end(child) }
 }
 
-/** nginx with sendfile, two workers. */
-export async function nginx(work: string, data: string): Promise<Peer> {
+/** nginx with sendfile, two workers; over TLS where a certificate is given. */
+export async function nginx(
+  work: string,
+  data: string,
+  tls?: { readonly certificate: string; readonly key: string },
+): Promise<Peer> {
   const port = await freePort()
   mkdirSync(`${work}/nginx`, { recursive: true })
+  const secured = tls ? ` ssl; ssl_certificate ${tls.certificate}; ssl_certificate_key ${tls.key}` : ''
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
   writeFileSync(
     `${work}/nginx.conf`,
@@ -73,16 +78,11 @@ export async function nginx(work: string, data: string): Promise<Peer> {
      events { worker_connections 4096; }
      http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000;
        ${temporary.map((kind) => `${kind}_temp_path ${work}/nginx/${kind};`).join(' ')}
-       server { listen 127.0.0.1:${port}; location / { root ${data}; } } }\n`,
+       server { listen 127.0.0.1:${port}${secured}; location / { root ${data}; } } }\n`,
   )
-  return start('nginx', port, work, '/usr/sbin/nginx', [
-    '-p',
-    work,
-    '-e',
-    `${work}/nginx/error.log`,
-    '-c',
-    `${work}/nginx.conf`,
-  ])
+  const args = ['-p', work, '-e', `${work}/nginx/error.log`, '-c', `${work}/nginx.conf`]
+  const peer = await start('nginx', port, work, '/usr/sbin/nginx', args)
+  return tls ? { ...peer, url: peer.url.replace('http:', 'https:') } : peer
 }
 
 /** Apache with mod_dav and no authentication; serves `data` and takes PUT below it. */

@@ -4,7 +4,7 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import { median, resident, seconds, wrk } from '../measure.ts'
+import { inTurn, resident, seconds, wrk } from '../measure.ts'
 import type { Peer } from '../peers.ts'
 import type { Figure } from '../report.ts'
 import { type Data, makeMany } from './data.ts'
@@ -15,32 +15,6 @@ export interface Stage {
   readonly peers: Readonly<Record<'nginx' | 'apache' | 'rcloneHttp' | 'rcloneWebdav', Peer>>
   readonly data: Data
   readonly work: string
-}
-
-const rounds = 5
-
-/** What each server reached, round by round. */
-interface Turns<Name extends string> {
-  readonly medians: Readonly<Record<Name, number>>
-  /** Median over the rounds of one server's figure by another's of the same round: the machine's drift falls out. */
-  ratio(one: Name, other: Name): number
-}
-
-/** Runs each in turn, once to warm up and then several rounds. */
-async function inTurn<Name extends string>(runs: Readonly<Record<Name, () => Promise<number>>>): Promise<Turns<Name>> {
-  const names = Object.keys(runs) as Name[]
-  const seen = new Map<Name, number[]>(names.map((name) => [name, []]))
-  for (let round = 0; round <= rounds; round++) {
-    for (const name of names) {
-      const figure = await runs[name]()
-      if (round > 0) seen.get(name)?.push(figure)
-    }
-  }
-  const of = (name: Name) => seen.get(name) ?? []
-  return {
-    medians: Object.fromEntries(names.map((name) => [name, median(of(name))])) as Record<Name, number>,
-    ratio: (one, other) => median(of(one).map((figure, round) => figure / (of(other)[round] ?? Number.NaN))),
-  }
 }
 
 /** GET of 4 KiB files over 64 connections: requests a second. */

@@ -13,6 +13,8 @@ import type { Data } from './data.ts'
 
 export interface Portolan {
   readonly url: string
+  /** Answers where a certificate was given. */
+  readonly tlsUrl: string
   /** Header line with alice's token. */
   readonly authorization: string
   /** Of the supervisor; workers are its children. */
@@ -34,11 +36,21 @@ const entries = [
   'A:fd:EVERYONE@:rxtncy',
 ].join('\n')
 
-export async function startPortolan(work: string, data: Data): Promise<Portolan> {
+export interface PortolanOptions {
+  /** Of its directory below `work`; the second one of a measurement needs another. */
+  readonly name?: string
+  /** Files of a certificate and its key: serves HTTPS on a second port. */
+  readonly tls?: { readonly certificate: string; readonly key: string }
+  /** Servers that third-party copies may lead to, as `host:port`. */
+  readonly copiesFrom?: readonly string[]
+}
+
+export async function startPortolan(work: string, data: Data, options: PortolanOptions = {}): Promise<Portolan> {
+  const { name = 'portolan', tls, copiesFrom: hosts = [] } = options
   guard(data.tree)
-  const directory = `${work}/portolan`
+  const directory = `${work}/${name}`
   mkdirSync(directory, { recursive: true })
-  const port = await freePort()
+  const [port, tlsPort] = [await freePort(), await freePort()]
   const signer = await createDevelopmentIssuer(`${directory}/issuer`, issuer)
   writeFileSync(`${directory}/accounts.yaml`, stringify({ users: { alice: { uid: 64_801, gid: 64_801 } } }))
   const mount = (path: string, more: object, backend: object = {}) => ({
@@ -51,7 +63,11 @@ export async function startPortolan(work: string, data: Data): Promise<Portolan>
     stringify({
       domain: 'bench',
       ...(process.getuid?.() === 0 && { runAs: service }),
-      listen: [{ address: '127.0.0.1', port }],
+      listen: [
+        { address: '127.0.0.1', port },
+        ...(tls ? [{ address: '127.0.0.1', port: tlsPort, tls: { certificate: tls.certificate, key: tls.key } }] : []),
+      ],
+      ...(hosts.length > 0 && { thirdParty: { hosts, networks: ['127.0.0.0/8'], insecure: true } }),
       state: { directory: `${directory}/state` },
       log: { level: 'warn', file: `${directory}/portolan.log` },
       audit: { file: `${directory}/audit.jsonl` },
@@ -88,6 +104,7 @@ export async function startPortolan(work: string, data: Data): Promise<Portolan>
   const token = await signer.sign({ sub: 'alice', aud: 'https://bench', 'wlcg.ver': '1.0' })
   return {
     url: `http://127.0.0.1:${port}`,
+    tlsUrl: `https://127.0.0.1:${tlsPort}`,
     authorization: `Authorization: Bearer ${token}`,
     pid: child.pid ?? 0,
     stop: () => end(child),
