@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { right } from '../../acl/acl.ts'
 import { type Decision, permitsPath } from '../../acl/authorizer.ts'
+import type { Principal } from '../../acl/principal.ts'
 import type { Entry, Trail } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
 import type { LockBounds, LockStore, StoredLock } from '../state/state.ts'
@@ -38,7 +39,7 @@ export interface LockWish {
 
 /** A lock as it is shown. */
 export interface LockView {
-  /** To its holder and to administrators alone: whoever has it need not be the holder, but it is a name for breaking it. */
+  /** To who may end it and to administrators alone. Whoever has it need not be the holder, so it opens nothing to others. */
   readonly token: string | undefined
   /** Where it was taken: the lock root. */
   readonly path: Path
@@ -66,9 +67,12 @@ export interface LockOperations {
   refresh(call: Call, path: Path, token: string, timeout?: number): Promise<LockView>
   /** Throws `precondition` where no such lock covers the path, and `not-owner` for another's lock. */
   unlock(call: Call, path: Path, token: string): Promise<void>
-  /** Locks of the caller; to administrators those of all. With a path those at it, above it and below it. */
+  /**
+   * Locks of the caller, and of credentials made from his; to administrators those of all. With a path those at it,
+   * above it and below it.
+   */
   list(call: Call, path?: Path): Promise<readonly LockView[]>
-  /** Ends a lock of the caller's, or as an administrator anybody's. Throws `not-found`. */
+  /** Ends one of the locks that `list` shows, or as an administrator anybody's. Throws `not-found`. */
   release(call: Call, token: string): Promise<void>
   /** What locks there are, as of now. */
   discovery(call: Call): Promise<Discovery>
@@ -126,7 +130,7 @@ export class Locking implements LockOperations {
       await this.#locks.sync()
       const { principal } = task
       return [...this.#locks.all]
-        .filter((lock) => lock.principal === principal.id || principal.administrator)
+        .filter((lock) => isOwn(lock, principal) || principal.administrator)
         .filter((lock) => path === undefined || isWithin(lock.path, path) || isWithin(path, lock.path))
         .filter((lock) => principal.administrator || permitsPath(principal, 'stat', lock.path).allowed)
         .map((lock) => this.#view(task, lock))
@@ -139,8 +143,8 @@ export class Locking implements LockOperations {
       await this.#locks.sync()
       const lock = this.#locks.get(token)
       const { principal } = task
-      const isOwn = lock?.principal === principal.id && principal.user !== undefined && mayLock(task, lock.path).allowed
-      if (!lock || !(isOwn || principal.administrator)) throw new StorageError('not-found', 'no such lock')
+      const isMine = lock && isOwn(lock, principal) && principal.user !== undefined && mayLock(task, lock.path).allowed
+      if (!lock || !(isMine || principal.administrator)) throw new StorageError('not-found', 'no such lock')
       await this.#store.remove([token])
       await this.#locks.sync()
     })
@@ -189,7 +193,7 @@ export class Locking implements LockOperations {
   #view({ principal }: Call, lock: StoredLock, seen = lock.path): LockView {
     const { scope, depth, owner, user, created, expires } = lock
     const path = isWithin(seen, lock.path) ? lock.path : seen
-    const isShown = lock.principal === principal.id || principal.administrator
+    const isShown = isOwn(lock, principal) || principal.administrator
     const timeout = Math.max(0, Math.ceil((expires - this.#store.now()) / 1000))
     return { token: isShown ? lock.token : undefined, path, scope, depth, owner, user, timeout, created }
   }
@@ -285,12 +289,13 @@ class LockRequest {
   }
 
   #lockOn(spot: Spot): StoredLock {
-    const { id, user } = this.#task.principal
+    const { id, user, counted = id } = this.#task.principal
     const { scope, depth, owner = '' } = this.#wish
     const now = this.#locks.store.now()
     return {
       token: `urn:uuid:${randomUUID()}`,
       principal: id,
+      counted,
       user,
       backend: spot.backend,
       realm: spot.realm,
@@ -339,6 +344,11 @@ class LockRequest {
       throw error
     }
   }
+}
+
+/** Its holder's, and his whose credential the holder's was made from: he may see and end it, not use it. */
+function isOwn(lock: StoredLock, { id }: Principal): boolean {
+  return lock.principal === id || lock.counted === id
 }
 
 /** The credential's half: whoever could change something there may hold it. */

@@ -61,7 +61,7 @@ export interface StagingOperations {
 
 /** Files of one request. */
 export const maxStagedFiles = 50_000
-/** Of one principal, in requests that are not finished. */
+/** Of all that is counted for one principal, in requests that are not finished. */
 const bounds: StagingBounds = { requests: 5000, files: 500_000 }
 /** Seconds; a year. */
 export const maxLifetime = 365 * 86_400
@@ -184,7 +184,8 @@ export class Staging implements StagingOperations {
     )
     const orders = [...mounts].map(([mount, backend]) => ({ mount, backend }))
     await this.#sweep()
-    const request = { principal: task.principal.id, ...identity, files, orders }
+    const { id, counted = id } = task.principal
+    const request = { principal: id, counted, ...identity, files, orders }
     const { staging, added } = await stagings.add(request, bounds)
     requireSame(staging, identity.fingerprint)
     // Somebody was first, perhaps with another credential.

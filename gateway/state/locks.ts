@@ -110,7 +110,7 @@ export class SharedLocks implements LockStore {
         .selectFrom('locks')
         .select([
           sql<number>`count(*)`.as('total'),
-          sql<number>`coalesce(sum(case when principal = ${lock.principal} then 1 else 0 end), 0)`.as('mine'),
+          sql<number>`coalesce(sum(case when counted = ${lock.counted} then 1 else 0 end), 0)`.as('mine'),
         ])
         .where('gone', '=', 0)
         .executeTakeFirstOrThrow()
@@ -247,9 +247,9 @@ function boundColumns({ object, above, fresh }: LockBinding): Pick<Row, 'object'
 }
 
 function rowOf(lock: StoredLock): Omit<Row, 'serial' | 'pending'> {
-  const { token, principal, user, backend, realm, at, path, scope, depth, owner, created, expires } = lock
+  const { token, principal, counted, user, backend, realm, at, path, scope, depth, owner, created, expires } = lock
   return {
-    ...{ token, principal, backend, realm, place: at, path, scope, depth, owner, created, expires },
+    ...{ token, principal, counted, backend, realm, place: at, path, scope, depth, owner, created, expires },
     user_name: user ?? null,
     gone: 0,
     ...boundColumns(lock),
@@ -258,9 +258,9 @@ function rowOf(lock: StoredLock): Omit<Row, 'serial' | 'pending'> {
 
 /** Rows are of our own making. */
 function lockOf(row: Row): StoredLock {
-  const { token, principal, backend, realm, owner } = row
+  const { token, principal, counted, backend, realm, owner } = row
   return {
-    ...{ token, principal, backend, realm, owner },
+    ...{ token, principal, counted, backend, realm, owner },
     user: row.user_name ?? undefined,
     at: row.place as Path,
     path: row.path as Path,

@@ -150,11 +150,11 @@ export class SharedStagings implements StagingStore {
     request: NewStaging,
     bounds: StagingBounds,
   ): Promise<{ readonly staging: Staging; readonly added: boolean }> {
-    const { principal, claim, lasting, fingerprint } = request
+    const { principal, counted, claim, lasting, fingerprint } = request
     const known = await find(db, { principal, claim })
     if (known) return { staging: known, added: false }
     await requireRoom(db, request, bounds)
-    await trim(db, principal, bounds)
+    await trim(db, counted, bounds)
     const id = randomUUID()
     const now = this.now()
     const waiting = request.files.some(({ state }) => isWaiting(state))
@@ -164,6 +164,7 @@ export class SharedStagings implements StagingStore {
       .values({
         id,
         principal,
+        counted,
         claim: waiting || lasting ? claim : null,
         lasting: lasting ? 1 : 0,
         fingerprint,
@@ -221,7 +222,7 @@ async function requireRoom(db: Transaction<Tables>, request: NewStaging, bounds:
   const row = await db
     .selectFrom('stagings')
     .select([sql<number>`count(*)`.as('requests'), sql<number>`coalesce(sum(files), 0)`.as('files')])
-    .where('principal', '=', request.principal)
+    .where('counted', '=', request.counted)
     .where('completed', 'is', null)
     .executeTakeFirstOrThrow()
   if (Number(row.requests) < bounds.requests && Number(row.files) + request.files.length <= bounds.files) return
@@ -229,19 +230,19 @@ async function requireRoom(db: Transaction<Tables>, request: NewStaging, bounds:
 }
 
 /** Removes what is finished and too much, the oldest first. */
-async function trim(db: Transaction<Tables>, principal: string, bounds: StagingBounds): Promise<void> {
+async function trim(db: Transaction<Tables>, counted: string, bounds: StagingBounds): Promise<void> {
   for (;;) {
     const row = await db
       .selectFrom('stagings')
       .select([sql<number>`count(*)`.as('requests'), sql<number>`coalesce(sum(files), 0)`.as('files')])
-      .where('principal', '=', principal)
+      .where('counted', '=', counted)
       .where('completed', 'is not', null)
       .executeTakeFirstOrThrow()
     if (Number(row.requests) <= bounds.requests && Number(row.files) <= bounds.files) return
     const oldest = await db
       .selectFrom('stagings')
       .select('id')
-      .where('principal', '=', principal)
+      .where('counted', '=', counted)
       .where('completed', 'is not', null)
       .orderBy('completed')
       .limit(1)

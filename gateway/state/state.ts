@@ -65,7 +65,7 @@ export interface StagingStore {
   now(): number
   /**
    * Adds a request, to disk, or gives the one of this principal that holds the claim already. Throws `busy` when
-   * the principal would have more than `bounds`.
+   * there would be more than `bounds`.
    */
   add(request: NewStaging, bounds: StagingBounds): Promise<{ readonly staging: Staging; readonly added: boolean }>
   /** The request of this principal that holds the claim. */
@@ -93,6 +93,8 @@ export interface StagingStore {
 
 export interface NewStaging {
   readonly principal: string
+  /** Whose bounds it counts for: all of one principal's credentials share them. */
+  readonly counted: string
   /** What makes a repeated request the same one. */
   readonly claim: string
   /** The claim is held also when the request is completed, until it is removed. */
@@ -177,7 +179,7 @@ export interface LockStore {
   settled(serial: number, patience: number): Promise<boolean>
   /**
    * Adds a lock that is not confirmed, and that others may therefore still refuse. Undefined when something has
-   * changed after `since`, by which it was decided. Throws `busy` when its principal has too many.
+   * changed after `since`, by which it was decided. Throws `busy` when there are too many.
    */
   add(lock: StoredLock, since: number, bounds: LockBounds): Promise<number | undefined>
   /** The lock is good, with what is known of its object now; false when it was refused or is gone. */
@@ -194,7 +196,7 @@ export interface LockStore {
 }
 
 export interface LockBounds {
-  /** Of one principal. */
+  /** Of all that are counted for one principal. */
   readonly own: number
   readonly all: number
 }
@@ -210,7 +212,10 @@ export interface LockBinding {
 
 export interface StoredLock extends LockBinding {
   readonly token: string
+  /** Its holder: nobody else submits the token. */
   readonly principal: string
+  /** Whose bounds it counts for: all of one principal's credentials share them. */
+  readonly counted: string
   readonly user: string | undefined
   /** The back end's name, in which ids mean something. */
   readonly backend: string

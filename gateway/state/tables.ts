@@ -3,7 +3,7 @@
  * Times are integers: milliseconds since 1970. Nothing here is particular to one SQL engine.
  */
 
-import { type Kysely, sql, type Transaction } from 'kysely'
+import { type ColumnDefinitionBuilder, type Kysely, sql, type Transaction } from 'kysely'
 import { StorageError } from '../core/errors.ts'
 import { addSignIn, type SignInTables } from './sign-in-tables.ts'
 import { addUploads, type UploadRow } from './upload-table.ts'
@@ -30,6 +30,8 @@ export interface Tables extends SignInTables {
   readonly stagings: {
     readonly id: string
     readonly principal: string
+    /** Whose limits it is counted for. */
+    readonly counted: string
     /** Null: nothing that comes is the same request any more. */
     readonly claim: string | null
     readonly lasting: number
@@ -70,6 +72,8 @@ export interface Tables extends SignInTables {
     /** 1: not confirmed. */
     readonly pending: number
     readonly principal: string
+    /** Whose limits it is counted for. */
+    readonly counted: string
     readonly user_name: string | null
     readonly backend: string
     readonly realm: string
@@ -160,6 +164,7 @@ const migrations: readonly Migration[] = [
   addShares,
   addSignIn,
   addUploads,
+  addCounted,
 ]
 
 async function addStagings(db: Transaction<Tables>): Promise<void> {
@@ -275,6 +280,19 @@ async function addShares(db: Transaction<Tables>): Promise<void> {
     .execute()
   await db.schema.createIndex('shares_user').on('shares').column('user').execute()
   await db.schema.createIndex('shares_expires').on('shares').column('expires').execute()
+}
+
+/** Many credentials may be one principal's. What was there before was its holder's own. */
+async function addCounted(db: Transaction<Tables>): Promise<void> {
+  for (const table of ['locks', 'stagings'] as const) {
+    const notNull = (column: ColumnDefinitionBuilder) => column.notNull().defaultTo('')
+    await db.schema.alterTable(table).addColumn('counted', 'text', notNull).execute()
+    await db
+      .updateTable(table)
+      .set((row) => ({ counted: row.ref('principal') }))
+      .execute()
+    await db.schema.createIndex(`${table}_counted`).on(table).column('counted').execute()
+  }
 }
 
 /**

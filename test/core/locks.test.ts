@@ -259,6 +259,26 @@ t.test('only its holder ends a lock at what it covers; administrators end any by
   t.equal(await outcome(two.unlock('alice', '/data/d/f', child)), 'ok', 'at a member too')
 })
 
+t.test('credentials made from one count together, and their maker sees and ends their locks', async (t) => {
+  const { one } = await lockedWorld(t)
+  const derived = (name: string) => by(person('alice', { id: `alice#macaroon:${name}`, counted: person('alice').id }))
+  const wish = { scope: 'shared', depth: '0' } as const
+  const codes: string[] = []
+  for (let count = 0; count < 1001; count++) {
+    codes.push(await outcome(one.storage.locks.lock(derived(String(count % 3)), p('/data/d/f'), wish)))
+  }
+  t.equal(codes.indexOf('busy'), 1000)
+  const [first] = await one.storage.locks.list(by('alice'))
+  const { token = '' } = first ?? {}
+  t.equal(await outcome(one.put('alice', '/data/d/f', 'x', [token])), 'locked', 'she does not hold it')
+  t.equal(await outcome(one.storage.locks.unlock(by('alice'), p('/data/d/f'), token)), 'not-owner')
+  const guest = by(person('alice', { id: 'alice#share:1', counted: 'alice#shares' }))
+  t.same(await one.storage.locks.list(guest), [])
+  t.equal(await outcome(one.storage.locks.release(guest, token)), 'not-found')
+  t.equal(await outcome(one.storage.locks.release(by('alice'), token)), 'ok')
+  t.equal((await one.storage.locks.list(by('alice'))).length, 999)
+})
+
 t.test('who may not write may not lock, and learns nothing of locks', async (t) => {
   const { one, two, memory } = await lockedWorld(t)
   memory.replaceAcl(p('/d/f'), aclOf('alice', allow(user('alice'), everything), allow(user('bob'), readAll)))

@@ -29,6 +29,7 @@ function lock(token: string, more: Partial<StoredLock> = {}): StoredLock {
   return {
     token,
     principal: 'alice',
+    counted: 'alice',
     user: 'alice@x',
     backend: 'posix:/x',
     realm: 'tree',
@@ -80,10 +81,11 @@ t.test('there are only so many, of one principal and in all', async (t) => {
   await add('a', {})
   await add('b', {})
   await t.rejects(add('c', {}), { code: 'busy' })
-  await add('c', { principal: 'bob' })
-  await t.rejects(add('d', { principal: 'carol' }), { code: 'busy' })
+  await t.rejects(add('c', { principal: 'alice#macaroon:1' }), { code: 'busy' }, 'whichever credential of hers it is')
+  await add('c', { principal: 'bob', counted: 'bob' })
+  await t.rejects(add('d', { principal: 'carol', counted: 'carol' }), { code: 'busy' })
   await locks.remove(['a'])
-  t.ok(await add('d', { principal: 'carol' }))
+  t.ok(await add('d', { principal: 'carol', counted: 'carol' }))
 })
 
 t.test('a lock can be refused only until it is confirmed', async (t) => {

@@ -8,6 +8,7 @@ const mount = parsePath('/pnfs')
 export interface Wanted {
   readonly claim?: string
   readonly principal?: string
+  readonly counted?: string
   readonly lasting?: boolean
   readonly files?: number
   readonly state?: NewStagedFile['state']
@@ -16,12 +17,14 @@ export interface Wanted {
 export function request({
   claim = 'c',
   principal = 'alice',
+  counted = principal,
   lasting = false,
   files = 3,
   state = 'submitted',
 }: Wanted = {}): NewStaging & { readonly orders: readonly [Pick<StagingOrder, 'mount' | 'backend'>] } {
   return {
     principal,
+    counted,
     claim,
     lasting,
     fingerprint: 'print',

@@ -160,6 +160,8 @@ t.test('a principal has no more than its share, whoever else has how much', asyn
   await t.rejects(stagings.add(request({ claim: 'b', files: 8 }), bounds), { code: 'busy' })
   const { staging } = await stagings.add(request({ claim: 'b', files: 7 }), bounds)
   await t.rejects(stagings.add(request({ claim: 'c', files: 0 }), bounds), { code: 'busy' })
+  const derived = request({ claim: 'a', principal: 'alice#macaroon:1', counted: 'alice', files: 0 })
+  await t.rejects(stagings.add(derived, bounds), { code: 'busy' }, 'another credential gives no further share')
   t.equal((await stagings.add(request({ claim: 'a' }), bounds)).added, false, 'what is there is no more')
   await stagings.add(request({ claim: 'a', principal: 'bob' }), bounds)
   await stagings.remove(staging.id)
