@@ -39,7 +39,7 @@ interface Wall {
 }
 
 const plainCore = /^gateway\/core\/(path|errors)\.ts$/
-const doors = 'webdav|s3|nfs|web|api'
+const doors = 'webdav|uploads|s3|nfs|web|api'
 
 const walls: readonly Wall[] = [
   { room: plainCore, may: plainCore },

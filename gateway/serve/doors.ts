@@ -7,7 +7,10 @@ import type { Config } from '../config.ts'
 import type { AuditLog } from '../core/audit.ts'
 import type { StorageOperations } from '../core/storage.ts'
 import { createHttpDoor, type HttpDoor } from '../http/server.ts'
+import { resumable } from '../uploads/resumable.ts'
+import { createUploads } from '../uploads/routes.ts'
 import { webdav } from '../webdav/methods.ts'
+import { writeConditions } from '../webdav/put.ts'
 import { ThirdParty } from '../webdav/third-party/third-party.ts'
 import { readText } from './files.ts'
 import { countRequests } from './http-metrics.ts'
@@ -27,6 +30,9 @@ export interface DoorParts {
   readonly log: Logger
 }
 
+/** Uploads under way make the same conditions as PUT. */
+const uploading = { conditions: writeConditions }
+
 /** Opens all listeners. Throws `invalid` or `unavailable` and leaves nothing open. */
 export async function openDoor(config: Config & { readonly publicUrl: string }, parts: DoorParts): Promise<HttpDoor> {
   const { storage, identity, registry, readiness, audit, log } = parts
@@ -43,13 +49,16 @@ export async function openDoor(config: Config & { readonly publicUrl: string }, 
     identity,
     log,
     audit,
-    data: webdav,
-    routes: createApi({
-      storage,
-      identity,
-      publicUrl,
-      ready: async () => audit.healthy && (await readiness.isReady()),
-    }),
+    data: resumable(webdav, uploading),
+    routes: (app, routeDoor) => {
+      createApi({
+        storage,
+        identity,
+        publicUrl,
+        ready: async () => audit.healthy && (await readiness.isReady()),
+      })(app, routeDoor)
+      createUploads(uploading)(app, routeDoor)
+    },
     thirdParty: await thirdPartyOf(config.thirdParty, parts.workers),
     basic: config.accounts.some(({ file }) => file !== undefined),
     observe: countRequests(registry),
