@@ -59,6 +59,8 @@ export interface Principal {
   readonly credential?: Forwardable
   /** The macaroon that he came with: what he hands on is made from it, so it cannot be wider. */
   readonly macaroon?: Secret
+  /** The id of the session whose cookie spoke for it: such a credential a browser adds to requests by itself. */
+  readonly session?: string
   /** Whom the limits of calls, connections and staged bytes count it for, where that is not `id`. */
   readonly counted?: string
 }

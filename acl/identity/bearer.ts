@@ -6,7 +6,7 @@ import { Secret } from '../secret.ts'
 import { type Accounts, principalOf } from './accounts.ts'
 import { audiencesOf } from './claims.ts'
 import { type Trace, type TrustedIssuer, verifyToken } from './jwt.ts'
-import { mapToken } from './mapping.ts'
+import { type MappingInput, mapToken } from './mapping.ts'
 import type { IdentityOptions } from './options.ts'
 import { readPermissions } from './profiles.ts'
 import { deny, quoted } from './refusal.ts'
@@ -28,21 +28,17 @@ export interface Authenticated {
 
 /** Throws `unauthenticated`, `denied` or `unavailable` with a reason. Caches nothing. */
 export async function authenticateBearer(token: string, context: BearerContext): Promise<Authenticated> {
-  const { options, accounts, trace } = context
+  const { options, trace } = context
   const verified = await verifyToken(token, context)
   const issuer = verified.issuer.options
   const { grants, groups } = readPermissions(verified.payload, issuer)
   const bounds = grants === 'unbounded' ? 'no capabilities: bounded by ACLs alone' : describe(grants)
   trace('scopes', `${bounds}; ${groups.length} groups count`)
-  const mapped = mapToken(
-    { issuer, subject: verified.subject, payload: verified.payload, groups, hasCapabilities: grants !== 'unbounded' },
-    options.mapping,
+  const hasCapabilities = grants !== 'unbounded'
+  const local = await localIdentity(
+    { issuer, subject: verified.subject, payload: verified.payload, groups, hasCapabilities },
+    context,
   )
-  for (const sentence of mapped.explanation) trace('mapping', sentence)
-  const account = await accounts.find(mapped.account)
-  const joined = await findJoined(mapped.joins, accounts)
-  const local = principalOf(account, options.domain, { groups: mapped.groups, joined })
-  trace('account', `account ${account.name}, uid ${account.ids?.uid ?? 'none'}`)
   // Explaining others is not among the things that a capability can hand on.
   const isAdministrator = grants === 'unbounded' && options.administrators.includes(local.user ?? '')
   const principal: Principal = {
@@ -59,6 +55,19 @@ export async function authenticateBearer(token: string, context: BearerContext):
     ...(isAdministrator && { administrator: true }),
   }
   return { principal, tokenId: verified.tokenId === undefined ? undefined : `${issuer.issuer}|${verified.tokenId}` }
+}
+
+/** Whom verified claims stand for here, whichever way they came. Throws `denied`: see `mapToken`, `Accounts.find`. */
+export async function localIdentity(
+  input: MappingInput,
+  { options, accounts, trace }: Pick<BearerContext, 'options' | 'accounts' | 'trace'>,
+): Promise<Pick<Principal, 'user' | 'groups' | 'posix'>> {
+  const mapped = mapToken(input, options.mapping)
+  for (const sentence of mapped.explanation) trace('mapping', sentence)
+  const account = await accounts.find(mapped.account)
+  const joined = await findJoined(mapped.joins, accounts)
+  trace('account', `account ${account.name}, uid ${account.ids?.uid ?? 'none'}`)
+  return principalOf(account, options.domain, { groups: mapped.groups, joined })
 }
 
 /** The gids of groups joined by rule; a group that no source numbers counts by its name alone. */

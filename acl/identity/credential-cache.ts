@@ -78,6 +78,16 @@ export class CredentialCache {
     return known !== undefined && now < known.until ? known : undefined
   }
 
+  /** Whether it was right a while ago, though it may not be believed any more. */
+  wasRight(key: string): boolean {
+    return this.#passwords.has(key)
+  }
+
+  /** It is not right any more. */
+  forgetPassword(key: string): void {
+    this.#passwords.delete(key)
+  }
+
   keepPassword(key: string, known: Omit<Known, 'until'>, now: number): Known {
     const kept = { ...known, until: untilWhen(known.principal, now) }
     this.#passwords.set(key, kept)

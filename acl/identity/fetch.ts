@@ -50,7 +50,8 @@ export function unavailable(text: string, cause?: unknown): StorageError {
 
 type Answer = Fetched & { readonly redirect?: string }
 
-async function readAnchors(file: string): Promise<Buffer> {
+/** PEM certificates. Throws `unavailable`. */
+export async function readAnchors(file: string): Promise<Buffer> {
   try {
     return await readFile(file)
   } catch (error) {

@@ -3,12 +3,25 @@
 import type { Path } from '../../gateway/core/path.ts'
 import type { Principal } from '../principal.ts'
 import type { Secret } from '../secret.ts'
+import type { AppPasswords, Sessions, SignIn } from './sign-in.ts'
+
+export type {
+  AppPassword,
+  AppPasswordOrder,
+  AppPasswords,
+  PendingSignIn,
+  Session,
+  Sessions,
+  SignIn,
+} from './sign-in.ts'
 
 export type Credential =
   | { readonly kind: 'none' }
   | { readonly kind: 'bearer'; readonly token: Secret }
   /** `from` is the caller's address: guessing is slowed down for each account and address. */
   | { readonly kind: 'basic'; readonly user: string; readonly password: Secret; readonly from?: string }
+  /** What a session's cookie holds. */
+  | { readonly kind: 'session'; readonly secret: Secret }
 
 export interface Identity {
   /**
@@ -26,6 +39,10 @@ export interface Identity {
   readonly shares?: Shares | undefined
   /** Absent where none are kept. */
   readonly bans?: Bans | undefined
+  /** These three are absent where there is no state store. */
+  readonly signIn?: SignIn | undefined
+  readonly sessions?: Sessions | undefined
+  readonly appPasswords?: AppPasswords | undefined
 }
 
 /** What a macaroon is to be good for. */

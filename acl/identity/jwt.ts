@@ -39,6 +39,21 @@ export interface VerifyContext {
 
 /** Throws `unauthenticated` with the rule that refused, or `unavailable` when keys cannot be had. */
 export async function verifyToken(token: string, context: VerifyContext): Promise<VerifiedToken> {
+  const { header, payload, issuer } = await verifySignature(token, context)
+  const claims = checkClaims(header, payload, issuer.options, context.now / 1000)
+  const until = new Date(claims.expires * 1000).toISOString()
+  context.trace('claims', `kind, times and audience are right; valid until ${until}`)
+  return { ...claims, issuer, payload }
+}
+
+export interface SignedToken {
+  readonly header: JsonObject
+  readonly payload: JsonObject
+  readonly issuer: TrustedIssuer
+}
+
+/** Form, issuer, key and signature: what says who wrote it, but not yet what for. Throws as `verifyToken`. */
+export async function verifySignature(token: string, context: Omit<VerifyContext, 'now'>): Promise<SignedToken> {
   const { trace } = context
   const { header, payload } = readParts(token)
   trace('form', 'a signed JWT of acceptable size')
@@ -56,9 +71,7 @@ export async function verifyToken(token: string, context: VerifyContext): Promis
     throw refuse('token-signature', 'the signature does not verify with the key of this kid', error)
   }
   trace('signature', 'the signature verifies')
-  const claims = checkClaims(header, payload, issuer.options, context.now / 1000)
-  trace('claims', `kind, times and audience are right; valid until ${new Date(claims.expires * 1000).toISOString()}`)
-  return { ...claims, issuer, payload }
+  return { header, payload, issuer }
 }
 
 /** The parts of a token without any judgement, for showing it to its holder; undefined when it is no signed JWT. */

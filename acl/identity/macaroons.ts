@@ -71,7 +71,7 @@ export async function authenticateMacaroon(
 }
 
 /** The account as it is now, with the groups that the issuer's token had given him. */
-async function localOf(
+export async function localOf(
   { user, groups }: Pick<Snapshot, 'user' | 'groups'>,
   accounts: Accounts,
   domain: string,

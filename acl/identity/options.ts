@@ -2,7 +2,14 @@
 
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
-import type { RevocationStore, ShareStore } from '../../gateway/state/state.ts'
+import type {
+  AppPasswordStore,
+  AttemptStore,
+  RevocationStore,
+  SessionStore,
+  ShareStore,
+} from '../../gateway/state/state.ts'
+import type { Secret } from '../secret.ts'
 import type { EpochSecrets } from './epochs.ts'
 import { accountName, groupName } from './names.ts'
 
@@ -95,7 +102,7 @@ export interface Holder {
   readonly user: string | undefined
   /** `jti` of the token behind its issuer: "https://iss|jti". */
   readonly tokenId: string | undefined
-  /** Other names under which it can be banned: "macaroon:ID", "epoch:ID". */
+  /** Other names under which it can be banned: "macaroon:ID", "epoch:ID", "session:ID", "app-password:ID". */
   readonly marks?: readonly string[]
 }
 
@@ -114,6 +121,42 @@ export interface MacaroonOptions {
   readonly location: string
 }
 
+/** An issuer at whose site people sign in. */
+export interface LoginIssuerOptions {
+  /** Short name of one of the issuers; not of SciTokens, which name nobody. */
+  readonly name: string
+  /** What people are shown. */
+  readonly label: string
+  readonly clientId: string
+  /** Absent for a public client. */
+  readonly clientSecret?: Secret
+  /** `openid` is among them. */
+  readonly scopes: readonly string[]
+  /** Further origins that its endpoints may be at, as its metadata tells them. */
+  readonly origins: readonly string[]
+  /** Claims are asked for at its UserInfo endpoint too; those of the ID token count first. */
+  readonly userInfo: boolean
+  /** A session ends with the ID token. */
+  readonly endsWithToken: boolean
+}
+
+/** Signing in as a person. Times in seconds. */
+export interface SignInOptions {
+  readonly issuers: readonly LoginIssuerOptions[]
+  /** Whether a form asks for the passwords of accounts. */
+  readonly passwords: boolean
+  readonly sessions: SessionStore
+  /** Without a request; from the beginning. */
+  readonly idle: number
+  readonly lifetime: number
+  readonly appPasswords: AppPasswordStore
+  readonly appPasswordLifetime: number
+  readonly maxAppPasswordLifetime: number
+  readonly attempts: AttemptStore
+  /** Where what was ended is told to all processes. */
+  readonly revocations: RevocationStore
+}
+
 export interface IdentityOptions {
   /** NFSv4 domain of local accounts: alice becomes alice@`domain`. */
   readonly domain: string
@@ -130,6 +173,8 @@ export interface IdentityOptions {
   readonly bans?: RevocationStore
   /** None are made or accepted if absent. */
   readonly macaroons?: MacaroonOptions
+  /** No sessions and application passwords if absent. */
+  readonly signIn?: SignInOptions
   /** Milliseconds since 1970; for tests. */
   readonly now?: () => number
 }
@@ -151,6 +196,20 @@ export function checkOptions(options: IdentityOptions): void {
     checkIssuer(issuer, where)
   }
   for (const [index, rule] of options.mapping.entries()) checkRule(rule, options.issuers, `mapping[${index}]`)
+  checkLogin(options)
+}
+
+function checkLogin({ issuers, signIn }: IdentityOptions): void {
+  for (const [index, { name, scopes }] of (signIn?.issuers ?? []).entries()) {
+    const where = `login.issuers[${index}]`
+    const issuer = issuers.find((candidate) => candidate.name === name)
+    if (issuer === undefined) throw wrong(`${where} is not the name of an issuer`)
+    if (issuer.profile === 'scitokens') throw wrong(`${where}: SciTokens name nobody who could sign in`)
+    if (!mayFetch(issuer.issuer, issuer)) {
+      throw wrong(`${where}: only at https addresses people sign in (with insecure: true also http on loopback)`)
+    }
+    if (!scopes.includes('openid')) throw wrong(`${where}.scopes must hold openid`)
+  }
 }
 
 function checkIssuer(issuer: IssuerOptions, where: string): void {

@@ -88,6 +88,13 @@ function readSciToken(payload: JsonObject, basePath: Path): Permissions {
 /** Any text without control characters; the issuer's name behind it keeps it apart from local groups. */
 const plainGroup = /^[^\p{Cc}\p{Cs}]+$/u
 
+/** The groups of somebody who signed in: an ID token tells who it is, and never carries capabilities. */
+export function groupsOf(payload: JsonObject, issuer: IssuerOptions): readonly string[] {
+  if (issuer.profile === 'wlcg') return readGroups(payload, 'wlcg.groups', wlcgGroup)
+  const claim = issuer.groups?.claim
+  return claim === undefined ? [] : readGroups(payload, claim, plainGroup)
+}
+
 function readPlain(payload: JsonObject, issuer: IssuerOptions): Permissions {
   // Its issuer has narrowed such a token; taking it for an unbounded one would widen it.
   const narrowing = readScopes(payload).find(
@@ -99,8 +106,7 @@ function readPlain(payload: JsonObject, issuer: IssuerOptions): Permissions {
       `scope ${quoted(narrowing.name)}: this issuer is configured for tokens without capabilities`,
     )
   }
-  const claim = issuer.groups?.claim
-  return { grants: 'unbounded', groups: claim === undefined ? [] : readGroups(payload, claim, plainGroup) }
+  return { grants: 'unbounded', groups: groupsOf(payload, issuer) }
 }
 
 interface Scope {

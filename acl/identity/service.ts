@@ -9,22 +9,27 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import { anonymous, type Principal } from '../principal.ts'
 import type { Secret } from '../secret.ts'
 import { type Account, type Accounts, openAccounts, principalOf } from './accounts.ts'
+import { AppPasswordDesk, authenticateAppPassword, looksLikeAppPassword } from './app-passwords.ts'
+import { attemptsInMemory } from './attempts.ts'
 import { createBans } from './bans.ts'
 import { type CheckPassword, createPasswordCheck } from './basic.ts'
 import { authenticateBearer, explainFailure } from './bearer.ts'
 import { CredentialCache, type Known } from './credential-cache.ts'
 import { Epochs } from './epochs.ts'
 import { createGate } from './gate.ts'
-import type { Bans, Credential, Identity, Macaroons, Shares } from './identity.ts'
+import type { Bans, Credential, Identity, Macaroons, PendingSignIn, Shares } from './identity.ts'
 import type { JsonObject } from './json.ts'
 import { decodeToken, type Trace, type TrustedIssuer } from './jwt.ts'
 import { Keys } from './keys.ts'
 import { maxTokenLength } from './limits.ts'
+import { Login } from './login.ts'
 import { MacaroonDesk } from './macaroon-desk.ts'
 import { authenticateMacaroon, looksLikeMacaroon } from './macaroons.ts'
 import { checkOptions, type Holder, type IdentityOptions, type IssuerOptions } from './options.ts'
 import { deny, refuse } from './refusal.ts'
+import { printOf, SessionDesk, type SignedIn } from './sessions.ts'
 import { createShares } from './shares.ts'
+import type { AppPasswords, Sessions, SignIn } from './sign-in.ts'
 
 export interface JudgeStep {
   /** What was checked, or the rule that refused. */
@@ -60,6 +65,7 @@ interface State {
   readonly accounts: Accounts
   readonly cache: CredentialCache
   readonly epochs: Epochs | undefined
+  readonly login: Login
   /** Verifications under way, by cache key: calls with one credential share one. */
   readonly pending: Map<string, Promise<Known>>
 }
@@ -74,13 +80,31 @@ class Service implements IdentityService {
   readonly #checkPassword: CheckPassword
   /** What each principal that was let in came with. */
   readonly #holders = new WeakMap<Principal, Holder>()
+  /** How those signed in who may have a session. */
+  readonly #signedIn = new WeakMap<Principal, SignedIn>()
+  readonly #sessions: SessionDesk
   readonly macaroons: Macaroons | undefined
   readonly shares: Shares | undefined
   readonly bans: Bans | undefined
+  readonly signIn: SignIn | undefined
+  readonly sessions: Sessions | undefined
+  readonly appPasswords: AppPasswords | undefined
 
   constructor(state: State) {
     this.#state = state
-    this.#checkPassword = createPasswordCheck({ now: () => clock(this.#state.options) })
+    const alone = attemptsInMemory(() => clock(this.#state.options))
+    this.#checkPassword = createPasswordCheck(() => this.#state.options.signIn?.attempts ?? alone)
+    const now = () => this.#state
+    this.#sessions = new SessionDesk(now, (principal) => this.#signedIn.get(principal))
+    if (state.options.signIn) {
+      this.signIn = new Entrance(now, this.#signedIn)
+      this.sessions = this.#sessions
+      this.appPasswords = new AppPasswordDesk(
+        now,
+        (principal) => this.#holders.get(principal),
+        (principal) => issuerOf(this.#signedIn.get(principal)),
+      )
+    }
     const { macaroons, bans } = state.options
     if (bans) this.bans = createBans(bans, () => this.#state.options.revocations)
     if (!macaroons) return
@@ -104,6 +128,8 @@ class Service implements IdentityService {
         return this.#bearer(credential.token.reveal())
       case 'basic':
         return this.#basic(credential)
+      case 'session':
+        return this.#session(credential.secret)
     }
   }
 
@@ -204,13 +230,38 @@ class Service implements IdentityService {
     const known = state.cache.password(key, clock(state.options))
     if (known !== undefined) return this.#admit(known, state)
     const learn = async (): Promise<Known> => {
-      const attempt = { user, password: credential.password, from: credential.from }
-      const account = await this.#checkPassword(attempt, state.accounts)
-      const principal = passwordPrincipal(account, state.options, 'basic')
-      const known = this.#hold({ principal, holder: { id: principal.id, user: principal.user, tokenId: undefined } })
-      return state.cache.keepPassword(key, known, clock(state.options))
+      const { principal, holder, account } = await this.#checkBasic(credential, user, key)
+      if (account) this.#signedIn.set(principal, { kind: 'password', print: printOf(account) })
+      return state.cache.keepPassword(key, this.#hold({ principal, holder }), clock(state.options))
     }
     return this.#admit(await share(state.pending, key, learn), state)
+  }
+
+  async #checkBasic(
+    { password, from }: Extract<Credential, { kind: 'basic' }>,
+    user: string,
+    key: string,
+  ): Promise<Omit<Known, 'until'> & { readonly account?: Account }> {
+    const state = this.#state
+    if (state.options.signIn && looksLikeAppPassword(password)) {
+      return authenticateAppPassword(`${user}@${state.options.domain}`, password, state)
+    }
+    try {
+      const attempt = { user, password, from, wasRight: state.cache.wasRight(key) }
+      const account = await this.#checkPassword(attempt, state.accounts)
+      const principal = passwordPrincipal(account, state.options, 'basic')
+      return { principal, holder: { id: principal.id, user: principal.user, tokenId: undefined }, account }
+    } catch (error) {
+      if (StorageError.from(error).code === 'unauthenticated') state.cache.forgetPassword(key)
+      throw error
+    }
+  }
+
+  async #session(secret: Secret): Promise<Principal> {
+    const state = this.#state
+    const { principal, holder, signedIn } = await this.#sessions.find(secret)
+    this.#signedIn.set(principal, signedIn)
+    return this.#admit(this.#hold({ principal, holder }), state)
   }
 
   #hold({ principal, holder }: Omit<Known, 'until'>): Known {
@@ -231,6 +282,43 @@ class Service implements IdentityService {
   }
 }
 
+/** Signing in, by whatever configuration there is then. */
+class Entrance implements SignIn {
+  readonly #state: () => State
+  readonly #signedIn: WeakMap<Principal, SignedIn>
+
+  constructor(state: () => State, signedIn: WeakMap<Principal, SignedIn>) {
+    this.#state = state
+    this.#signedIn = signedIn
+  }
+
+  get ways(): SignIn['ways'] {
+    const { options, accounts } = this.#state()
+    const issuers = (options.signIn?.issuers ?? []).map(({ name, label }) => ({ name, label }))
+    return { issuers, passwords: options.signIn?.passwords === true && accounts.passwords.size > 0 }
+  }
+
+  start(issuer: string, redirectUri: string): Promise<{ readonly url: URL; readonly pending: PendingSignIn }> {
+    const state = this.#state()
+    return state.login.start(issuer, redirectUri, state, clock(state.options))
+  }
+
+  async finish(pending: PendingSignIn, answer: URL): Promise<Principal> {
+    const state = this.#state()
+    const { principal, signedIn } = await state.login.finish(pending, answer, state, clock(state.options))
+    const holder = { id: principal.id, user: principal.user, tokenId: signedIn.tokenId }
+    if (state.options.revocations?.isRevoked(holder) === true) {
+      throw deny('revoked', 'this user, subject or token was banned')
+    }
+    this.#signedIn.set(principal, signedIn)
+    return principal
+  }
+}
+
+function issuerOf(signedIn: SignedIn | undefined): string | undefined {
+  return signedIn?.kind === 'issuer' ? signedIn.issuer : undefined
+}
+
 async function openState(options: IdentityOptions, old: ReadonlyMap<string, TrustedIssuer>): Promise<State> {
   checkOptions(options)
   const accounts = await openAccounts(options, () => clock(options))
@@ -245,7 +333,7 @@ async function openState(options: IdentityOptions, old: ReadonlyMap<string, Trus
   }
   // The keys of macaroons do not depend on the configuration; what was made stays good over a reload.
   const epochs = options.macaroons && new Epochs(options.macaroons.secrets, () => clock(options))
-  return { options, issuers, accounts, cache: new CredentialCache(), epochs, pending: new Map() }
+  return { options, issuers, accounts, cache: new CredentialCache(), epochs, login: new Login(), pending: new Map() }
 }
 
 /** The lines of an issuer's configuration on which its keys depend. */

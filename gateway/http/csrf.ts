@@ -55,7 +55,8 @@ export function requireFormToken(x: Exchange, value: string | undefined): void {
 }
 
 /** Another sign-in is another caller: its forms are not those of the one before. */
-function signatureOf({ door, principal, session }: Exchange, issued: string): string {
+function signatureOf({ door, principal }: Exchange, issued: string): string {
+  const { session } = principal
   const owner = session === undefined ? `principal ${principal.id}` : `session ${session}`
   return createHmac('sha256', door.formKey).update(`${issued} ${owner}`).digest('base64url')
 }

@@ -67,8 +67,6 @@ export class Exchange {
   action: Action | undefined
   /** Who is calling; `anonymous` until authenticated. */
   principal: Principal = anonymous
-  /** The id of the session whose cookie spoke for the caller. */
-  session: string | undefined
   /** Why we ended it ourselves while it was being answered. */
   ended: StorageError | undefined
   /** What was answered with a problem, for the log. */
