@@ -14,7 +14,7 @@ export const common: Digest = 'adler32'
 export const wanting = { 'Want-Digest': common, 'Want-Repr-Digest': 'adler=10' } as const
 
 /** What the other server says of the file; empty if nothing. Throws RemoteFailure for what cannot be read. */
-export function toldBy({ headers }: IncomingMessage): Digests {
+export function toldBy({ headers }: Pick<IncomingMessage, 'headers'>): Digests {
   try {
     return parseExpected(headers) ?? {}
   } catch (cause) {

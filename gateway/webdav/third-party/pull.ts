@@ -23,7 +23,7 @@ export async function pull(copying: Copying, writing: Writing): Promise<void> {
     const size = sizeOf(message)
     const expected = toldBy(message)
     isTold = Object.keys(expected).length > 0
-    if (size === undefined && !isTold && message.headers['transfer-encoding'] === undefined) {
+    if (size === undefined && !isTold && !isChunked(message)) {
       throw new RemoteFailure('it does not tell where the file ends')
     }
     // What nobody asks for is not computed: it would take longer than the rest of the copy.
@@ -38,10 +38,13 @@ export async function pull(copying: Copying, writing: Writing): Promise<void> {
 }
 
 /** Undefined where the end is told otherwise. Throws for an answer that is not the whole file as it is. */
-function sizeOf({ statusCode = 0, headers }: IncomingMessage): number | undefined {
+function sizeOf(message: IncomingMessage): number | undefined {
+  const { statusCode = 0, headers } = message
   if (statusCode !== 200) throw new Rejection('GET', statusCode)
   const coding = headers['content-encoding']
-  if (coding !== undefined && coding.trim().toLowerCase() !== 'identity') {
+  const isAsItIs = coding === undefined || coding.trim().toLowerCase() === 'identity'
+  // Of the codings of a transfer only chunked is undone for us.
+  if (!isAsItIs || (headers['transfer-encoding'] !== undefined && !isChunked(message))) {
     throw new RemoteFailure('it sends the file in another coding')
   }
   const length = headers['content-length']
@@ -49,6 +52,10 @@ function sizeOf({ statusCode = 0, headers }: IncomingMessage): number | undefine
   const size = /^\d{1,16}$/.test(length) ? Number(length) : Number.NaN
   if (!Number.isSafeInteger(size)) throw new RemoteFailure('it tells no size that makes sense')
   return size
+}
+
+function isChunked({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding']?.trim().toLowerCase() === 'chunked'
 }
 
 /** Servers that compute checksums for HEAD alone may read the file for it, which takes its time. */

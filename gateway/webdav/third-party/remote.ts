@@ -30,7 +30,10 @@ export interface Asking {
   readonly connected?: (socket: Socket) => void
 }
 
+const none: Order['headers'] = new Map()
 const maxRedirects = 5
+/** Interim answers (RFC 9110, section 15.2): a server that computes for hours may say every few seconds that it does. */
+const maxInterim = 10_000
 const maxHeaderSize = 32 * 1024
 /** Milliseconds for a connection, TLS included. */
 const connectTime = 20_000
@@ -56,12 +59,16 @@ export class Remote {
    */
   async ask(order: Order, asking: Asking): Promise<IncomingMessage> {
     let url = order.remote
+    let isTrusted = true
     for (let hop = 0; hop <= maxRedirects; hop++) {
-      const message = await this.#askOne(url, { ...asking, headers: headersFor(order, url, asking) })
+      const headers = headersFor(url, asking, isTrusted ? order.headers : none)
+      const message = await this.#askOne(url, { ...asking, headers })
       const location = redirectOf(message, asking.method)
       if (location === undefined) return message
       message.destroy()
       url = targetOf(location, url)
+      // Also where others lead back: what they choose there is not what the caller chose.
+      isTrusted &&= url.origin === order.remote.origin
     }
     throw new RemoteFailure('it redirects too often')
   }
@@ -74,9 +81,9 @@ export class Remote {
   }
 }
 
-function headersFor({ remote, headers }: Order, url: URL, asking: Asking): OutgoingHttpHeaders {
+function headersFor(url: URL, asking: Asking, given: Order['headers']): OutgoingHttpHeaders {
   const all: OutgoingHttpHeaders = { 'User-Agent': 'Portolan' }
-  if (url.origin === remote.origin) for (const [name, value] of headers) all[name] = value.reveal()
+  for (const [name, value] of given) all[name] = value.reveal()
   return { ...all, 'Accept-Encoding': 'identity', ...asking.headers, Host: url.host }
 }
 
@@ -135,6 +142,7 @@ class Asked {
   readonly #onAbort = () => this.#fail(new StorageError('cancelled', 'the copy was cancelled'))
   #timer: NodeJS.Timeout | undefined
   #isSending = false
+  #interim = 0
 
   constructor(request: ClientRequest, asking: Asking, answerTimeout: number) {
     this.#request = request
@@ -151,6 +159,9 @@ class Asked {
     // Also where the answer is none of HTTP's, such as a change of protocol.
     request.on('close', () => this.#fail(new RemoteFailure('it broke the connection off')))
     request.on('continue', () => void this.#send())
+    request.on('information', () => {
+      if (++this.#interim > maxInterim) this.#fail(new RemoteFailure('it answers without an end'))
+    })
     if (asking.signal.aborted) this.#onAbort()
     else asking.signal.addEventListener('abort', this.#onAbort, { once: true })
     if (asking.body) request.flushHeaders()

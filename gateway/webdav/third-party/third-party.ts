@@ -75,7 +75,8 @@ export class ThirdParty implements ThirdPartyDoor {
     const attempt = async <T>(work: () => T | Promise<T>): Promise<T> => {
       try {
         return await work()
-      } catch (error) {
+      } catch (thrown) {
+        const error = x.failureOf(thrown)
         await writing.discard(error)
         throw error
       }
@@ -90,7 +91,8 @@ export class ThirdParty implements ThirdPartyDoor {
     const attempt = async (work: () => void | Promise<void>, bytes: () => number): Promise<void> => {
       try {
         await work()
-      } catch (error) {
+      } catch (thrown) {
+        const error = x.failureOf(thrown)
         await reading.close({ bytes: bytes(), error })
         throw error
       }
