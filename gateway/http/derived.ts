@@ -18,7 +18,8 @@ export async function audited<T>(
   if (audit?.healthy === false) {
     throw new StorageError('unavailable', 'the audit log cannot be written', { retryAfter: 5 })
   }
-  const line = {
+  // Who it is may be known only when it is done.
+  const line = () => ({
     call: x.id,
     principal: x.principal.id,
     user: x.principal.user,
@@ -26,18 +27,18 @@ export async function audited<T>(
     from: x.from,
     action,
     path,
-  }
+  })
   try {
     const made = await work()
     const reason = { rule: action, text: tell(made) }
-    audit?.record({ ...line, outcome: 'ok', reason, ms: performance.now() - x.started })
+    audit?.record({ ...line(), outcome: 'ok', reason, ms: performance.now() - x.started })
     return made
   } catch (thrown) {
     const error = StorageError.from(thrown)
     const { code } = error
     const outcome = code === 'internal' || code === 'unavailable' ? 'failed' : 'refused'
     const reason = StorageError.reasonOf(error)
-    audit?.record({ ...line, outcome, code, ...(reason && { reason }), ms: performance.now() - x.started })
+    audit?.record({ ...line(), outcome, code, ...(reason && { reason }), ms: performance.now() - x.started })
     throw error
   }
 }

@@ -1,7 +1,7 @@
 /** One request and its response, with everything a handler needs to answer. */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Macaroons } from '../../acl/identity/identity.ts'
+import type { Macaroons, Sessions, SignIn } from '../../acl/identity/identity.ts'
 import type { Action } from '../../acl/needs.ts'
 import { anonymous, type Principal } from '../../acl/principal.ts'
 import type { AuditLog } from '../core/audit.ts'
@@ -30,6 +30,9 @@ export interface Door {
   readonly redirecting: Redirecting
   readonly thirdParty: ThirdPartyDoor | undefined
   readonly macaroons: Macaroons | undefined
+  /** Absent where people cannot sign in. */
+  readonly signIn: SignIn | undefined
+  readonly sessions: Sessions | undefined
   readonly audit: Pick<AuditLog, 'record' | 'healthy'> | undefined
   readonly log: DoorLog
   /** What tokens of forms are signed with: the same in all processes. */

@@ -6,7 +6,9 @@ import { pageHeaders } from '../web/page.ts'
 import { wantsHtml } from './accept.ts'
 import { HttpError, titles } from './errors.ts'
 import type { Exchange } from './exchange.ts'
+import { headerOf } from './page-header.ts'
 import { respond } from './respond.ts'
+import { signInHref } from './sign-in-links.ts'
 
 /** Everything of ours is below this name, which no storage can take. */
 export const ownPrefix = '/.portolan'
@@ -62,7 +64,7 @@ export async function sendProblem(exchange: Exchange, thrown: unknown): Promise<
   if (rendered) {
     await respond(exchange, status, ['Content-Type', rendered.type, ...headers], rendered.body)
   } else if (wantsHtml(request.headers.accept)) {
-    await respond(exchange, status, [...pageHeaders, ...headers], errorPage(problem))
+    await respond(exchange, status, [...pageHeaders, ...headers], errorPage(problem, headerOf(exchange)))
   } else {
     const body = `${JSON.stringify(problem)}\n`
     await respond(exchange, status, ['Content-Type', 'application/problem+json', ...headers], body)
@@ -105,9 +107,17 @@ function challenges(exchange: Exchange, error: StorageError, status: number): st
   }
   if (status !== 401) return []
   const headers = ['WWW-Authenticate', `Bearer realm="portolan"${bearer ? ', error="invalid_token"' : ''}`]
+  if (isVisitor(exchange) && signInHref(exchange) !== undefined) return headers
   // A browser would ask for a password on behalf of a script that had better tell the user itself.
   if (exchange.door.basic && !exchange.linked && exchange.request.headers['x-requested-with'] === undefined) {
     headers.push('WWW-Authenticate', 'Basic realm="portolan", charset="UTF-8"')
   }
   return headers
+}
+
+/** Somebody who opens a page in a browser, which would ask for a password before it showed where to sign in. */
+function isVisitor({ request: { method, headers } }: Exchange): boolean {
+  const { authorization, accept, 'sec-fetch-mode': mode } = headers
+  const opens = (method === 'GET' || method === 'HEAD') && (mode === undefined || mode === 'navigate')
+  return opens && authorization === undefined && wantsHtml(accept)
 }

@@ -8,7 +8,7 @@
 
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Identity } from '../../acl/identity/identity.ts'
+import type { Credential, Identity } from '../../acl/identity/identity.ts'
 import type { Principal } from '../../acl/principal.ts'
 import type { Secret } from '../../acl/secret.ts'
 import type { AuditLog } from '../core/audit.ts'
@@ -17,7 +17,7 @@ import { StorageError } from '../core/errors.ts'
 import { isWithin, type Path } from '../core/path.ts'
 import { type Admission, ownerOf } from './admission.ts'
 import { parseAuthorization, requireOneCredential } from './authenticate.ts'
-import { requireSameOrigin } from './csrf.ts'
+import { requireOwnPage, requireSameOrigin } from './csrf.ts'
 import { HttpError } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { type Hosts, requireHost } from './hosts.ts'
@@ -25,6 +25,7 @@ import { fromCookies, isFollowed, sendToCleanUrl, takeFromQuery } from './link.t
 import type { DataDoor, Method } from './options.ts'
 import { ownPrefix, sendProblem, tapeWellKnown } from './problem.ts'
 import { worthReading } from './respond.ts'
+import { sessionCookie } from './session-cookie.ts'
 import { parseTarget } from './target.ts'
 
 export interface Service {
@@ -115,13 +116,23 @@ export async function authenticate(service: Service, exchange: Exchange, protoco
     const principal = await identify(service, exchange, protocol)
     exchange.principal = principal
     requireAddress(exchange)
+    if (principal.session !== undefined) requireOwnPage(exchange)
     service.admission.claim(exchange.connection, ownerOf(principal, exchange.from))
     exchange.begin(principal, protocol)
     return principal
   } catch (error) {
     auditRefusal(service, exchange, protocol, StorageError.from(error))
-    throw error
+    throw asTooMany(error)
   }
+}
+
+/** RFC 6585, section 4: it is this caller that has to wait, not the gateway that is busy. */
+export function asTooMany(thrown: unknown): unknown {
+  if (!(thrown instanceof StorageError)) return thrown
+  const { retryAfter = 1 } = thrown
+  const reason = StorageError.reasonOf(thrown)
+  if (thrown.code !== 'busy' || reason?.rule !== 'attempts') return thrown
+  return new HttpError(429, 'busy', thrown.message, { retryAfter, reason })
 }
 
 /** There is no call yet that Storage could write down. */
@@ -146,16 +157,26 @@ async function identify(service: Service, exchange: Exchange, protocol: Protocol
   const header = request.headers.authorization
   if (header !== undefined) requireOneCredential(exchange.query)
   const inUrl = takeFromQuery(exchange)
-  const cookies = header === undefined && !inUrl && protocol === 'http' ? fromCookies(exchange) : []
+  const alone = header === undefined && !inUrl
+  const cookies = alone && protocol === 'http' ? fromCookies(exchange) : []
+  const session = alone ? sessionCookie(exchange, protocol) : undefined
   const linked = inUrl ? [inUrl] : cookies
-  if (header !== undefined || linked.length > 0) requirePrivacy(exchange)
-  const key = header ?? (linked.length > 0 ? linked.map((token) => token.reveal()).join(' ') : undefined)
+  if (header !== undefined || linked.length > 0 || session) requirePrivacy(exchange)
+  const key = header ?? keyOf(linked, session)
   const known = connection.authenticated
   if (known && known.header === key && Date.now() < known.until) return known.principal
   const principal =
-    cookies.length > 0 ? await byCookies(service, cookies) : await byCredential(service, exchange, header, inUrl)
+    cookies.length > 0 || session
+      ? await byCookies(service, cookies, session)
+      : await byCredential(service, exchange, header, inUrl)
   connection.authenticated = { header: key, principal, until: goodUntil(principal) }
   return principal
+}
+
+/** What was shown besides an Authorization header; no header can look like it. */
+function keyOf(linked: readonly Secret[], session: Secret | undefined): string | undefined {
+  if (linked.length === 0 && session === undefined) return undefined
+  return `\n${linked.map((token) => token.reveal()).join(' ')}\n${session?.reveal() ?? ''}`
 }
 
 function byCredential(
@@ -170,11 +191,17 @@ function byCredential(
   return identity.authenticate(credential.kind === 'basic' ? { ...credential, from: exchange.from } : credential)
 }
 
-/** One that is not good any more is as good as none. */
-async function byCookies({ identity }: Service, cookies: readonly Secret[]): Promise<Principal> {
-  for (const token of cookies) {
+/** The link that led here goes before the session: it may open what its visitor may not. One that is not good any more is as good as none. */
+async function byCookies(
+  { identity }: Service,
+  links: readonly Secret[],
+  session: Secret | undefined,
+): Promise<Principal> {
+  const credentials: Credential[] = links.map((token) => ({ kind: 'bearer', token }))
+  if (session) credentials.push({ kind: 'session', secret: session })
+  for (const credential of credentials) {
     try {
-      return await identity.authenticate({ kind: 'bearer', token })
+      return await identity.authenticate(credential)
     } catch (error) {
       const { code } = StorageError.from(error)
       if (code !== 'unauthenticated' && code !== 'denied') throw error

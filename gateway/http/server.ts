@@ -79,6 +79,8 @@ class Doorkeeper implements HttpDoor {
       basic: options.basic ?? false,
       redirecting: new Redirecting(options.redirecting),
       macaroons: options.identity.macaroons,
+      signIn: options.identity.signIn,
+      sessions: options.identity.sessions,
       audit: options.audit,
       thirdParty: options.thirdParty,
       formKey: options.formKey ?? randomBytes(32),

@@ -1,6 +1,6 @@
 /** A failed request, for a person. */
 
-import { escapeHtml, pageEnd, pageStart } from './page.ts'
+import { escapeHtml, type PageHeader, pageEnd, pageStart } from './page.ts'
 
 export interface ErrorPage {
   readonly status: number
@@ -13,12 +13,15 @@ export interface ErrorPage {
 }
 
 /** The page; all values are plain text. */
-export function errorPage({ status, title, code, call, detail, explain }: ErrorPage): string {
+export function errorPage({ status, title, code, call, detail, explain }: ErrorPage, header: PageHeader = {}): string {
   const more = detail === undefined ? '' : `<p>${escapeHtml(detail)}</p>\n`
   const why = explain === undefined ? '' : `<p><a href="${escapeHtml(explain)}">Ask why</a></p>\n`
-  return `${pageStart(`${status} ${title}`)}<main id="content">
+  const { signIn } = header
+  const enter =
+    status === 401 && signIn !== undefined ? `<p><a href="${escapeHtml(signIn)}">Sign in</a></p>\n` : ''
+  return `${pageStart(`${status} ${title}`, header)}<main id="content">
 <h1>${escapeHtml(title)}</h1>
-${more}${why}<dl>
+${more}${enter}${why}<dl>
 <dt>Status</dt><dd>${status}</dd>
 <dt>Code</dt><dd>${escapeHtml(code)}</dd>
 <dt>Call</dt><dd><code>${escapeHtml(call)}</code></dd>
