@@ -73,6 +73,12 @@ t.test('what cannot be meant is refused', async (t) => {
   for (const source of [
     ...['', '/data/f', 'se.example.org/f', 'file:///etc/passwd', 'ftp://x/f', 'gopher://x/', 'https://', 'https:///'],
     ...['https://u:p@se.example.org/f', 'https://u@se.example.org/f', 'javascript:1', 'root://x//f', 'https://a b/'],
+    ...[
+      'dav:u:p@se.example.org/f',
+      'dav:\\\\u:p@se.example.org/f',
+      'davs://u:p@se.example.org/f',
+      'dav:se.example.org/f',
+    ],
     `https://se.example.org/${'x'.repeat(9000)}`,
   ])
     t.equal(parse(['Source', source]), 'invalid', source.slice(0, 80))

@@ -59,6 +59,16 @@ export function mayConnect(address: string, listed: Networks): boolean {
   const family = isIP(address)
   // An address with a zone is link-local, and a BlockList does not know it.
   if ((family !== 4 && family !== 6) || address.includes('%')) return false
+  if (family === 6 && isIsatap(address)) return false
   const isIn = (networks: Networks) => networks[family].check(address, family === 4 ? 'ipv4' : 'ipv6')
   return isIn(possible) && !isIn(never) && (!isIn(special) || isIn(listed))
+}
+
+/** An address of any network whose last half stands for an IPv4 address (RFC 5214, section 6.1). */
+function isIsatap(address: string): boolean {
+  // URL writes each address in one way, without dots (URL Standard, section 3.5).
+  const text = URL.parse(`http://[${address}]/`)?.hostname.slice(1, -1) ?? ''
+  const [first = [], last = []] = text.split('::').map((part) => (part === '' ? [] : part.split(':')))
+  const groups = [...first, ...Array<string>(8 - first.length - last.length).fill('0'), ...last]
+  return groups[5] === '5efe' && (groups[4] === '0' || groups[4] === '200')
 }

@@ -91,10 +91,10 @@ function parseRemote(text: string): URL {
   const protocol = url && schemes[url.protocol]
   if (!url || protocol === null || protocol === undefined)
     throw invalid('the other server is not named by an http or https URL')
-  if (url.username !== '' || url.password !== '') throw invalid('the URL of the other server holds a password')
   // URL does not let the scheme of dav: become http:, whose hosts are parsed otherwise.
-  const plain = URL.parse(`${protocol}${url.href.slice(url.protocol.length)}`)
+  const plain = url.hostname === '' ? null : URL.parse(`${protocol}${url.href.slice(url.protocol.length)}`)
   if (!plain || plain.hostname === '') throw invalid('the URL of the other server has no host')
+  if (plain.username !== '' || plain.password !== '') throw invalid('the URL of the other server holds a password')
   plain.hash = ''
   return plain
 }
