@@ -7,6 +7,8 @@ import { childrenOf, dav, elementsIn, type XmlElement, type XmlName } from './xm
 
 /** Properties of one request. */
 const most = 1000
+/** Characters of their names, namespaces with each: the answer may repeat them for every resource. */
+const mostText = 64 * 1024
 
 export type Asked =
   | { readonly kind: 'all'; readonly include: readonly XmlName[] }
@@ -31,8 +33,9 @@ export function parsePropfind(root: XmlElement | undefined): Asked {
 function namesIn(parents: readonly XmlElement[]): XmlName[] {
   const found = new Map<string, XmlName>()
   for (const { uri, local } of parents.flatMap(elementsIn)) found.set(keyOf({ uri, local }), { uri, local })
-  if (found.size > most) throw new StorageError('too-large', 'too many properties are asked for')
-  return [...found.values()]
+  const names = [...found.values()]
+  if (names.length > most || textIn(names) > mostText) throw new StorageError('too-large', 'too many properties')
+  return names
 }
 
 /** One change of a property. */
@@ -76,8 +79,13 @@ function propertiesOf(part: XmlElement): XmlElement[] {
 }
 
 function bounded(instructions: readonly Instruction[]): readonly Instruction[] {
-  if (instructions.length > most) throw new StorageError('too-large', 'too many properties are to be changed')
+  const names = instructions.map(({ name }) => name)
+  if (names.length > most || textIn(names) > mostText) throw new StorageError('too-large', 'too many properties')
   return instructions
+}
+
+function textIn(names: readonly XmlName[]): number {
+  return names.reduce((sum, { uri, local }) => sum + uri.length + local.length, 0)
 }
 
 function requireRoot({ uri, local }: XmlElement, name: string): void {

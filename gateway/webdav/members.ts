@@ -22,6 +22,8 @@ const atOnce = 16
  * this size: each takes a call to the back end.
  */
 const few = 100
+/** Characters that are put together before they are sent. */
+const pieceLength = 64 * 1024
 
 const none: Dead = new Map()
 
@@ -42,26 +44,29 @@ export class Members {
     this.#listed = listed
   }
 
-  /** The responses of a page of members at a time. */
+  /** The responses of all members, several at a time. */
   async *responses(plan: Plan): AsyncGenerator<string> {
     const discovery = plan.extras.has('locks') ? await discoveryOf(this.#x) : undefined
     let count = 0
     for await (const page of this.#listed.pages()) {
       count += page.length
       const asksDead = plan.dead === 'some' || (plan.dead === 'all' && count <= few)
-      const dead = asksDead ? await this.#deadOf(page) : undefined
       const digests = plan.extras.has('digests') ? await this.#digestsOf(page) : undefined
       const localities = plan.extras.has('locality') ? await this.#localitiesOf(page) : undefined
-      let text = ''
-      for (const entry of page) {
-        const subject = this.#subject(entry, plan.extras, {
-          discovery,
-          digests: digests?.get(entry),
-          locality: localities?.get(entry),
-        })
-        text += plan.respond(subject, dead?.get(entry) ?? none)
+      const respond = (entry: Entry, dead: Dead) => {
+        const known = { discovery, digests: digests?.get(entry), locality: localities?.get(entry) }
+        return plan.respond(this.#subject(entry, plan.extras, known), dead)
       }
-      yield text
+      yield* asksDead ? this.#withDead(page, respond) : pieces(page, (entry) => respond(entry, none))
+    }
+  }
+
+  /** A few at a time: each may have a megabyte of properties. */
+  async *#withDead(page: readonly Entry[], respond: (entry: Entry, dead: Dead) => string): AsyncGenerator<string> {
+    for (let at = 0; at < page.length; at += atOnce) {
+      const some = page.slice(at, at + atOnce)
+      const dead = await this.#deadOf(some)
+      yield* pieces(some, (entry) => respond(entry, dead.get(entry) ?? none))
     }
   }
 
@@ -127,6 +132,18 @@ export async function membersOf(
   const listed = await x.door.storage.list(x.call, x.path, { order: 'native', ...(acls && { acls }) })
   const members = new Members(x, listed)
   return { entry: listed.entry, members }
+}
+
+/** What is said of the entries, some of it at a time however much there is to say of each. */
+function* pieces(entries: readonly Entry[], respond: (entry: Entry) => string): Generator<string> {
+  let text = ''
+  for (const entry of entries) {
+    text += respond(entry)
+    if (text.length < pieceLength) continue
+    yield text
+    text = ''
+  }
+  if (text !== '') yield text
 }
 
 /** Its attributes are shown to the caller. */

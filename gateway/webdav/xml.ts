@@ -8,8 +8,8 @@ import { StorageError } from '../core/errors.ts'
 
 export const dav = 'DAV:'
 
-/** Of one document. */
-export const xmlLimits = { bytes: 1024 * 1024, depth: 64, elements: 10_000, attributes: 64 } as const
+/** Of one document. `scoped`: characters of what elements below share and an answer repeats for each: a namespace, a language. */
+export const xmlLimits = { bytes: 1024 * 1024, depth: 64, elements: 10_000, attributes: 64, scoped: 1000 } as const
 
 export interface XmlName {
   /** The namespace; '' for none. */
@@ -108,6 +108,8 @@ class Builder {
     }
     const above = this.#open.at(-1)
     const lang = own.find(({ name }) => name === 'xml:lang')?.value ?? above?.element.lang
+    const scoped = [...declared.map(([, value]) => value), lang ?? '']
+    if (scoped.some(({ length }) => length > xmlLimits.scoped)) throw tooLarge()
     const children: (XmlElement | string)[] = []
     const element = { uri, local, prefix, attributes: own, declared, lang, children }
     if (above) above.children.push(element)
@@ -137,7 +139,7 @@ function refuse(why: string): StorageError {
 }
 
 function tooLarge(): StorageError {
-  return new StorageError('too-large', 'the XML of the request has too many or too deep elements')
+  return new StorageError('too-large', 'the XML of the request has too many, too deep or too long names')
 }
 
 /**

@@ -168,6 +168,26 @@ t.test('hostile bodies are refused', async (t) => {
   }
 })
 
+t.test('a short question has no endless answer', async (t) => {
+  const { dav, storage } = await openDav(t)
+  await store(storage, '/data/a', 'abc')
+  const names = Array.from({ length: 999 }, (_, index) => `<x:p${index}/>`).join('')
+  const find = (attributes: string) => `<propfind xmlns="DAV:" ${attributes}><prop>${names}</prop></propfind>`
+  const patch = (attributes: string) =>
+    `<propertyupdate xmlns="DAV:" ${attributes}><set><prop>${names}</prop></set></propertyupdate>`
+  const long = 'u'.repeat(500_000)
+  for (const [method, body] of [
+    ['PROPFIND', find(`xmlns:x="${long}"`)],
+    ['PROPFIND', find(`xmlns:x="urn:${'u'.repeat(900)}"`)],
+    ['PROPPATCH', patch(`xmlns:x="${long}"`)],
+    ['PROPPATCH', patch(`xmlns:x="urn:${'u'.repeat(900)}"`)],
+    ['PROPPATCH', patch(`xmlns:x="urn:x" xml:lang="${long}"`)],
+  ] as const) {
+    t.equal((await dav(method, '/data/a', { ...at('0'), body })).status, 413, `${method} ${body.slice(0, 40)}`)
+  }
+  t.equal((await dav('PROPFIND', '/data/a', { ...at('0'), body: find('xmlns:x="urn:x"') })).status, 207)
+})
+
 t.test('a directory without an end takes no memory without an end', async (t) => {
   let pages = 0
   const endless = (storage: Storage) => {
