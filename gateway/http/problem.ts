@@ -1,6 +1,7 @@
 /** Problem documents (RFC 9457): code, call and where to ask why. The reason itself is never in them. */
 
 import { type ErrorCode, StorageError } from '../core/errors.ts'
+import { isWithin, type Path, parentOf } from '../core/path.ts'
 import { errorPage } from '../web/error-page.ts'
 import { pageHeaders } from '../web/page.ts'
 import { wantsHtml } from './accept.ts'
@@ -9,6 +10,7 @@ import type { Exchange } from './exchange.ts'
 import { headerOf } from './page-header.ts'
 import { respond } from './respond.ts'
 import { signInHref } from './sign-in-links.ts'
+import { encodePath } from './target.ts'
 
 /** Everything of ours is below this name, which no storage can take. */
 export const ownPrefix = '/.portolan'
@@ -64,7 +66,8 @@ export async function sendProblem(exchange: Exchange, thrown: unknown): Promise<
   if (rendered) {
     await respond(exchange, status, ['Content-Type', rendered.type, ...headers], rendered.body)
   } else if (wantsHtml(request.headers.accept)) {
-    await respond(exchange, status, [...pageHeaders, ...headers], errorPage(problem, headerOf(exchange)))
+    const page = errorPage({ ...problem, folder: folderOf(exchange) }, headerOf(exchange))
+    await respond(exchange, status, [...pageHeaders, ...headers], page)
   } else {
     const body = `${JSON.stringify(problem)}\n`
     await respond(exchange, status, ['Content-Type', 'application/problem+json', ...headers], body)
@@ -87,6 +90,13 @@ function problemOf(exchange: Exchange, error: StorageError, status: number): Pro
     ...(error.code === 'nearline' && { stage: `${publicUrl}${stagePath}` }),
     ...(error instanceof HttpError && error.members),
   }
+}
+
+/** Where a person goes on from: the directory of what was asked for, or that a form was sent to. */
+function folderOf({ path, slash, request }: Exchange): string | undefined {
+  if (isWithin(path, ownPrefix as Path)) return undefined
+  const folder = slash && request.method === 'POST' ? path : parentOf(path)
+  return folder === '/' ? '/' : `${encodePath(folder)}/`
 }
 
 /** Without an action there was no decision that could be explained. */

@@ -17,6 +17,7 @@ import { parseRanges, rangeCounts, resolveRanges } from '../http/ranges.ts'
 import { respond } from '../http/respond.ts'
 import { type BytesReading, sendReading } from '../http/send.ts'
 import { encodePath } from '../http/target.ts'
+import { asksForVersions, sendVersions } from './browser/versions.ts'
 import { sendListing } from './listing.ts'
 import { Turns } from './turns.ts'
 
@@ -28,6 +29,7 @@ export const get: Method = {
       x.action = 'list'
       return sendListing(x)
     }
+    if (asksForVersions(x)) return sendVersions(x)
     const reading = await x.door.storage.read(x.call, x.path, readOptions(x))
     if (reading.kind === 'bytes') await sendFile(x, reading)
     else await sendOther(x, reading)

@@ -3,8 +3,8 @@ import { anonymous } from '../../acl/principal.ts'
 import type { Entry } from '../../backends/backend.ts'
 import { parsePath } from '../../gateway/core/path.ts'
 import type { Storage, StorageOperations } from '../../gateway/core/storage.ts'
-import { readableSize } from '../../gateway/web/listing.ts'
 import { escapeHtml } from '../../gateway/web/page.ts'
+import { readableSize } from '../../gateway/web/words.ts'
 import { ace, aclOf, alice, ask, callOf, everything, openDoor, rawConnection, store } from './door.ts'
 
 const hostile = [
@@ -39,7 +39,7 @@ t.test('hostile names work in every form of a listing and when followed', async 
   const html = await ask(port, 'GET', '/data/', { headers: { accept: 'text/html' } })
   t.notMatch(html.text, /<script|"onx=/)
   t.notMatch(html.text, /href="(?!\.\/|\/|#content")/, 'every link begins with a slash or ./')
-  const links = [...html.text.matchAll(/<td><a href="([^"]+)">/g)].map(
+  const links = [...html.text.matchAll(/<th scope="row"><a href="([^"]+)">/g)].map(
     ([, href = '']) => new URL(href, 'http://localhost/data/'),
   )
   t.equal(links.length, hostile.length)

@@ -1,0 +1,61 @@
+/** The headers of a form's parts (RFC 7578), as browsers write them (HTML standard, "Multipart form data"). */
+
+import { StorageError } from '../core/errors.ts'
+
+/** What a part says of itself. */
+export interface PartHead {
+  readonly name: string
+  /** As the sender has it, paths and all; absent for what is no file. */
+  readonly filename: string | undefined
+}
+
+/** Bytes of a part's headers; what comes from more may have been cut. */
+export const maxPartHeaders = 8192
+/** Longest name of a field. */
+const maxName = 128
+
+/** The boundary of a form (RFC 2046, section 5.1.1). Throws `invalid` without one. */
+export function boundaryOf(contentType: string): string {
+  const [, quoted, plain] = /;[ \t]*boundary=(?:"([^"]*)"|([^\s;"]*))/i.exec(contentType) ?? []
+  const boundary = quoted ?? plain ?? ''
+  if (/^[A-Za-z0-9'()+_,./:=? -]{0,69}[A-Za-z0-9'()+_,./:=?-]$/.test(boundary)) return boundary
+  throw new StorageError('invalid', 'the form has no boundary')
+}
+
+/** Throws `invalid` for a part that is not one of a form, or is another form, or is encoded. */
+export function parsePartHead(headers: Readonly<Record<string, readonly string[]>>): PartHead {
+  const lengths = Object.entries(headers).map(([name, values]) => name.length + values.join('').length)
+  if (lengths.reduce((sum, each) => sum + each, 0) > maxPartHeaders / 2) throw unreadable('headers that are too long')
+  const [disposition = '', second] = headers['content-disposition'] ?? []
+  if (second !== undefined || !/^form-data[ \t]*;/i.test(disposition)) throw unreadable('no name')
+  const [type = ''] = headers['content-type'] ?? []
+  if (/^multipart\//i.test(type)) throw unreadable('a form in itself')
+  const [encoding = 'binary'] = headers['content-transfer-encoding'] ?? []
+  if (!/^(?:7bit|8bit|binary)$/i.test(encoding.trim())) throw unreadable('a transfer encoding')
+  const name = parameter(disposition, 'name')
+  if (name === undefined || name.length > maxName) throw unreadable('no name, or a long one')
+  return { name, filename: parameter(disposition, 'filename') }
+}
+
+/** Browsers write `%22` for a quotation mark, curl may write `\"`; both leave backslashes alone. */
+function parameter(disposition: string, name: 'name' | 'filename'): string | undefined {
+  const found = [...disposition.matchAll(parameters[name])]
+  const [first] = found
+  if (first === undefined) return undefined
+  if (found.length > 1) throw unreadable('one parameter twice')
+  try {
+    const bytes = Buffer.from((first[1] ?? first[2] ?? '').replaceAll('\\"', '"'), 'latin1')
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    throw unreadable('a name that is not UTF-8')
+  }
+}
+
+const parameters = {
+  name: /;[ \t]*name=(?:"(.*?)"(?=[ \t]*(?:;|$))|([^\s;"]+))/gi,
+  filename: /;[ \t]*filename=(?:"(.*?)"(?=[ \t]*(?:;|$))|([^\s;"]+))/gi,
+}
+
+function unreadable(what: string): StorageError {
+  return new StorageError('invalid', `a part of the form has ${what}`)
+}
