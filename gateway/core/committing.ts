@@ -68,6 +68,23 @@ export async function commitOrDiscard(
   draft: Draft,
   options: CommitOptions,
 ): Promise<Entry> {
+  try {
+    return await commitDraft(gate, task, place, options, (now) => draft.commit(now))
+  } catch (error) {
+    // What matters is why the commit failed; a sweep removes what could not be discarded.
+    await draft.discard().catch(() => {})
+    throw error
+  }
+}
+
+/** Commits a draft between the locks. */
+export async function commitDraft(
+  gate: Gate,
+  task: Task,
+  place: Place,
+  options: CommitOptions,
+  commit: (options: CommitOptions) => Promise<Entry>,
+): Promise<Entry> {
   const passage = new LatePassage(gate, task, place)
   const decide = (trail: Trail) => {
     options.decide(trail)
@@ -75,13 +92,9 @@ export async function commitOrDiscard(
   }
   try {
     await passage.prepare()
-    const entry = await draft.commit({ ...options, decide })
+    const entry = await commit({ ...options, decide })
     await passage.done(entry)
     return entry
-  } catch (error) {
-    // What matters is why the commit failed; a sweep removes what could not be discarded.
-    await draft.discard().catch(() => {})
-    throw error
   } finally {
     passage.end()
   }

@@ -17,8 +17,9 @@ import { isWithin, join, type Path } from './path.ts'
 import { getPropertiesOf, setPropertiesOf } from './properties.ts'
 import { look, openFile, requireOnline, streamOf } from './reading.ts'
 import type { MoveOptions, Written } from './storage.ts'
+import { Target } from './target.ts'
 import type { Task } from './task.ts'
-import { startUpload, Target } from './writing.ts'
+import { startUpload } from './writing.ts'
 
 export interface Copied {
   readonly entry: Entry
@@ -117,7 +118,7 @@ export async function copyFile(
   const copied = copying
     ? await copyWithin(gate, task, place, source, target, options)
     : await transfer(gate, task, place, to, options)
-  if (!copying?.takesProperties?.(task.principal)) await copyProperties(gate, task, from, to)
+  if (!copying?.takesProperties?.(task.principal)) await copyProperties(gate, task, from, to, copied.created)
   task.items = (task.items ?? 0) + 1
   return copied
 }
@@ -174,7 +175,7 @@ async function attempt(
 /** The directory alone, and what goes with it. */
 async function copyDirectory(gate: Gate, task: Task, from: Path, to: Path, options: TransferOptions): Promise<Copied> {
   const created = await makeTarget(gate, task, to, options)
-  await copyProperties(gate, task, from, to)
+  await copyProperties(gate, task, from, to, true)
   return { entry: created ?? (await look(gate, task, 'stat', to)), created: created !== undefined }
 }
 
@@ -335,15 +336,23 @@ async function verify(gate: Gate, task: Task, to: Path, { entry, digests }: Writ
   }
 }
 
-/** What goes with the file goes along, as far as the caller may read it there and write it here. */
-async function copyProperties(gate: Gate, task: Task, from: Path, to: Path): Promise<void> {
+/**
+ * What goes with the file goes along, as far as the caller may read it there and write it here. `isNew`: there was
+ * nothing that had properties of its own, or they stay, as those of a directory into which others are copied.
+ */
+async function copyProperties(gate: Gate, task: Task, from: Path, to: Path, isNew: boolean): Promise<void> {
   const source = task.namespace.resolve(from).mount.backend
   const target = task.namespace.resolve(to).mount.backend
-  if (!source.properties || !target.properties) return
+  if (!target.properties) return
   try {
-    const properties = await getPropertiesOf(gate, task, from, 'continues')
-    if (properties.size > 0) await setPropertiesOf(gate, task, to, properties, 'continues')
+    const properties = source.properties ? await getPropertiesOf(gate, task, from, 'continues') : none
+    const others = isNew ? none : await getPropertiesOf(gate, task, to, 'continues')
+    const gone = [...others.keys()].filter((name) => !properties.has(name))
+    const changes = new Map([...gone.map((name) => [name, undefined] as const), ...properties])
+    if (changes.size > 0) await setPropertiesOf(gate, task, to, changes, 'continues')
   } catch (error) {
     if (!(error instanceof StorageError) || error.code !== 'denied') throw error
   }
 }
+
+const none: ReadonlyMap<string, string> = new Map()

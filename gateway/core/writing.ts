@@ -2,21 +2,18 @@
 
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
-import { type Decision, permitsPath } from '../../acl/authorizer.ts'
 import type { CommitCondition, Digest, Digests, Draft, Entry, Trail } from '../../backends/backend.ts'
-import type { Place } from '../../mounts/namespace.ts'
-import { touchOf } from './acting.ts'
 import type { Call } from './call.ts'
 import { commitOrDiscard, forMaker } from './committing.ts'
-import { commitCondition, needsLook, requireConditions } from './conditions.ts'
-import { denied, type Gate, requireParent, requirePlain } from './deciding.ts'
+import { commitCondition } from './conditions.ts'
+import type { Gate } from './deciding.ts'
 import { DigestSet, sameDigest } from './digests.ts'
 import { StorageError } from './errors.ts'
 import type { Admission } from './limits.ts'
-import { makeParents } from './making.ts'
 import type { Path } from './path.ts'
 import { watchWritable } from './stalls.ts'
 import type { Announced, Conditions, WriteOptions, Writing, Written } from './storage.ts'
+import { begin, Target, withParents } from './target.ts'
 import type { Task } from './task.ts'
 
 /** Bytes of an upload of unknown size are counted against its principal in pieces of this size. */
@@ -33,53 +30,6 @@ export async function write(gate: Gate, call: Call, path: Path, options: WriteOp
     return new AuditedUpload(gate, task, upload)
   } catch (thrown) {
     throw gate.fail(task, thrown)
-  }
-}
-
-/** What the credential says of a path where a file may or may not be. */
-export class Target {
-  readonly place: Place
-  readonly #create: Decision
-  readonly #replace: Decision
-
-  /** Throws `denied` where neither a new file nor new bytes are within the credential's bounds. */
-  constructor(gate: Gate, task: Task, path: Path) {
-    this.#create = permitsPath(task.principal, 'create', path)
-    this.#replace = permitsPath(task.principal, 'replace', path)
-    if (!this.#create.allowed && !this.#replace.allowed) throw denied(path, this.#create.reason)
-    this.place = gate.admit(task, path)
-    gate.requireWritable(this.place)
-    if (task.namespace.leadsToMount(path)) throw new StorageError('is-directory', 'this is a directory', { path })
-  }
-
-  /** Both halves for what was seen there, then what it is. Called at the look and again at the commit. */
-  decide(gate: Gate, task: Task, trail: Trail): void {
-    const { entry } = trail
-    const { mount, path } = this.place
-    const half = entry ? this.#replace : this.#create
-    // A back end that enforces may have looked at nothing: then the commit's condition keeps the bounds.
-    const unseen = mount.backend.enforces(task.principal) && !entry
-    if (!half.allowed && !unseen) throw denied(path, half.reason)
-    gate.allow(task, entry ? 'replace' : 'create', this.place, trail)
-    if (entry?.type === 'directory') throw new StorageError('is-directory', 'this is a directory', { path })
-    if (entry) requirePlain(entry, path)
-    else if (!unseen) requireParent(trail, path)
-  }
-
-  /** A credential that may only create never replaces, not even what came up since the look. */
-  bound(condition: CommitCondition): CommitCondition {
-    if (!this.#replace.allowed) return 'absent'
-    if (!this.#create.allowed && condition === 'any') return 'present'
-    return condition
-  }
-
-  /** A condition that came from the credential's bounds fails as a refusal, one of the caller's as what the caller asked. */
-  translate(error: unknown, onlyNew: boolean): unknown {
-    if (!(error instanceof StorageError) || error.code !== 'exists') return error
-    const { path } = this.place
-    if (onlyNew) return error
-    if (!this.#replace.allowed) return denied(path, this.#replace.reason)
-    return new StorageError('precondition', 'the file is there already', { path, cause: error })
   }
 }
 
@@ -102,14 +52,9 @@ export async function startUpload(
   if (announced > largest(gate, task)) throw tooLarge(path)
   gate.limits.stage(task, announced)
   try {
-    try {
-      return await beginUpload(gate, task, target, options, admission)
-    } catch (error) {
-      const makeThem = options.createParents || target.place.mount.createParents
-      if (!makeThem || !(error instanceof StorageError) || error.code !== 'no-parent') throw error
-    }
-    await makeParents(gate, task, path)
-    return await beginUpload(gate, task, target, options, 'continues')
+    return await withParents(gate, task, target, options, admission, (now) =>
+      beginUpload(gate, task, target, options, now),
+    )
   } catch (error) {
     gate.limits.unstage(task, announced)
     throw error
@@ -124,32 +69,13 @@ async function beginUpload(
   admission: Admission,
 ): Promise<Upload> {
   const { place } = target
-  const { backend } = place.mount
-  const { conditions = {}, size } = options
-  let seen: Entry | undefined
-  if (backend.enforces(task.principal) && needsLook(conditions)) {
-    const trail = await gate.run(task, place, () => backend.walk(place.inner, task), { admission })
-    seen = trail.entry
-  }
-  const draft = await gate.act(
-    task,
-    place,
-    () => backend.create(place.inner, size === undefined ? {} : { size }, task),
-    ({ trail }) => {
-      target.decide(gate, task, trail)
-      seen = trail.entry ?? (backend.enforces(task.principal) ? seen : undefined)
-      if (options.onlyNew && seen) throw new StorageError('exists', 'the file exists', { path: place.path })
-      // What a back end that enforces has not shown is checked by the commit alone.
-      if (seen || !backend.enforces(task.principal) || needsLook(conditions)) requireConditions(conditions, seen)
-      task.operation = seen && task.operation === 'create' ? 'replace' : task.operation
-    },
-    {
-      admission,
-      late: (late) => late.discard(),
-      touching: { touched: ({ trail }) => [{ place, trail, touch: touchOf(trail) }], prepares: true },
-    },
-  )
-  return new Upload(gate, task, target, draft, options, seen)
+  const { size } = options
+  const { made, seen } = await begin(gate, task, target, options, {
+    admission,
+    open: () => place.mount.backend.create(place.inner, size === undefined ? {} : { size }, task),
+    late: (late) => late.discard(),
+  })
+  return new Upload(gate, task, target, made, options, seen)
 }
 
 /** A draft with everything that is counted, computed and checked on its way. */
@@ -380,10 +306,10 @@ function conditionsOf({ conditions = {} }: UploadOptions): Conditions {
 }
 
 /** Bytes that one upload of this caller may have. */
-function largest({ limits }: Gate, { principal }: Task): number {
+export function largest({ limits }: Gate, { principal }: Pick<Task, 'principal'>): number {
   return Math.min(limits.options.maxUpload, principal.maxUpload ?? Number.POSITIVE_INFINITY)
 }
 
-function tooLarge(path: Path): StorageError {
+export function tooLarge(path: Path): StorageError {
   return new StorageError('too-large', 'the upload is larger than allowed', { path })
 }
