@@ -17,9 +17,8 @@ import { isWithin, join, type Path } from './path.ts'
 import { getPropertiesOf, setPropertiesOf } from './properties.ts'
 import { look, openFile, requireOnline, streamOf } from './reading.ts'
 import type { MoveOptions, Written } from './storage.ts'
-import { Target } from './target.ts'
 import type { Task } from './task.ts'
-import { startUpload } from './writing.ts'
+import { startUpload, Target } from './writing.ts'
 
 export interface Copied {
   readonly entry: Entry
@@ -344,15 +343,22 @@ async function copyProperties(gate: Gate, task: Task, from: Path, to: Path, isNe
   const source = task.namespace.resolve(from).mount.backend
   const target = task.namespace.resolve(to).mount.backend
   if (!target.properties) return
-  try {
+  await unlessDenied(async () => {
     const properties = source.properties ? await getPropertiesOf(gate, task, from, 'continues') : none
-    const others = isNew ? none : await getPropertiesOf(gate, task, to, 'continues')
-    const gone = [...others.keys()].filter((name) => !properties.has(name))
+    const others = isNew ? none : await unlessDenied(() => getPropertiesOf(gate, task, to, 'continues'))
+    const gone = [...(others ?? none).keys()].filter((name) => !properties.has(name))
     const changes = new Map([...gone.map((name) => [name, undefined] as const), ...properties])
     if (changes.size > 0) await setPropertiesOf(gate, task, to, changes, 'continues')
-  } catch (error) {
-    if (!(error instanceof StorageError) || error.code !== 'denied') throw error
-  }
+  })
 }
 
 const none: ReadonlyMap<string, string> = new Map()
+
+async function unlessDenied<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof StorageError && error.code === 'denied') return undefined
+    throw error
+  }
+}

@@ -8,6 +8,7 @@ import { HttpError } from '../http/errors.ts'
 import type { Exchange } from '../http/exchange.ts'
 import type { Method } from '../http/options.ts'
 import { respond } from '../http/respond.ts'
+import { requireWholeDepth } from './headers.ts'
 import { withIf } from './if-header.ts'
 import { sendFailures } from './multistatus.ts'
 
@@ -17,8 +18,7 @@ const maxNamed = 100
 export const remove: Method = {
   action: 'remove',
   async run(x) {
-    const depth = x.request.headers.depth
-    if (depth !== undefined && depth !== 'infinity') throw new StorageError('invalid', 'Depth must be infinity')
+    await requireWholeDepth(x)
     if (x.slash) await requireDirectory(x)
     const conditions = withIf(x, parseConditions(x.request.headers, 'DELETE'))
     const { storage } = x.door

@@ -18,6 +18,14 @@ export function depthOf({ request }: Exchange): Depth {
   throw new StorageError('invalid', 'Depth is 0, 1 or infinity')
 }
 
+/** DELETE and MOVE take a directory as a whole (RFC 4918, sections 9.6.1 and 9.9.2); to a file every depth is the same. */
+export async function requireWholeDepth(x: Exchange): Promise<void> {
+  const depth = depthOf(x)
+  if (depth === 'infinity') return
+  const { type } = await x.door.storage.stat(x.call, x.path)
+  if (type === 'directory') throw new StorageError('invalid', 'Depth is infinity here')
+}
+
 /** True where there is none. Throws `invalid`. */
 export function overwriteOf({ request }: Exchange): boolean {
   const { overwrite } = request.headers

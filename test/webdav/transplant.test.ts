@@ -27,6 +27,24 @@ t.test('files and directories are copied and moved, with their properties', asyn
   t.match(found.get('/data/f/a')?.get(200), '>1<')
 })
 
+t.test('what is written over by a copy leaves none of its properties', async (t) => {
+  const { dav, storage } = await openDav(t)
+  const patch = (name: string) =>
+    `<propertyupdate xmlns="DAV:"><set><prop><${name} xmlns="urn:x">1</${name}></prop></set></propertyupdate>`
+  for (const path of ['/data/a', '/data/b', '/data/c', '/data/bare']) await store(storage, path, path)
+  await dav('PROPPATCH', '/data/a', { body: patch('one') })
+  for (const path of ['/data/b', '/data/c']) await dav('PROPPATCH', path, { body: patch('two') })
+  t.equal((await dav('COPY', '/data/a', to('/data/b'))).status, 204)
+  t.equal((await dav('COPY', '/data/bare', to('/data/c'))).status, 204)
+  const asked = { headers: { depth: '0' }, body: propfindFor('<one xmlns="urn:x"/>', '<two xmlns="urn:x"/>') }
+  const missing = async (path: string) =>
+    responsesOf(await dav('PROPFIND', path, asked))
+      .get(path)
+      ?.get(404)
+  t.equal(await missing('/data/b'), '<two xmlns="urn:x"/>')
+  t.equal(await missing('/data/c'), '<one xmlns="urn:x"/><two xmlns="urn:x"/>')
+})
+
 t.test('a copy of depth 0 is the directory alone', async (t) => {
   const { dav, storage } = await openDav(t)
   await storage.mkdir(callOf(alice), parsePath('/data/d'))
@@ -35,6 +53,19 @@ t.test('a copy of depth 0 is the directory alone', async (t) => {
   t.equal((await dav('GET', '/data/e/a')).status, 404)
   t.equal((await dav('COPY', '/data/d', to('/data/e', { depth: '1' }))).status, 400)
   t.equal((await dav('MOVE', '/data/d', to('/data/e', { depth: '0' }))).status, 400)
+})
+
+t.test('DELETE and MOVE take directories as a whole; of files every Depth says the same', async (t) => {
+  const { dav, storage } = await openDav(t)
+  await storage.mkdir(callOf(alice), parsePath('/data/d'))
+  for (const depth of ['0', '1', 'one']) {
+    t.equal((await dav('DELETE', '/data/d', { headers: { depth } })).status, 400)
+    t.equal((await dav('MOVE', '/data/d', to('/data/e', { depth }))).status, 400)
+  }
+  await store(storage, '/data/a', 'abc')
+  t.equal((await dav('MOVE', '/data/a', to('/data/b', { depth: '0' }))).status, 201)
+  t.equal((await dav('DELETE', '/data/b', { headers: { depth: '0' } })).status, 204)
+  t.equal((await dav('DELETE', '/data/d', { headers: { depth: 'Infinity' } })).status, 204)
 })
 
 t.test('what is at the target gives way as a whole, unless Overwrite is F', async (t) => {
