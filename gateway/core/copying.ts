@@ -17,8 +17,9 @@ import { isWithin, join, type Path } from './path.ts'
 import { getPropertiesOf, setPropertiesOf } from './properties.ts'
 import { look, openFile, requireOnline, streamOf } from './reading.ts'
 import type { MoveOptions, Written } from './storage.ts'
+import { Target } from './target.ts'
 import type { Task } from './task.ts'
-import { startUpload, Target } from './writing.ts'
+import { startUpload } from './writing.ts'
 
 export interface Copied {
   readonly entry: Entry
