@@ -6,6 +6,7 @@ import { apiPrefix } from '../http/problem.ts'
 import { lockPaths, lockSchemas } from './openapi-locks.ts'
 import { json, listOf, object, operation, orNull, type Paths, ref, type Schema, text } from './openapi-schema.ts'
 import { sharePaths, shareSchemas } from './openapi-shares.ts'
+import { signInPaths, signInSchemas } from './openapi-sign-in.ts'
 import { tapePaths, tapeSchemas } from './openapi-tape.ts'
 
 export interface OpenApiDocument {
@@ -54,6 +55,7 @@ const grantList = listOf(object({ kind: text, path: text, directoryOnly: { type:
 const schemas = {
   ...tapeSchemas,
   ...shareSchemas,
+  ...signInSchemas,
   ...lockSchemas,
   Problem: object(
     {
@@ -162,6 +164,7 @@ const schemas = {
 const paths: Paths = {
   ...tapePaths,
   ...sharePaths,
+  ...signInPaths,
   ...lockPaths,
   '/whoami': {
     get: operation({

@@ -6,16 +6,21 @@ import { StorageError } from '../core/errors.ts'
 import type { StorageOperations } from '../core/storage.ts'
 import { apiPrefix, ownPrefix, problemsPage, tapeWellKnown } from '../http/problem.ts'
 import type { RouteDoor } from '../http/routes.ts'
+import { accountPage, loginPage, logoutPage } from '../http/sign-in-links.ts'
+import { changeAccount, showAccount } from './account.ts'
 import { getAcl, putAcl } from './acl.ts'
+import { createAppPassword, listAppPasswords, revokeAppPassword } from './app-passwords.ts'
 import { addBan, listBans, removeBan } from './bans.ts'
 import type { BodyBudget } from './body-budget.ts'
 import { explain } from './explain.ts'
 import { endLock, listLocks } from './locks.ts'
+import { finishLogin, login, logout, showLogin, showLogout } from './login.ts'
 import { revokeMacaroon, rotateMacaroons } from './macaroons.ts'
 import { mounts } from './mounts.ts'
 import { openApi } from './openapi.ts'
 import { indexPage, problemList } from './pages.ts'
 import { rights } from './rights.ts'
+import { endOne, listSessions } from './sessions.ts'
 import { createShare, listShares, revokeShare } from './shares.ts'
 import { tapeDiscovery, tapeRoutes } from './tape.ts'
 import { usage } from './usage.ts'
@@ -72,6 +77,11 @@ export const apiRoutes: readonly ApiRoute[] = [
   { method: 'GET', path: '/shares', handler: listShares },
   { method: 'POST', path: '/shares', handler: createShare },
   { method: 'DELETE', path: '/shares/{id}', handler: revokeShare },
+  { method: 'GET', path: '/sessions', handler: listSessions },
+  { method: 'DELETE', path: '/sessions/{id}', handler: endOne },
+  { method: 'GET', path: '/app-passwords', handler: listAppPasswords },
+  { method: 'POST', path: '/app-passwords', handler: createAppPassword },
+  { method: 'DELETE', path: '/app-passwords/{id}', handler: revokeAppPassword },
   { method: 'POST', path: '/macaroons/rotate', handler: rotateMacaroons },
   { method: 'POST', path: '/macaroons/revoke', handler: revokeMacaroon },
   { method: 'GET', path: '/bans', handler: listBans },
@@ -85,11 +95,25 @@ export const apiRoutes: readonly ApiRoute[] = [
   { method: 'GET', path: '/openapi.json', handler: description },
 ]
 
+/** Pages where people sign in and out, and see what was made in their name. */
+const pages: ReadonlyArray<readonly ['GET' | 'POST', string, ApiHandler]> = [
+  ['GET', loginPage, showLogin],
+  ['POST', loginPage, login],
+  ['GET', `${loginPage}/callback/:issuer`, finishLogin],
+  ['GET', logoutPage, showLogout],
+  ['POST', logoutPage, logout],
+  ['GET', accountPage, showAccount],
+  ['POST', accountPage, changeAccount],
+]
+
 /** For the door's option `routes`. */
 export function createApi(options: ApiOptions): (app: FastifyInstance, door: RouteDoor) => void {
   return (app, door) => {
     const context: ApiContext = { ...options, publicUrl: options.publicUrl.replace(/\/+$/, ''), door }
     for (const route of apiRoutes) addRoute(app, context, route)
+    for (const [method, url, handler] of pages) {
+      app.route({ method, url, handler: (request, reply) => handler(context, request, reply) })
+    }
     app.get(tapeWellKnown, async () => tapeDiscovery(context))
     app.get(ownPrefix, (_request, reply) => reply.redirect(`${context.publicUrl}${ownPrefix}/`, 308))
     app.get(`${ownPrefix}/`, (_request, reply) => indexPage(reply))

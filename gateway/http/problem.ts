@@ -128,6 +128,7 @@ function challenges(exchange: Exchange, error: StorageError, status: number): st
 /** Somebody who opens a page in a browser, which would ask for a password before it showed where to sign in. */
 function isVisitor({ request: { method, headers } }: Exchange): boolean {
   const { authorization, accept, 'sec-fetch-mode': mode } = headers
-  const opens = (method === 'GET' || method === 'HEAD') && (mode === undefined || mode === 'navigate')
+  const opens =
+    (method === 'GET' || method === 'HEAD' || method === 'POST') && (mode === undefined || mode === 'navigate')
   return opens && authorization === undefined && wantsHtml(accept)
 }

@@ -217,7 +217,8 @@ function requireAddress({ principal, from }: Exchange): void {
   })
 }
 
-function requirePrivacy({ connection, request }: Exchange): void {
+/** Throws `denied` where what the caller sends can be read on the way. */
+export function requirePrivacy({ connection, request }: Exchange): void {
   const proto = request.headers['x-forwarded-proto']
   if (connection.isPrivate(typeof proto === 'string' ? proto : proto?.join(','))) return
   throw new StorageError('denied', 'a credential was sent over a connection that can be read on the way', {

@@ -13,7 +13,9 @@ const maxReturn = 4096
 export function signInHref({ door, path, slash }: Exchange): string | undefined {
   const ways = door.signIn?.ways
   if (!ways || (ways.issuers.length === 0 && !ways.passwords)) return undefined
-  const back = `${encodePath(path)}${slash && path !== '/' ? '/' : ''}`
+  // Whoever fails to sign in, or signs out, does not want to come back to that.
+  const isPassing = path.startsWith(loginPage) || path === logoutPage
+  const back = isPassing ? '/' : `${encodePath(path)}${slash && path !== '/' ? '/' : ''}`
   return `${loginPage}?${new URLSearchParams({ to: back })}`
 }
 
