@@ -260,7 +260,7 @@ export interface RevocationStore {
   serial(): Promise<number>
   /** All that are of account now, in order of their names. */
   list(): Promise<readonly Revocation[]>
-  /** Adds to disk, or prolongs. Throws `busy` when the principal would have more than `most`. */
+  /** Adds to disk, or prolongs and never shortens. Throws `busy` when the principal would have more than `most`. */
   add(revocation: Omit<Revocation, 'added'>, most: number): Promise<void>
   /** Tells whether it was there. */
   remove(name: string): Promise<boolean>

@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { RevocationList } from '../../acl/identity/revocation-list.ts'
 import { parsePath } from '../../gateway/core/path.ts'
@@ -17,7 +18,7 @@ function makeWorld(t: Test) {
     t.teardown(() => state.close())
     return state
   }
-  return { clock, open }
+  return { clock, directory, open }
 }
 
 const ban = (name: string, principal = 'admin') => ({ name, principal, note: '', until: undefined })
@@ -49,6 +50,32 @@ t.test('what one process revokes the others see, until it is over', async (t) =>
   t.equal(await two.revocations.remove('user:alice'), true)
   t.equal(await two.revocations.remove('user:alice'), false)
   t.same(await one.revocations.list(), [])
+})
+
+t.test('what was revoked for longer stays so', async (t) => {
+  const { clock, open } = makeWorld(t)
+  const { revocations } = await open()
+  const ends = async () => (await revocations.list()).map(({ until }) => until)
+  await revocations.add({ ...ban('macaroon:x', 'alice'), until: clock.now + 100 }, 10)
+  await revocations.add({ ...ban('macaroon:x'), until: clock.now + 10 }, 10)
+  t.same(await ends(), [clock.now + 100])
+  await revocations.add(ban('macaroon:x'), 10)
+  await revocations.add({ ...ban('macaroon:x'), until: clock.now + 10 }, 10)
+  t.same(await ends(), [undefined])
+})
+
+t.test('a full list keeps nobody from banning', async (t) => {
+  const { directory, open } = makeWorld(t)
+  const { revocations } = await open()
+  await revocations.add(ban('macaroon:first'), 10)
+  const database = new DatabaseSync(join(directory, 'state.sqlite'))
+  database.exec(
+    `with recursive n(i) as (select 1 union all select i + 1 from n where i < 200000)
+    insert into revocations (name, principal, note, added) select 'macaroon:' || i, 'p' || i, '', 1 from n`,
+  )
+  database.close()
+  await t.rejects(revocations.add(ban('macaroon:more', 'alice'), 10), { code: 'busy' })
+  await revocations.add(ban('user:mallory@desy.de'), 10)
 })
 
 t.test('nobody fills the list, and saying it twice is saying it once', async (t) => {
