@@ -99,7 +99,8 @@ function mostOf(grants: readonly Grant[], path: Path, type: Entry['type']): Righ
       const isOther = grant.directoryOnly && path === grant.path && kind === 'file'
       if (!isOther) rights |= most[grant.kind][kind]
     } else if (isWithin(grant.path, path)) {
-      rights |= right.listDirectory | searchDirectory
+      // A file has no way through it, and the bit for listing would be the one for reading.
+      rights |= kind === 'directory' ? right.listDirectory | searchDirectory : look
     }
   }
   return rights

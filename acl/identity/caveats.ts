@@ -145,21 +145,25 @@ export function grantsOf({ path, activities: some }: Bounds): readonly Grant[] {
 /** The `ip` caveats as a test of addresses; undefined without any. */
 export function addressesOf({ networks }: Bounds): AddressBound | undefined {
   if (networks.length === 0) return undefined
-  const lists = networks.map(blockList)
+  const lists = networks.map(testsOf)
   return {
     networks,
     includes(address) {
       const family = isIP(address)
-      return family !== 0 && lists.every((list) => list.check(address, family === 4 ? 'ipv4' : 'ipv6'))
+      return family !== 0 && lists.every((list) => list[family === 4 ? 'ipv4' : 'ipv6'](address))
     },
   }
 }
 
-function blockList(networks: readonly string[]): BlockList {
-  const list = new BlockList()
+/** By family: one list of both takes "::/0" for all IPv4 addresses too. */
+function testsOf(networks: readonly string[]): Readonly<Record<'ipv4' | 'ipv6', (address: string) => boolean>> {
+  const lists = { ipv4: new BlockList(), ipv6: new BlockList() }
   for (const network of networks) {
     const { address, bits, family } = partsOf(network)
-    list.addSubnet(address, bits, family)
+    lists[family].addSubnet(address, bits, family)
   }
-  return list
+  return {
+    ipv4: (address) => lists.ipv4.check(address, 'ipv4'),
+    ipv6: (address) => lists.ipv6.check(address, 'ipv6'),
+  }
 }

@@ -66,21 +66,22 @@ export class Epochs {
 
   /**
    * Begins a new epoch and takes away the keys of those that ended more than `keep` ms ago: nothing made in them is
-   * good any more. Gives the names of both.
+   * good any more. `ending` is told their names before, so that what must be known of them cannot be lost. Gives the new one.
    */
-  async rotate(keep: number): Promise<{ readonly begun: string; readonly ended: readonly string[] }> {
+  async rotate(keep: number, ending: (ids: readonly string[]) => Promise<void> = async () => {}): Promise<string> {
     const before = await this.#ids()
     const last = before.at(-1)
     const { id: begun } = await this.#begin(last === undefined ? 0 : timeOf(last) + 1)
     const now = Math.max(this.#now(), timeOf(begun))
     // An epoch ends when the next one begins.
     const ended = before.filter((_id, index) => timeOf(before[index + 1] ?? begun) + keep <= now)
+    await ending(ended)
     for (const id of ended) {
       await this.#secrets.remove(prefix + id)
       this.#known.delete(id)
     }
     this.#current = undefined
-    return { begun, ended }
+    return begun
   }
 
   async #newest(): Promise<Epoch> {

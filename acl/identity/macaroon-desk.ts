@@ -52,21 +52,22 @@ export class MacaroonDesk implements Macaroons {
   async rotate(atOnce: boolean): Promise<{ readonly epoch: string }> {
     const { macaroons, epochs, revocations, now } = this.#parts()
     const longest = Math.max(macaroons.maxLifetime, macaroons.maxShareLifetime) * 1000
-    const { begun, ended } = await epochs.rotate(atOnce ? 0 : longest)
-    if (atOnce) {
+    if (!atOnce) return { epoch: await epochs.rotate(longest) }
+    const epoch = await epochs.rotate(0, async (ended) => {
       // Other processes may still have the keys in memory.
       for (const id of ended) {
         const entry = { name: `epoch:${id}`, principal: 'rotation', note: '', until: now + longest }
         await macaroons.revocations.add(entry, mostOfOne)
       }
-      await revocations?.refresh?.()
-    }
-    return { epoch: begun }
+    })
+    await revocations?.refresh?.()
+    return { epoch }
   }
 
   async revoke(id: string, by: Principal, expires: number): Promise<void> {
     const { macaroons, revocations } = this.#parts()
-    const entry = { name: `macaroon:${id}`, principal: by.id, note: '', until: expires }
+    // Whoever makes many credentials of his own has no more revocations by that.
+    const entry = { name: `macaroon:${id}`, principal: by.counted ?? by.id, note: '', until: expires }
     await macaroons.revocations.add(entry, mostOfOne)
     await revocations?.refresh?.()
   }

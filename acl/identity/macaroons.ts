@@ -140,6 +140,7 @@ export async function issueMacaroon(
 ): Promise<IssuedMacaroon> {
   const { user } = principal
   if (user === undefined) throw refuse('macaroon-issuer', 'only who has a credential can hand on his rights')
+  if (!principal.macaroon) requireOriginal(principal, issuing.holder)
   const wanted = readCaveats(order.caveats)
   const end = Math.min(
     endOf(order, issuing),
@@ -162,6 +163,16 @@ export async function issueMacaroon(
   const format = order.link ? 'v2' : 'v1'
   const text = serializeMacaroon(attenuate(macaroon, ...own, ...order.caveats, before), format)
   return { id, macaroon: new Secret(text), expires: end }
+}
+
+/**
+ * Of what was derived and is kept here, such as an application password, nothing is made: it has bounds of its own beside
+ * those of who made it, and what were made from it would not end with it.
+ */
+function requireOriginal({ id, within }: Principal, holder: Holder | undefined): void {
+  if (within === undefined && (holder === undefined || holder.id === id)) return
+  const reason = { rule: 'macaroon-issuer', text: 'macaroons are not made with another derived credential' }
+  throw new StorageError('denied', 'not allowed', { reason })
 }
 
 function endOf({ validity, link }: MacaroonOrder, { options, now }: Issuing): number {

@@ -116,8 +116,10 @@ class Service implements IdentityService {
   }
 
   isRevoked(principal: Principal): boolean {
-    const holder = this.#holders.get(principal)
-    return holder !== undefined && this.#state.options.revocations?.isRevoked(holder) === true
+    const { id, user } = principal
+    // Of a copy of who was let in at least the names are known.
+    const holder = this.#holders.get(principal) ?? { id, user, tokenId: undefined }
+    return this.#state.options.revocations?.isRevoked(holder) === true
   }
 
   authenticate(credential: Credential): Promise<Principal> {
