@@ -3,15 +3,18 @@
 import { mkdir } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { checkLogin } from '../acl/identity/login-check.ts'
 import { createIdentity } from '../acl/identity/service.ts'
 import type { Backend, Finding } from '../backends/backend.ts'
 import { type Config, ConfigError, loadConfig, type MountConfig } from './config.ts'
 import { FileAudit } from './core/audit.ts'
 import { StorageError } from './core/errors.ts'
 import { takePrivileges } from './serve/account.ts'
+import { withPublicUrl } from './serve/addresses.ts'
 import { backendMaker } from './serve/backends.ts'
 import { checkFiles, readMasterKeys } from './serve/files.ts'
 import { identityOptions } from './serve/identity.ts'
+import { loginIssuers } from './serve/sign-in.ts'
 import { openState } from './state/open.ts'
 import { SecretStore } from './state/secrets.ts'
 import type { State } from './state/state.ts'
@@ -48,6 +51,7 @@ export async function checkWorld(configFile: string): Promise<readonly Checked[]
   await checkListeners(config, report)
   await checkAudit(config, report)
   await checkIdentity(config, report)
+  await checkSignIn(config, report)
   await checkStores(config, roots ?? new Map(), report)
   return found
 }
@@ -159,6 +163,24 @@ async function checkIdentity(config: Config, report: Report): Promise<void> {
     } finally {
       identity.close()
     }
+  })
+}
+
+/** What the login section names: its issuers are asked as if somebody were signing in. */
+async function checkSignIn(config: Config, report: Report): Promise<void> {
+  const { login, accounts } = config
+  await attempt(report, 'login', 'options', async () => {
+    const { publicUrl } = await withPublicUrl(config)
+    const { issuers } = await identityOptions(config)
+    for (const each of await loginIssuers(config)) {
+      const issuer = issuers.find(({ name }) => name === each.name)
+      if (!issuer) continue
+      const redirectUri = `${publicUrl}/.portolan/login/callback/${encodeURIComponent(each.name)}`
+      for (const finding of await checkLogin(each, issuer, redirectUri)) report('login', finding)
+    }
+    const isByHand = login.passwords && accounts.some(({ file }) => file !== undefined)
+    if (login.issuers.length > 0 || isByHand) return
+    report('login', ok('ways', 'nobody can sign in with a browser; programs send tokens'))
   })
 }
 

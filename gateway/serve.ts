@@ -22,6 +22,7 @@ import { type IdentityMeans, identityOptions } from './serve/identity.ts'
 import type { Logger } from './serve/log.ts'
 import { closeAll, type MountChange, Mounts } from './serve/mounts.ts'
 import { Readiness } from './serve/readiness.ts'
+import { formKeyOf } from './serve/sign-in.ts'
 import { openSpill } from './serve/spill.ts'
 import { openState } from './state/open.ts'
 import { SecretStore } from './state/secrets.ts'
@@ -59,8 +60,7 @@ export async function startGateway(config: Config, options: StartOptions): Promi
     options.log.warn({ err }, 'revocations could not be read; those known before hold'),
   )
   opened.defer(() => revocations.close())
-  const { shares } = state
-  const means: IdentityMeans = { revocations, stores: { revocations: state.revocations, shares }, secrets }
+  const means: IdentityMeans = { revocations, stores: state, secrets }
   const identity = await createIdentity(await identityOptions(config, means))
   opened.defer(() => identity.close())
   const audit = await openAudit(config)
@@ -93,6 +93,7 @@ export async function startGateway(config: Config, options: StartOptions): Promi
     readiness: new Readiness(() => storage.namespace.mounts),
     audit,
     log: options.log,
+    formKey: await formKeyOf(state),
   })
   const parts = { means, audit, mounts, identity, storage, door, registry, log: options.log }
   return new RunningGateway(parts, config, opened.move())

@@ -28,7 +28,7 @@ import { type JsonObject, member } from './json.ts'
 import { type TrustedIssuer, verifySignature } from './jwt.ts'
 import { fetchDeadline } from './limits.ts'
 import { fetchFrom } from './login-fetch.ts'
-import type { LoginIssuerOptions } from './options.ts'
+import type { IssuerOptions, LoginIssuerOptions } from './options.ts'
 import { groupsOf } from './profiles.ts'
 import { refuse } from './refusal.ts'
 import { byIssuer, claimsForRules, type SessionState, type SignedIn } from './sessions.ts'
@@ -82,16 +82,10 @@ export class Login {
     return arrive(claims, { login, issuer, state })
   }
 
-  /** Asks for the metadata, for `portolan check`. Throws `unavailable` with a reason. */
-  async look(name: string, state: SessionState): Promise<void> {
-    const { login, issuer } = chosen(name, state)
-    await configure(login, issuer)
-  }
-
   #configuration(login: LoginIssuerOptions, issuer: TrustedIssuer, now: number): Promise<Configuration> {
     const known = this.#known.get(login.name)
     if (known !== undefined && now < known.until) return known.configuration
-    const configuration = configure(login, issuer)
+    const configuration = configure(login, issuer.options)
     this.#known.set(login.name, { configuration, until: now + metadataLifetime * 1000 })
     // One that failed is asked again at the next sign-in.
     configuration.catch(() => this.#known.delete(login.name))
@@ -106,7 +100,8 @@ function chosen(name: string, { options, issuers }: SessionState) {
   return { login, issuer }
 }
 
-async function configure(login: LoginIssuerOptions, { options }: TrustedIssuer): Promise<Configuration> {
+/** Throws `unavailable`, or `unauthenticated` for what no issuer answers; both with a reason. */
+export async function configure(login: LoginIssuerOptions, options: IssuerOptions): Promise<Configuration> {
   const { clientId, clientSecret, origins } = login
   const address = new URL(`${options.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`)
   const ask = (basic: boolean) => {

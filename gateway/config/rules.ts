@@ -5,6 +5,7 @@ import { hasStorageScope } from '../../backends/dcache/claims.ts'
 import { isWithin, type Path } from '../core/path.ts'
 import type { KeyPath } from './problems.ts'
 import type { schemaFor } from './schema.ts'
+import { signInRules } from './sign-in.ts'
 import { isLoopback } from './values.ts'
 
 type Parsed = z.output<ReturnType<typeof schemaFor>>
@@ -20,7 +21,14 @@ const reserved = '/.portolan' as Path
 
 /** All rules that do not hold, in the order of the file's sections. */
 export function brokenRules(config: Parsed): readonly BrokenRule[] {
-  return [...listening(config), ...identity(config), ...mapping(config), ...mounting(config), ...storing(config)]
+  return [
+    ...listening(config),
+    ...identity(config),
+    ...mapping(config),
+    ...signInRules(config),
+    ...mounting(config),
+    ...storing(config),
+  ]
 }
 
 function* listening({ publicUrl, listen, metrics, trustedProxies }: Parsed): Generator<BrokenRule> {

@@ -8,6 +8,7 @@ import { z } from 'zod'
 import { algorithms } from '../../acl/identity/options.ts'
 import { root } from '../core/path.ts'
 import { backendSection, type Sources } from './backends.ts'
+import { appPasswordSection, loginSection } from './sign-in.ts'
 import {
   address,
   choice,
@@ -78,6 +79,10 @@ export function schemaFor(directory: string) {
       /** Of links for people. */
       maxShareLifetime: lifetime.default(30 * 24 * 3_600_000),
     }).prefault({}),
+    /** People who sign in with a browser. */
+    login: loginSection(secret),
+    /** What people give to their programs in place of a password. */
+    appPasswords: appPasswordSection(),
     /** Prometheus metrics; none if absent. */
     metrics: section({
       address: address.default('127.0.0.1'),

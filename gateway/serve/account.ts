@@ -79,7 +79,7 @@ function writtenDirectories({ state, log, audit }: Config): readonly string[] {
 
 /** Everything that is opened after the change of account, but for the tops of native mounts. */
 function filesOf(config: Config, configFile: string | undefined): readonly string[] {
-  const { listen, state, issuers, accounts, mounts } = config
+  const { listen, state, issuers, login, accounts, mounts } = config
   const key = state.masterKeyFile
   const files: readonly (string | undefined)[] = [
     configFile,
@@ -87,6 +87,7 @@ function filesOf(config: Config, configFile: string | undefined): readonly strin
     ...listen.flatMap(({ tls }) => (tls ? [tls.certificate, tls.key] : [])),
     key && 'file' in key ? key.file : undefined,
     ...issuers.flatMap(({ ca, keys }) => [ca, keys.jwksFile]),
+    ...login.issuers.map(({ clientSecret: secret }) => (secret && 'file' in secret ? secret.file : undefined)),
     ...accounts.map(({ file }) => file),
     ...mounts.flatMap(({ enforce, backend }) => (enforce === 'gateway' ? topOf(backend) : [])),
     ...mounts.flatMap(({ backend }) => [...certificatesOf(backend), ...programsOf(backend)]),

@@ -28,6 +28,8 @@ export interface DoorParts {
   readonly readiness: Readiness
   readonly audit: AuditLog
   readonly log: Logger
+  /** What tokens of forms are signed with, in all processes. */
+  readonly formKey: Uint8Array
 }
 
 /** Uploads under way make the same conditions as PUT. */
@@ -60,7 +62,9 @@ export async function openDoor(config: Config & { readonly publicUrl: string }, 
       createUploads(uploading)(app, routeDoor)
     },
     thirdParty: await thirdPartyOf(config.thirdParty, parts.workers),
-    basic: config.accounts.some(({ file }) => file !== undefined),
+    // Of any account: its own password, or an application password.
+    basic: config.accounts.length > 0,
+    formKey: parts.formKey,
     observe: countRequests(registry),
   })
   await door.listen()

@@ -17,6 +17,7 @@ export async function checkFiles(config: Config): Promise<void> {
     for (const file of certificatesOf(backend)) await readText(file)
     for (const ref of secretsOf(backend)) await readSecret(ref)
   }
+  for (const { clientSecret } of config.login.issuers) if (clientSecret) await readSecret(clientSecret)
   if (config.state.masterKeyFile) await readMasterKeys(config.state.masterKeyFile)
 }
 

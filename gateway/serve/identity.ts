@@ -13,11 +13,12 @@ import { StorageError } from '../core/errors.ts'
 import type { SecretStore } from '../state/secrets.ts'
 import type { State } from '../state/state.ts'
 import { readText } from './files.ts'
+import { type SignInStores, signInOptions } from './sign-in.ts'
 
 /** What identity keeps in the state store. */
 export interface IdentityMeans {
   readonly revocations: Revocations
-  readonly stores: Pick<State, 'revocations' | 'shares'>
+  readonly stores: Pick<State, 'revocations' | 'shares'> & SignInStores
   /** Undefined without a master key: then no macaroons are made. */
   readonly secrets: SecretStore | undefined
 }
@@ -32,6 +33,7 @@ export async function identityOptions(config: Config, means?: IdentityMeans): Pr
     minUid: config.minUid,
     administrators: config.administrators,
     ...(means && derived(config, means)),
+    ...(means && { signIn: await signInOptions(config, means.stores) }),
   }
 }
 
@@ -44,15 +46,18 @@ function derived({ macaroons, publicUrl = 'portolan' }: Config, { secrets, revoc
     maxLifetime: maxLifetime / 1000,
     maxShareLifetime: maxShareLifetime / 1000,
   }
-  return { revocations, bans, macaroons: { ...lives, ...stores, secrets, location: publicUrl } }
+  const { shares } = stores
+  return { revocations, bans, macaroons: { ...lives, revocations: bans, shares, secrets, location: publicUrl } }
 }
 
 async function issuerOptions(issuer: IssuerConfig): Promise<IssuerOptions> {
   const { keys, ca, leeway, maxLifetime, ...same } = issuer
+  // The file is read at every fetch; one that is missing is told now.
+  if (ca !== undefined) await readText(ca)
   return {
     ...same,
     keys: keySource(keys),
-    ...(ca !== undefined && { ca: await readText(ca) }),
+    ...(ca !== undefined && { ca }),
     ...(leeway !== undefined && { leeway: leeway / 1000 }),
     ...(maxLifetime !== undefined && { maxLifetime: maxLifetime / 1000 }),
   }
