@@ -24,6 +24,7 @@ import type {
   PendingMove,
   PropertyFacet,
   QuotaFacet,
+  ResumingFacet,
   Trail,
 } from '../backend.ts'
 import { digestKinds } from '../digesting.ts'
@@ -31,6 +32,7 @@ import { permissionsOfNew, permissionsWithAcl, permissionsWithMode } from './acl
 import { type Change, commit, needPlace, rename } from './changes.ts'
 import { digestOf } from './digests.ts'
 import { editNode, type Host, MemoryDraft, openNode } from './files.ts'
+import { MemoryResuming } from './resuming.ts'
 import { MemoryTape, type MemoryTapeOptions } from './tape.ts'
 import { entryOf, type Node, need, needFile, type Spot, Tree, trailOf, versionOf } from './tree.ts'
 
@@ -57,6 +59,7 @@ export class MemoryBackend implements Backend {
   readonly #tree: Tree
   readonly #limit: number | undefined
   readonly tape?: MemoryTape
+  readonly resuming: ResumingFacet
   #closed = false
 
   /** `acl` is that of the root directory. */
@@ -66,6 +69,12 @@ export class MemoryBackend implements Backend {
     this.#limit = limit
     const { tape } = options
     this.#tree = new Tree(permissionsWithAcl({ acl, mode: 0 }, acl), { reserved, now, tape: tape !== undefined })
+    this.resuming = new MemoryResuming({
+      tree: this.#tree,
+      host: this.#host,
+      pending: (file, call, act) => this.#pending(file, call, act),
+      commit: (spot, bytes, options, call) => commit(this.#change(call), spot, bytes, options),
+    })
     if (tape) this.tape = new MemoryTape(this.#tree, (call) => this.#host.check(call), tape)
   }
 
@@ -286,7 +295,7 @@ export class MemoryBackend implements Backend {
   }
 
   /** Looks now; `act` runs only if the place still holds the very object that was seen. */
-  #pending<T>(path: Path, call: Call, act: (spot: Spot) => T): Pending<T> {
+  #pending<T>(path: Path, call: Call, act: (spot: Spot) => T | Promise<T>): Pending<T> {
     this.#host.check(call)
     const spot = this.#tree.look(path)
     const proceed = async () => {

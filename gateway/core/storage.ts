@@ -45,6 +45,7 @@ import type { Path } from './path.ts'
 import * as properties from './properties.ts'
 import { type Recall, read, stat } from './reading.ts'
 import { type Removed, type RemoveOptions, remove } from './removing.ts'
+import { Resumable, type UploadKeeping } from './resumable.ts'
 import { noStaging, Staging, type StagingOperations } from './staging.ts'
 import { noUploads, type UploadOperations } from './uploads.ts'
 import { type ShownVersion, versions } from './versions.ts'
@@ -245,20 +246,25 @@ export interface StorageOptions {
   readonly state?: StagingState
   /** Where locks are kept; without it there are none. It is followed until it is closed. */
   readonly locks?: LockStore
+  /** Where uploads are kept that go on after a connection has broken down; without it there are none. */
+  readonly uploads?: UploadKeeping
 }
 
 /** The operations, by way of a Gate that every one of them passes. Closing back ends and audit log is its maker's. */
 export class Storage implements StorageOperations {
   readonly staging: StagingOperations
   readonly locks: LockOperations
-  readonly uploads: UploadOperations = noUploads
+  readonly uploads: UploadOperations
   readonly #gate: Gate
   readonly #recall: Recall | undefined
+  readonly #resumable: Resumable | undefined
 
-  constructor({ namespace, audit, spillDirectory, limits, metrics, state, locks }: StorageOptions) {
+  constructor({ namespace, audit, spillDirectory, limits, metrics, state, locks, uploads }: StorageOptions) {
     const known = locks && new Locks(locks)
     this.#gate = new Gate({ namespace, audit, spillDirectory, limits: new Limits(limits), metrics, locks: known })
     this.locks = known ? new Locking(this.#gate, known) : noLocking
+    this.#resumable = uploads && new Resumable(this.#gate, uploads)
+    this.uploads = this.#resumable ?? noUploads
     const staging = state && new Staging(this.#gate, state)
     this.staging = staging ?? noStaging
     this.#recall = staging && ((call, path) => staging.recall(call, path))
@@ -283,6 +289,11 @@ export class Storage implements StorageOperations {
    */
   useNamespace(namespace: Namespace): Promise<void> {
     return this.#gate.useNamespace(namespace)
+  }
+
+  /** Takes away uploads that nobody has finished in time; one process at a time does. Returns how many. */
+  async sweepUploads(): Promise<number> {
+    return (await this.#resumable?.sweep()) ?? 0
   }
 
   stat(call: Call, path: Path): Promise<Entry> {

@@ -25,6 +25,11 @@ const others = [
   'lock',
   'unlock',
   'locks',
+  'upload',
+  'append',
+  'upload-progress',
+  'upload-cancel',
+  'uploads',
 ] as const
 
 export const operations: readonly Operation[] = [...actions, ...others]

@@ -1,0 +1,134 @@
+/**
+ * Who works on an upload: one at a time, over all processes, and the one who came last. A process that was stopped for
+ * so long that others may have gone on looks before it writes again.
+ */
+
+import type { State, StoredUpload } from '../state/state.ts'
+import { StorageError } from './errors.ts'
+
+export type TurnState = Pick<State, 'uploads' | 'leases'>
+
+/** ms that a new one waits for the one before to end. */
+const patience = 15_000
+/** ms between two looks at whether others wait. */
+const lookEvery = 250
+
+/** Someone's turn, from its call on. */
+class Running {
+  readonly id: string
+  readonly number: number
+  readonly #stop = new AbortController()
+
+  constructor(id: string, number: number) {
+    this.id = id
+    this.number = number
+  }
+
+  get signal(): AbortSignal {
+    return this.#stop.signal
+  }
+
+  stop(error: StorageError): void {
+    this.#stop.abort(error)
+  }
+}
+
+export interface Turn {
+  readonly number: number
+  /** The upload when the turn was taken. */
+  readonly row: StoredUpload
+  /** Aborts when somebody else wants it, or it is gone. */
+  readonly signal: AbortSignal
+  /** To be awaited before each write: nobody else can have taken the upload. Throws what the signal would say. */
+  requireOwn(): Promise<void>
+}
+
+export class Turns {
+  readonly #state: TurnState
+  readonly #running = new Set<Running>()
+  #timer: NodeJS.Timeout | undefined
+  /** When the store was looked at, on the clock of `performance`. */
+  #looked = 0
+  #looking: Promise<void> | undefined
+
+  constructor(state: TurnState) {
+    this.#state = state
+  }
+
+  /** Whether this process works on it now. */
+  isRunning(id: string): boolean {
+    for (const running of this.#running) if (running.id === id) return true
+    return false
+  }
+
+  /** Stops whoever works on the upload, waits for that, and works on it alone. Throws `busy`, or `not-found`. */
+  async hold<T>(id: string, work: (turn: Turn) => Promise<T>): Promise<T> {
+    const { uploads, leases } = this.#state
+    const asked = performance.now()
+    const number = await uploads.call(id)
+    if (number === undefined) throw gone()
+    const running = new Running(id, number)
+    for (const other of this.#running) if (other.id === id && other.number < number) other.stop(superseded())
+    // What others have called since is seen by the next look.
+    if (this.#running.size === 0) this.#looked = asked
+    this.#running.add(running)
+    this.#timer ??= setInterval(() => void this.#look(), lookEvery).unref()
+    try {
+      return await leases.withLease(leaseOf(id), patience, async () => {
+        const row = await uploads.take(id, number)
+        if (!row) throw (await uploads.get(id)) ? superseded() : gone()
+        const requireOwn = () => this.#requireOwn(running)
+        return work({ number, row, signal: running.signal, requireOwn })
+      })
+    } finally {
+      this.#running.delete(running)
+      if (this.#running.size === 0) {
+        clearInterval(this.#timer)
+        this.#timer = undefined
+      }
+    }
+  }
+
+  async #requireOwn({ signal }: Running): Promise<void> {
+    if (performance.now() - this.#looked > this.#state.uploads.life / 2) await this.#look()
+    if (signal.aborted) throw signal.reason
+    if (performance.now() - this.#looked > this.#state.uploads.life) {
+      throw new StorageError('unavailable', 'the state store does not answer', { retryAfter: 5 })
+    }
+  }
+
+  /** One at a time. What cannot be seen now is seen the next time. */
+  #look(): Promise<void> {
+    this.#looking ??= this.#lookNow()
+      .catch(() => {})
+      .finally(() => {
+        this.#looking = undefined
+      })
+    return this.#looking
+  }
+
+  async #lookNow(): Promise<void> {
+    const began = performance.now()
+    const known = [...this.#running]
+    const called = await this.#state.uploads.called([...new Set(known.map(({ id }) => id))])
+    for (const running of known) {
+      const last = called.get(running.id)
+      if (last === undefined) running.stop(gone())
+      else if (last > running.number) running.stop(superseded())
+    }
+    this.#looked = began
+  }
+}
+
+/** The lease of an upload. */
+function leaseOf(id: string): string {
+  return `upload:${id}`
+}
+
+export function gone(): StorageError {
+  return new StorageError('not-found', 'no such upload')
+}
+
+function superseded(): StorageError {
+  return new StorageError('busy', 'a newer request goes on with this upload', { retryAfter: 1 })
+}
