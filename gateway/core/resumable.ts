@@ -21,7 +21,7 @@ import type { Task } from './task.ts'
 import { Passes, pendingOf, staying, type UploadMeans, unseen } from './upload-means.ts'
 import { Sweeping } from './upload-sweeping.ts'
 import { stateOf, textOfTerms } from './upload-terms.ts'
-import { gone, type TurnState, Turns } from './upload-turns.ts'
+import { expired, gone, type TurnState, Turns } from './upload-turns.ts'
 import {
   type AppendOptions,
   maxListedUploads,
@@ -154,6 +154,7 @@ export class Resumable implements UploadOperations {
     return this.#gate.perform(call, operation, row?.path ?? root, async (task) => {
       requireCaller(task, task.path)
       if (!row || !this.#isFor(task, row)) throw gone()
+      if (row.expires <= this.#means.store.now()) throw expired()
       // A credential that has ended, or is for other addresses.
       this.#gate.admit(task, row.path)
       return work(row, task)
@@ -161,7 +162,7 @@ export class Resumable implements UploadOperations {
   }
 
   #isFor(task: Task, row: StoredUpload): boolean {
-    return row.principal === ownerOf(task) && reaches(task, row.path) && row.expires > this.#means.store.now()
+    return row.principal === ownerOf(task) && reaches(task, row.path)
   }
 }
 

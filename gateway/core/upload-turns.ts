@@ -129,6 +129,13 @@ export function gone(): StorageError {
   return new StorageError('not-found', 'no such upload')
 }
 
+/** To its owner alone, as long as anything is known of it. */
+export function expired(): StorageError {
+  return new StorageError('not-found', 'no such upload', {
+    reason: { rule: 'expired', text: 'the upload was not finished in time' },
+  })
+}
+
 function superseded(): StorageError {
   return new StorageError('busy', 'a newer request goes on with this upload', { retryAfter: 1 })
 }
