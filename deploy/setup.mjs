@@ -53,6 +53,7 @@ const debian = {
     'util-linux': '/usr/bin/setpriv',
     // Clients and suites of WebDAV and the grid, and others' macaroons.
     litmus: '/usr/bin/litmus',
+    davfs2: '/usr/sbin/mount.davfs',
     cadaver: '/usr/bin/cadaver',
     rclone: '/usr/bin/rclone',
     davix: '/usr/bin/davix-get',
