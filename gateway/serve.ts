@@ -24,6 +24,7 @@ import { closeAll, type MountChange, Mounts } from './serve/mounts.ts'
 import { Readiness } from './serve/readiness.ts'
 import { formKeyOf } from './serve/sign-in.ts'
 import { openSpill } from './serve/spill.ts'
+import { startSweeping, uploadKeeping } from './serve/uploads.ts'
 import { openState } from './state/open.ts'
 import { SecretStore } from './state/secrets.ts'
 import type { Address, Snapshot } from './supervisor/messages.ts'
@@ -83,7 +84,10 @@ export async function startGateway(config: Config, options: StartOptions): Promi
     metrics,
     state,
     locks: state.locks,
+    uploads: uploadKeeping(config, state),
   })
+  const sweeping = startSweeping(storage, options.log)
+  opened.defer(() => sweeping.close())
   const door = await openDoor(await withPublicUrl(config), {
     storage,
     identity,

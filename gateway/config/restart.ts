@@ -18,6 +18,7 @@ const fixed = [
   'state',
   'audit',
   'limits',
+  'uploads',
 ] as const
 
 export interface Reloaded {

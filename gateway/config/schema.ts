@@ -83,6 +83,20 @@ export function schemaFor(directory: string) {
     login: loginSection(secret),
     /** What people give to their programs in place of a password. */
     appPasswords: appPasswordSection(),
+    /** Uploads that go on after a connection, or the gateway, has broken down. */
+    uploads: section({
+      /** They are taken away when nobody has finished them by then. */
+      expire: lifetime.default(7 * 24 * 3_600_000),
+      /** Unfinished ones. */
+      perPrincipal: whole(1, 1_000_000).default(1000),
+      /** Of bytes on their way to storage that keeps no drafts: dCache, and S3 stores. */
+      spool: section({
+        /** `uploads` in the state directory if absent. */
+        directory: file.exactOptional(),
+        /** Bytes, of all callers together. */
+        size: size.default(100 * 2 ** 30),
+      }).prefault({}),
+    }).prefault({}),
     /** Prometheus metrics; none if absent. */
     metrics: section({
       address: address.default('127.0.0.1'),
