@@ -5,6 +5,7 @@ import type { Entry, OpenFile, Trail } from '../../backends/backend.ts'
 import { startDigest } from '../../backends/digesting.ts'
 import type { Place } from '../../mounts/namespace.ts'
 import { touchOf } from './acting.ts'
+import { requireApart } from './apart.ts'
 import type { Call } from './call.ts'
 import { clearTarget } from './clearing.ts'
 import { LatePassage } from './committing.ts'
@@ -65,11 +66,12 @@ export function copy(gate: Gate, call: Call, from: Path, to: Path, options: Copy
     'copy',
     from,
     async (task) => {
-      requireApart(task, from, to)
+      if (isWithin(to, from)) throw new StorageError('invalid', 'the target lies in the source', { path: to })
       const source = await lookAtSource(gate, task, from)
       if (source.type === 'directory' && !options.recursive) {
         throw new StorageError('is-directory', 'this is a directory', { path: from })
       }
+      await requireOutside(gate, task, from, source, to)
       const cleared = options.replaceWhole && (await clearTarget(gate, task, source, from, to, options))
       const copied = await copyAny(gate, task, from, source, to, options)
       return cleared ? { ...copied, created: false } : copied
@@ -93,12 +95,14 @@ async function copyAny(
   return { ...(await copyTree(gate, task, from, to, { ...options, failed })), failed }
 }
 
-/** Throws `invalid` for a target that is the source or lies in it, also where two mounts show it: a copy would never end. */
-function requireApart({ namespace }: Task, from: Path, to: Path): void {
-  const [source, target] = [namespace.resolve(from), namespace.resolve(to)]
-  const isShown = source.mount.backend === target.mount.backend && isWithin(target.inner, source.inner)
-  if (isShown || isWithin(to, from))
-    throw new StorageError('invalid', 'the target is the source or lies in it', { path: to })
+/** What the credential says of the target comes first: a refusal by it costs the back end nothing. */
+async function requireOutside(gate: Gate, task: Task, from: Path, source: Entry, to: Path): Promise<void> {
+  const target = source.type === 'directory' ? gate.place(task, 'mkdir', to) : new Target(gate, task, to).place
+  const look = async (place: Place) => {
+    const walk = () => place.mount.backend.walk(place.inner, task)
+    return { place, trail: await gate.run(task, place, walk, { admission: 'continues' }) }
+  }
+  requireApart(await look(gate.place(task, 'read', from)), await look(target))
 }
 
 /** `source` is what a look found at `from`; the decision to read it is made again when it is opened. */

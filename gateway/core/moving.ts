@@ -4,6 +4,7 @@ import { type Decision, permitsPath } from '../../acl/authorizer.ts'
 import type { Entry, Trail } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
 import { requireUnlocked } from './acting.ts'
+import { requireApart } from './apart.ts'
 import type { Call } from './call.ts'
 import { clearTarget } from './clearing.ts'
 import { type Copied, copyFile, copyTree } from './copying.ts'
@@ -155,6 +156,7 @@ class Move {
     const { entry } = trail
     if (!entry) throw missing(source.path)
     await requireUnlocked(this.#gate.locks, this.#task, this.#touched(trail, goal))
+    requireApart({ place: source, trail }, { place: target, trail: goal })
     if (entry.type === 'file' || entry.type === 'directory') {
       // Two back ends may show one tree; the copy would be the source itself, and be removed as such.
       if (goal.entry && isSame(entry, goal.entry)) {
