@@ -24,7 +24,6 @@ import type {
   PendingMove,
   PropertyFacet,
   QuotaFacet,
-  ResumingFacet,
   Trail,
 } from '../backend.ts'
 import { digestKinds } from '../digesting.ts'
@@ -59,7 +58,7 @@ export class MemoryBackend implements Backend {
   readonly #tree: Tree
   readonly #limit: number | undefined
   readonly tape?: MemoryTape
-  readonly resuming: ResumingFacet
+  readonly resuming: MemoryResuming
   #closed = false
 
   /** `acl` is that of the root directory. */

@@ -25,7 +25,7 @@ import { largest, tooLarge } from './writing.ts'
 const segmentBytes = 256 * 1024 * 1024
 const segmentTime = 15_000
 /** Bytes of an upload of unknown length are counted against its principal in pieces of this size. */
-const reservedPiece = 64 * 1024 * 1024
+const reservedPiece = 16 * 1024 * 1024
 /** What has come is on disk after the deadline and a ms for each so many bytes. */
 const bytesPerMs = 32 * 1024
 
@@ -163,7 +163,7 @@ class Appending {
     }
     await this.#flush(writer)
     if (!more && this.#own) this.#requireDigest(this.#own)
-    if (this.#pending > 0) await this.#count()
+    if (this.#pending > 0) await this.#count(more)
     this.#means.passes.keep(this.#turn, this.#offset, more ? undefined : this.#all)
     if (failure) throw failure
     return more
@@ -194,11 +194,23 @@ class Appending {
     }
     if (end > this.#largest) throw tooLarge(path)
     if (end > this.#reserved) {
-      const reserved = Math.max(end, this.#reserved + reservedPiece)
-      await this.#progress({ reserved })
-      this.#reserved = reserved
+      this.#reserved = await this.#reserve(end)
     }
     await this.#turn.requireOwn()
+  }
+
+  /** Some more than is needed, if that is to be had. */
+  async #reserve(end: number): Promise<number> {
+    const ample = Math.max(end, this.#reserved + reservedPiece)
+    try {
+      await this.#progress({ reserved: ample })
+      return ample
+    } catch (error) {
+      const { code } = StorageError.from(error)
+      if (code !== 'busy' && code !== 'no-space') throw error
+    }
+    await this.#progress({ reserved: end })
+    return end
   }
 
   #writer(): Writable {
@@ -226,10 +238,12 @@ class Appending {
     }
   }
 
-  async #count(): Promise<void> {
+  async #count(more: boolean): Promise<void> {
     await this.#run(() => this.#draft.sync())
     const offset = this.#offset + this.#pending
-    await this.#progress({ offset })
+    // As long as nobody knows how much will come, nothing is kept free for it.
+    if (!more) this.#reserved = this.#length ?? offset
+    await this.#progress({ offset, reserved: this.#reserved })
     this.#offset = offset
     this.#pending = 0
   }

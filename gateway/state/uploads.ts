@@ -118,17 +118,12 @@ export class SharedUploads implements UploadStore {
     let done = false
     await this.#durably(async (db) => {
       await db.transaction().execute(async (transaction) => {
-        const row = await transaction
-          .updateTable('uploads')
-          .set(change)
-          .where('id', '=', id)
-          .where('taken', '=', turn)
-          .where('result', 'is', null)
-          .returningAll()
-          .executeTakeFirst()
-        // What is reserved now is counted already.
-        if (row && reserved !== undefined) await requireRoom(transaction, uploadOf(row), 0, bounds)
-        done = row !== undefined
+        const before = await transaction.selectFrom('uploads').selectAll().where('id', '=', id).executeTakeFirst()
+        if (!before || Number(before.taken) !== turn || before.result !== null) return
+        const more = (reserved ?? 0) - Number(before.reserved)
+        if (more > 0) await requireRoom(transaction, uploadOf(before), more, bounds)
+        await transaction.updateTable('uploads').set(change).where('id', '=', id).execute()
+        done = true
       })
     })
     return done
