@@ -30,6 +30,7 @@ import type {
   PendingMove,
   PropertyFacet,
   QuotaFacet,
+  ResumingFacet,
   Trail,
   VersionFacet,
 } from '../backend.ts'
@@ -64,6 +65,7 @@ export class DustBackend implements Backend {
   readonly properties: PropertyFacet
   readonly copying: CopyFacet
   readonly editing: EditFacet
+  readonly resuming: ResumingFacet
   readonly checking: CheckFacet
   readonly versions?: VersionFacet
   readonly #below: GpfsBackend | PosixBackend
@@ -83,6 +85,7 @@ export class DustBackend implements Backend {
     this.properties = this.#below.properties
     this.copying = this.#below.copying
     this.editing = this.#below.editing
+    this.resuming = this.#below.resuming
     this.checking = this.#below.checking
   }
 

@@ -29,6 +29,7 @@ import type {
   Pending,
   PendingMove,
   QuotaFacet,
+  ResumingFacet,
   Trail,
   Usage,
   VersionFacet,
@@ -60,6 +61,7 @@ export class GpfsBackend implements Backend {
   readonly properties: FileProperties
   readonly copying: CopyFacet
   readonly editing: EditFacet
+  readonly resuming: ResumingFacet
   /** Absent without `scale`, which alone knows the snapshots. */
   readonly versions?: VersionFacet
   readonly #options: GpfsOptions
@@ -102,6 +104,7 @@ export class GpfsBackend implements Backend {
     this.copying = this.#tree.copying
     this.editing = this.#tree.editing
   }
+    this.resuming = this.#tree.resuming
 
   /** As of the POSIX back end. */
   ready(): Promise<void> {

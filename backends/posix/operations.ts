@@ -6,6 +6,7 @@ import { identify, mkdir, remove, rename, set } from './changing.ts'
 import { inspectTree } from './inspecting.ts'
 import type { Operations, RunAs } from './io/protocol.ts'
 import { readAttributes, reopen, restat, truncate, usage, writeAttributes } from './keeping.ts'
+import { cutStaged, openStaged } from './leaving.ts'
 import { access, look, open, openDirectory, page } from './looking.ts'
 import * as sys from './native/sys.ts'
 import type { PosixSetup } from './options.ts'
@@ -29,6 +30,8 @@ const acts = {
   stage,
   prepare,
   publish,
+  openStaged,
+  cutStaged,
   openOld,
   copyBytes,
   finishOld,

@@ -53,6 +53,7 @@ import {
   requireRegular,
   requireUnreserved,
 } from './requiring.ts'
+import { FileResuming } from './resuming.ts'
 import { StagedFile, type Target } from './staged-file.ts'
 import { directoryOf, StagingArea } from './staging-area.ts'
 
@@ -65,6 +66,7 @@ export class PosixBackend implements Backend {
   readonly acls: FileAcls
   readonly checksums: FileChecksums
   readonly properties: FileProperties
+  readonly resuming: FileResuming
   readonly #desk: Desk
   readonly #area: StagingArea
   readonly #sweeper: NodeJS.Timeout
@@ -79,6 +81,7 @@ export class PosixBackend implements Backend {
     this.acls = new FileAcls(this.#desk)
     this.checksums = new FileChecksums(this.#desk)
     this.properties = new FileProperties(this.#desk)
+    this.resuming = new FileResuming(this.#desk, this.#area)
     this.#sweeper = setInterval(() => this.#sweepQuietly(), sweepEvery).unref()
     this.#ready = this.#desk.pool.ready()
     // Whoever asks `ready` or makes a call is told.

@@ -93,6 +93,46 @@ export class StagedFile {
       if ('fd' in staged) return new StagedFile(desk, area, target, { ...staged, hidden: undefined })
       desk.unnamedFiles = false
     }
+    return StagedFile.#makeNamed(desk, area, target, args, hidden, list)
+  }
+
+  /** Makes a file that may be left: `keep` is told its place first, and answers for it from then on. */
+  static async makeLasting(
+    desk: Desk,
+    area: StagingArea,
+    target: Target,
+    { size, acl }: Pick<StageArgs, 'size' | 'acl'>,
+    keep: (place: string) => Promise<void>,
+  ): Promise<StagedFile> {
+    const { parent, caller, path, sight } = target
+    const list = desk.pathAcls && acl?.list
+    const replaces = sight.trail.entry !== undefined
+    const args: StageArgs = { parent: parent.ref, size, acl: list ? undefined : acl, replaces, lasting: true }
+    const hidden = area.name(directoryOf(sight, path), caller)
+    await keep(hidden.place)
+    return StagedFile.#makeNamed(desk, area, target, args, hidden, list)
+  }
+
+  /** A file that was left, open again. `acl`: what it is to get by path when it makes a new name. */
+  static again(
+    desk: Desk,
+    area: StagingArea,
+    target: Target,
+    left: { readonly fd: number; readonly overflow: string; readonly hidden: Hidden },
+    acl: StageArgs['acl'],
+  ): StagedFile {
+    return new StagedFile(desk, area, target, left, desk.pathAcls && acl?.list)
+  }
+
+  static async #makeNamed(
+    desk: Desk,
+    area: StagingArea,
+    target: Target,
+    args: StageArgs,
+    hidden: Hidden,
+    list: Acl | undefined,
+  ): Promise<StagedFile> {
+    const { parent, caller } = target
     const hidden = await area.reserve(directoryOf(target.sight, path), caller)
     try {
       const staged = await desk.run('stage', { ...args, hidden: hidden.name }, caller)
@@ -133,6 +173,13 @@ export class StagedFile {
     }
     return underLeases(this.#desk, [leaseKey(sight.trail, this.#name)], () => this.#replace(options, size))
   }
+  /** Closes the file, and leaves it where it is. */
+  async leave(): Promise<void> {
+    await this.#closeFirst()
+    if (this.#moved) await forgetOverflow(this.#desk, this.#overflow)
+    this.#moved = false
+  }
+
 
   /** Closes the file and takes its hidden name away. */
   async end(): Promise<void> {

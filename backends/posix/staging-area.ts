@@ -37,11 +37,22 @@ export class StagingArea {
     this.#desk = desk
   }
 
-  /** A name that the journal knows of. */
-  async reserve(directory: Path, { ids }: Caller): Promise<Hidden> {
+  /** A name that only its caller knows of. */
+  name(directory: Path, { ids }: Caller): Hidden {
     const name = `${stagingPrefix}${randomBytes(12).toString('hex')}`
     const place: Place = { directory, name, ...(typeof ids === 'object' && ids) }
-    const hidden = { name, place: JSON.stringify(place) }
+    return { name, place: JSON.stringify(place) }
+  }
+
+  /** The name that `place` tells; undefined for what is not ours. */
+  named(place: string): Hidden | undefined {
+    const parsed = parse(place)
+    return parsed && { name: parsed.name, place }
+  }
+
+  /** A name that the journal knows of. */
+  async reserve(directory: Path, caller: Caller): Promise<Hidden> {
+    const hidden = this.name(directory, caller)
     await this.#desk.services.journal.add(this.#desk.name, hidden.place)
     return hidden
   }
@@ -80,15 +91,25 @@ export class StagingArea {
     return done
   }
 
-  async #clean(text: string): Promise<boolean> {
-    const { services, name } = this.#desk
+  /** Takes away the name that `place` tells, as who made it. */
+  async remove(text: string): Promise<void> {
     const place = parse(text)
     try {
       if (place) await this.#desk.run('sweep', { path: place.directory, name: place.name }, this.#as(place))
     } catch (error) {
       const { code } = StorageError.from(error)
-      // A directory that is gone took the file along; anything else may be better the next time.
-      if (code !== 'not-found' && code !== 'not-directory') return false
+      // A directory that is gone took the file along.
+      if (code !== 'not-found' && code !== 'not-directory') throw error
+    }
+  }
+
+  async #clean(text: string): Promise<boolean> {
+    const { services, name } = this.#desk
+    try {
+      await this.remove(text)
+    } catch {
+      // It may be better the next time.
+      return false
     }
     await services.journal.remove(name, text)
     this.#left.delete(text)

@@ -9,6 +9,7 @@ import type { ThreadAclSource } from './acl-reading.ts'
 import type { Changed } from './changing.ts'
 import { inheritsMode, keepsElsewhere, overflowId, requireExpected, stale, storeAcl, told } from './changing.ts'
 import type { HandleRef } from './handles.ts'
+import { claim } from './leaving.ts'
 import * as sys from './native/sys.ts'
 import { stagingPrefix } from './options.ts'
 import type { AclBytes, Expected } from './wire.ts'
@@ -22,6 +23,8 @@ export interface StageArgs {
   readonly acl?: AclBytes | undefined
   /** A file is to be replaced: as long as the draft has not got that one's mode, its name shows its bytes to nobody else. */
   readonly replaces?: boolean
+  /** It is to be left and opened again: nobody else opens it meanwhile, and its name is on disk. */
+  readonly lasting?: boolean
 }
 
 /** `unnamed`: the file system has no files without a name. */
@@ -75,7 +78,7 @@ export type Published =
   | { readonly taken: true }
 
 /** Makes the file that a draft is written to, in the directory it will appear in. */
-export function stage(shop: Workshop, { parent, hidden, size, acl, replaces }: StageArgs): Staged {
+export function stage(shop: Workshop, { parent, hidden, size, acl, replaces, lasting }: StageArgs): Staged {
   return shop.using(parent, (directory) => {
     if (size !== undefined) requireRoom(directory, size)
     const mode = inheritsMode(directory) ? 0o666 : 0o666 & ~shop.setup.umask
@@ -84,7 +87,9 @@ export function stage(shop: Workshop, { parent, hidden, size, acl, replaces }: S
     if (fd === undefined) return { unnamed: 'unsupported' }
     shop.step('staged')
     try {
+      if (lasting) claim(fd)
       if (acl) storeAcl(shop, fd, acl)
+      if (lasting && shop.setup.sync) syncDirectory(directory)
       const stat = sys.fstat(fd)
       return { fd, overflow: overflowId(shop.maker.id(stat), stat) }
     } catch (error) {

@@ -12,6 +12,8 @@ export interface DraftWriter extends Writable {
 }
 
 export interface DraftWriterOptions extends StreamOptions {
+  /** Where the first byte goes; 0 if absent. */
+  readonly start?: number
   /** Bytes after which more are `too-large`. */
   readonly limit?: number
   /** Set when a sync will follow: the disk then begins its work while bytes still come in. */
@@ -19,7 +21,7 @@ export interface DraftWriterOptions extends StreamOptions {
 }
 
 /**
- * Writes what it is given from offset 0 on, gathered to large writes. Fails with StorageError (`no-space`, `quota`,
+ * Writes what it is given from `start` on, gathered to large writes. Fails with StorageError (`no-space`, `quota`,
  * `too-large`). `finish` means that all is written, not that it is on disk.
  */
 export function draftWriter(options: DraftWriterOptions): DraftWriter {
@@ -38,7 +40,7 @@ class Gatherer extends Writable implements DraftWriter {
   readonly #options: DraftWriterOptions
   readonly #lease: ChunkLease
   #received = 0
-  #position = 0
+  #position: number
   #gathered: Uint8Array[] = []
   #size = 0
   /** Where small chunks are copied to, and how much of it is used. */
@@ -46,7 +48,7 @@ class Gatherer extends Writable implements DraftWriter {
   #used = 0
   #writing: Promise<void> | undefined
   /** Up to where the disk was told to begin. */
-  #told = 0
+  #told: number
   #telling: boolean
 
   constructor(options: DraftWriterOptions) {
@@ -54,6 +56,8 @@ class Gatherer extends Writable implements DraftWriter {
     this.#options = options
     this.#lease = (options.budget ?? byteBudget).lease(writeSize)
     this.#telling = !options.syncFollows
+    this.#position = options.start ?? 0
+    this.#told = this.#position
   }
 
   get received(): number {

@@ -1,0 +1,63 @@
+/** Operations of an I/O thread on drafts that are left and opened again. */
+
+import { StorageError } from '../../gateway/core/errors.ts'
+import { overflowId } from './changing.ts'
+import type { HandleRef } from './handles.ts'
+import * as sys from './native/sys.ts'
+import { stagingPrefix } from './options.ts'
+import { kindOf, type Workshop } from './workshop.ts'
+
+export interface OpenStagedArgs {
+  readonly parent: HandleRef
+  readonly hidden: string
+  /** Which object it is. */
+  readonly id: string
+}
+
+export interface OpenStaged {
+  readonly fd: number
+  readonly overflow: string
+  readonly size: number
+}
+
+/** Opens a draft that was left, alone. Throws `not-found` for anything else under its name. */
+export function openStaged(shop: Workshop, { parent, hidden, id }: OpenStagedArgs): OpenStaged {
+  if (!hidden.startsWith(stagingPrefix)) throw new StorageError('internal', 'not a name of ours')
+  return shop.using(parent, (directory) => {
+    const fd = shop.walker.open(directory, hidden, sys.O_RDWR | sys.O_NONBLOCK)
+    try {
+      claim(fd)
+      const stat = sys.fstat(fd)
+      // A second name is that under which it became visible, before its process died.
+      const isOurs = kindOf(stat) === sys.S_IFREG && shop.maker.id(stat) === id && stat.nlink === 1
+      if (!isOurs) throw new StorageError('not-found', 'the draft is gone')
+      return { fd, size: stat.size, overflow: overflowId(id, stat) }
+    } catch (error) {
+      sys.close(fd)
+      throw error
+    }
+  })
+}
+
+/**
+ * Takes the draft for whoever has this descriptor, until it is closed: also a process that was stopped for so long
+ * that others take it for dead writes to no file that another one has gone on with. Throws EAGAIN.
+ */
+export function claim(fd: number): void {
+  try {
+    sys.flock(fd, sys.LOCK_EX | sys.LOCK_NB)
+  } catch (error) {
+    // Where the file system knows no such locks, there is the lease in the state store alone.
+    if (['ENOLCK', 'ENOTSUP', 'ENOSYS', 'EINVAL'].some((code) => sys.isErrno(error, code))) return
+    throw error
+  }
+}
+
+/** Makes a draft end after `size` bytes. Throws `stale` where there are not as many. */
+export function cutStaged(shop: Workshop, { file, size }: { readonly file: HandleRef; readonly size: number }): void {
+  shop.using(file, (fd) => {
+    const stat = sys.fstat(fd)
+    if (stat.size < size) throw new StorageError('stale', 'bytes of the draft are missing')
+    if (stat.size > size) sys.ftruncate(fd, size)
+  })
+}

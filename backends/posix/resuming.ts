@@ -1,0 +1,179 @@
+/** Drafts that are left and gone on with: staged files with a hidden name in the directory they will appear in. */
+
+import type { Writable } from 'node:stream'
+import type { Call } from '../../gateway/core/call.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+import type { Path } from '../../gateway/core/path.ts'
+import type {
+  BeginOptions,
+  CommitOptions,
+  Entry,
+  FileStream,
+  LastingDraft,
+  LeftDraft,
+  Pending,
+  Range,
+  ResumingFacet,
+} from '../backend.ts'
+import { type Desk, lookAt, type NameSight } from './desk.ts'
+import { draftWriter, streamRange } from './io/streams.ts'
+import { aclForNew } from './new-objects.ts'
+import { requireDirectoryOf, requireRegular, requireUnreserved } from './requiring.ts'
+import { StagedFile, type Target } from './staged-file.ts'
+import type { StagingArea } from './staging-area.ts'
+import type { AclBytes } from './wire.ts'
+
+export class FileResuming implements ResumingFacet {
+  readonly #desk: Desk
+  readonly #area: StagingArea
+
+  constructor(desk: Desk, area: StagingArea) {
+    this.#desk = desk
+    this.#area = area
+  }
+
+  begin(file: Path, { size, keep }: BeginOptions, call: Call): Promise<Pending<LastingDraft>> {
+    return this.#pending(file, call, async (target, acl) => {
+      const staged = await StagedFile.makeLasting(this.#desk, this.#area, target, { size, acl }, keep)
+      try {
+        const told = await this.#desk.run('restat', { file: staged.handle.ref, name: '' }, target.caller)
+        const { id } = this.#desk.entry(told.entry, told)
+        return new PosixLastingDraft(this.#desk, staged, target, id, 0)
+      } catch (error) {
+        await staged.end()
+        throw error
+      }
+    })
+  }
+
+  resume(file: Path, { place, id }: LeftDraft, call: Call): Promise<Pending<LastingDraft>> {
+    return this.#pending(file, call, async (target, acl) => {
+      const hidden = this.#area.named(place)
+      if (!hidden) throw new StorageError('not-found', 'the draft is gone', { path: file })
+      const args = { parent: target.parent.ref, hidden: hidden.name, id }
+      const opened = await this.#desk.run('openStaged', args, target.caller)
+      const staged = StagedFile.again(this.#desk, this.#area, target, { ...opened, hidden }, acl)
+      return new PosixLastingDraft(this.#desk, staged, target, id, opened.size)
+    })
+  }
+
+  drop(place: string): Promise<void> {
+    return this.#area.remove(place)
+  }
+
+  async #pending(
+    file: Path,
+    call: Call,
+    open: (target: Target, acl: AclBytes | undefined) => Promise<LastingDraft>,
+  ): Promise<Pending<LastingDraft>> {
+    const caller = this.#desk.caller(call)
+    const sight = await lookAt(this.#desk, file, true, caller)
+    let taken = false
+    const proceed = async () => {
+      this.#desk.requireAlive(call.signal)
+      const { target, acl } = this.#place(sight, file, call)
+      const draft = await open({ ...target, caller }, acl)
+      taken = true
+      return draft
+    }
+    return { trail: sight.trail, proceed, release: async () => (taken ? undefined : sight.parent?.release()) }
+  }
+
+  #place(sight: NameSight, path: Path, { principal }: Call) {
+    const { trail, parent, looked } = sight
+    if (trail.entry) requireRegular(trail.entry, path)
+    const directory = requireDirectoryOf(trail, path)
+    if (!parent) throw new StorageError('is-directory', 'this is a directory', { path })
+    requireUnreserved(this.#desk, path)
+    const acl = aclForNew(this.#desk.setup, 'file', directory, principal, { nfs4: looked.nfs4 === true })
+    return { target: { path, parent, sight }, acl }
+  }
+}
+
+class PosixLastingDraft implements LastingDraft {
+  readonly id: string
+  readonly size: number
+  readonly #desk: Desk
+  readonly #file: StagedFile
+  readonly #target: Target
+  readonly #streams = new Set<FileStream | Writable>()
+  #state: 'open' | 'committing' | 'closed' = 'open'
+
+  /** Owns the file and the target's directory from now on. */
+  constructor(desk: Desk, file: StagedFile, target: Target, id: string, size: number) {
+    this.#desk = desk
+    this.#file = file
+    this.#target = target
+    this.id = id
+    this.size = size
+  }
+
+  writeFrom(offset: number): Writable {
+    this.#requireOpen()
+    const { share, setup } = this.#desk
+    const { signal } = this.#target.caller
+    const fd = this.#file.handle.ref.fd
+    return this.#kept(draftWriter({ share, fd, signal, syncFollows: setup.sync, start: offset }))
+  }
+
+  async sync(): Promise<void> {
+    this.#requireOpen()
+    if (!this.#desk.setup.sync) return
+    await this.#desk.share.sync(this.#file.handle.ref.fd, { dataOnly: true }, this.#target.caller.signal)
+  }
+
+  stream(range: Range): FileStream {
+    this.#requireOpen()
+    const { share } = this.#desk
+    const { signal } = this.#target.caller
+    return this.#kept(streamRange(range, { share, fd: this.#file.handle.ref.fd, signal }))
+  }
+
+  async commit(size: number, options: CommitOptions): Promise<Entry> {
+    this.#requireOpen()
+    this.#desk.requireAlive(this.#target.caller.signal)
+    this.#state = 'committing'
+    try {
+      await this.#desk.run('cutStaged', { file: this.#file.handle.ref, size }, this.#target.caller)
+      const entry = await this.#file.commit(options, size)
+      this.#state = 'closed'
+      await this.#file.end()
+      this.#target.parent.release()
+      return entry
+    } catch (error) {
+      if (this.#state === 'committing') this.#state = 'open'
+      throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    if (!this.#end()) return
+    await this.#file.leave()
+    this.#target.parent.release()
+  }
+
+  async discard(): Promise<void> {
+    if (!this.#end()) return
+    await this.#file.end()
+    this.#target.parent.release()
+  }
+
+  #end(): boolean {
+    if (this.#state !== 'open') return false
+    this.#state = 'closed'
+    for (const stream of this.#streams) stream.destroy()
+    return true
+  }
+
+  #requireOpen(): void {
+    if (this.#state !== 'open') throw new StorageError('stale', 'the draft is closed')
+  }
+
+  #kept<S extends FileStream | Writable>(stream: S): S {
+    this.#streams.add(stream)
+    // Whoever uses it gets the error as well; a close under a stream that nobody uses must not end the process.
+    stream.on('error', () => {})
+    stream.once('close', () => this.#streams.delete(stream))
+    return stream
+  }
+}
