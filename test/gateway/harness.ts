@@ -54,6 +54,8 @@ export interface GatewayOptions {
   readonly passwords?: boolean
   /** Of the issuer's tokens with scopes. */
   readonly basePath?: string
+  /** Files of secrets beside the configuration file: their names and what they hold. */
+  readonly secrets?: Readonly<Record<string, string>>
   /** Other top-level keys of the configuration file. */
   readonly more?: Readonly<Record<string, unknown>>
 }
@@ -84,6 +86,11 @@ export async function startTestGateway(t: Test, options: GatewayOptions): Promis
   for (const name of ['state', 'log']) mkdirSync(join(directory, name), { mode: 0o700 })
   writeFileSync(join(directory, 'master.key'), `${'5a'.repeat(32)}\n`, { mode: 0o600 })
   writeFileSync(join(directory, 'accounts.yaml'), await accountsFile(options.passwords ?? false), { mode: 0o600 })
+  for (const [name, secret] of Object.entries(options.secrets ?? {})) {
+    writeFileSync(join(directory, name), `${secret}\n`, { mode: 0o600 })
+    if (asRoot) lchownSync(join(directory, name), service.uid, service.gid)
+    gateway.credentials.add(secret)
+  }
   gateway.configure(() => {})
   await gateway.start()
   return gateway
