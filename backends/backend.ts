@@ -38,6 +38,11 @@ export interface Entry {
   readonly version: string
   /** Stays with the object over renames. */
   readonly id: string
+  /**
+   * Differs between objects that have one `id` one after the other. Inside back ends alone, to remember by: it goes
+   * when the ACL comes.
+   */
+  readonly generation?: string
   /** POSIX mode bits, low 12, where the back end has them. */
   readonly mode?: number
   readonly links?: number

@@ -3,6 +3,7 @@
 import type { Acl } from '../../acl/acl.ts'
 import { formatGpfsText, type GpfsOptions, parseGpfsText } from '../../acl/codec/gpfs-text.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
+import type { HeldObject } from '../posix/path-acls.ts'
 import { CommandInfo } from './command-info.ts'
 import { brokenAnswer, unreadableAcl } from './failures.ts'
 import type { AclProvider, Scale, StoredAcl } from './providers.ts'
@@ -47,9 +48,25 @@ class CommandAcls implements AclProvider {
   }
 
   async write(path: string, acl: Acl, signal: AbortSignal): Promise<void> {
-    // Owner and group are comments to mmputacl.
-    const input = formatGpfsText({ ...acl, owner: undefined, group: undefined }, this.#names)
+    const input = this.#textOf(acl)
     await this.#runner.run('mmputacl', [argument(path)], { input, limit: aclLimit, signal })
+  }
+
+  /** gpfs_putacl is given the path as it is, and the kernel follows it to the object (proc_pid_fd(5)). */
+  async writeHeld(object: HeldObject, acl: Acl, signal: AbortSignal): Promise<void> {
+    let input: string
+    try {
+      input = this.#textOf(acl)
+    } catch (error) {
+      object.release()
+      throw error
+    }
+    await this.#runner.run('mmputacl', [], { input, limit: aclLimit, signal, object })
+  }
+
+  #textOf(acl: Acl): string {
+    // Owner and group are comments to mmputacl.
+    return formatGpfsText({ ...acl, owner: undefined, group: undefined }, this.#names)
   }
 }
 

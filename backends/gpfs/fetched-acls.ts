@@ -2,8 +2,12 @@
  * ACLs fetched by path, one question for each object and change, and remembered.
  *
  * What was read belongs to an object only where it was seen at that path before and after, on a way that held still.
- * An ACL is remembered for (file system, inode, ctime): every change of an ACL moves the ctime, and so does an inode
- * that is used again. What changed a moment ago may change again within one tick and is not remembered.
+ * An ACL is remembered for (file system, inode, generation, ctime): every change of an ACL moves the ctime, and an inode
+ * that is used again has another generation. Where the file system tells no generation (native/file-handle.ts of
+ * backends/posix) the ctime alone, which is new as well, keeps a new object from being taken for the old one.
+ *
+ * What changed a moment ago is not remembered all the same: it may change again within one tick of the clock that
+ * stamps the ctime, and look the same, whatever its generation. That clock may be another node's and a little off.
  */
 
 import { LRUCache } from 'lru-cache'
@@ -11,7 +15,8 @@ import type { Acl } from '../../acl/acl.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { join, namesOf, type Path } from '../../gateway/core/path.ts'
 import type { Entry, Trail } from '../backend.ts'
-import { type Completed, type Glance, heldStill, type PathAcls, type Which, wayOf } from '../posix/path-acls.ts'
+import type { Completed, Glance, HeldObject, PathAcls, Which } from '../posix/path-acls.ts'
+import { heldStill, wayOf, withoutAcl } from '../posix/path-acls.ts'
 import { unlessAborted } from './fresh.ts'
 import type { AclProvider, StoredAcl } from './providers.ts'
 import { Slots } from './slots.ts'
@@ -31,6 +36,8 @@ export interface FetchedAclsOptions {
   /** Name of the directories that hold snapshots, which have no ACL that counts. */
   readonly snapshotDirectory: string
   readonly remembered: number
+  /** `by-name`: also where an object cannot be held for the provider, since nobody else changes names. */
+  readonly writing: 'never' | 'held' | 'by-name'
   /** ms. */
   readonly clockTolerance: number
   /** Throws where the file system keeps no NFSv4 ACLs. */
@@ -40,6 +47,7 @@ export interface FetchedAclsOptions {
 }
 
 interface Remembered {
+  readonly generation: string | undefined
   readonly changed: bigint
   readonly acl: Acl
 }
@@ -58,6 +66,8 @@ const aboutTheObject: ReadonlySet<string> = new Set(['denied', 'not-found', 'inv
 
 /** See the file's comment. */
 export class FetchedAcls implements PathAcls {
+  readonly writeHeld?: NonNullable<PathAcls['writeHeld']>
+  readonly writeNamed?: NonNullable<PathAcls['writeNamed']>
   readonly #options: FetchedAclsOptions
   readonly #remembered: LRUCache<string, Remembered>
   readonly #flights = new Map<string, Flight>()
@@ -72,6 +82,13 @@ export class FetchedAcls implements PathAcls {
   constructor(options: FetchedAclsOptions) {
     this.#options = options
     this.#remembered = new LRUCache({ max: options.remembered })
+    const { writing, provider } = options
+    if (writing !== 'never' && provider.writeHeld) {
+      this.writeHeld = (object, acl, signal) => this.#writeHeld(object, acl, signal)
+    }
+    if (writing === 'by-name') {
+      this.writeNamed = (path, acl, signal) => this.#write(signal, () => provider.write(this.#real(path), acl, signal))
+    }
   }
 
   async complete(trail: Trail, path: Path, which: Which, glance: Glance, signal: AbortSignal): Promise<Completed> {
@@ -110,11 +127,23 @@ export class FetchedAcls implements PathAcls {
     )
   }
 
-  async write(path: Path, acl: Acl, signal: AbortSignal): Promise<void> {
+  async #writeHeld(object: HeldObject, acl: Acl, signal: AbortSignal): Promise<void> {
+    let handedOver = false
+    try {
+      await this.#write(signal, (provider) => {
+        handedOver = true
+        return provider.writeHeld?.(object, acl, signal)
+      })
+    } finally {
+      if (!handedOver) object.release()
+    }
+  }
+
+  async #write(signal: AbortSignal, work: (provider: AclProvider) => Promise<void> | undefined): Promise<void> {
     await this.#options.requireWritable(signal)
     const release = await this.#slots.take(signal)
     try {
-      await this.#options.provider.write(this.#real(path), acl, signal)
+      await work(this.#options.provider)
     } finally {
       release()
     }
@@ -127,13 +156,13 @@ export class FetchedAcls implements PathAcls {
   /** The entry with its ACL where nobody needs to be asked. */
   #known(entry: Entry): Entry | undefined {
     // A link's own rights are those that the thread told; following it, a provider would tell another object's.
-    if (entry.type === 'symlink') return entry
+    if (entry.type === 'symlink') return withAcl(entry, entry.acl ?? 'unreadable')
     if (entry.type === 'other' || entry.name === this.#options.snapshotDirectory) return withoutAcl(entry)
     const known = this.#remembered.get(entry.id)
-    if (known?.changed !== entry.changed) return undefined
+    if (known?.changed !== entry.changed || known.generation !== entry.generation) return undefined
     const whole = this.#whole.get(entry)
     if (whole?.acl === known.acl) return whole
-    const made = { ...entry, acl: known.acl }
+    const made = withAcl(entry, known.acl)
     this.#whole.set(entry, made)
     return made
   }
@@ -142,7 +171,7 @@ export class FetchedAcls implements PathAcls {
   async #ask(way: readonly Entry[], path: Path, glance: Glance, signal: AbortSignal): Promise<Found> {
     const entry = way.at(-1)
     if (!entry) return 'moved'
-    const key = `${entry.id}/${entry.changed}`
+    const key = `${entry.id}/${entry.changed}/${entry.generation}`
     let flight = this.#flights.get(key)
     if (!flight) {
       flight = this.#start(key, way, path, glance)
@@ -183,7 +212,8 @@ export class FetchedAcls implements PathAcls {
       const read = await this.#read(path, signal)
       const now = wayOf(await glance(path, signal))
       const [was, is] = [seen.at(-1), now.at(-1)]
-      if (!was || !is || is.id !== was.id || now.length !== seen.length) return 'moved'
+      if (!was || !is || is.id !== was.id || is.generation !== was.generation) return 'moved'
+      if (now.length !== seen.length) return 'moved'
       const unchanged = is.changed === was.changed
       // An object that changes all the time, as a directory that is written to, still had this list at one moment
       // of the call, as long as the path has led to it throughout.
@@ -211,9 +241,9 @@ export class FetchedAcls implements PathAcls {
     }
   }
 
-  #remember({ id, changed }: Entry, acl: Acl): void {
+  #remember({ id, generation, changed }: Entry, acl: Acl): void {
     const age = Date.now() - Number(changed / 1_000_000n)
-    if (age >= this.#options.clockTolerance) this.#remembered.set(id, { changed, acl })
+    if (age >= this.#options.clockTolerance) this.#remembered.set(id, { generation, changed, acl })
   }
 
   /** The list as one object for all that have the same. The owner is the file's where the provider tells none. */
@@ -239,10 +269,6 @@ function pathOf(names: readonly string[], count: number): Path {
   return `/${names.slice(0, count).join('/')}` as Path
 }
 
-function withAcl(entry: Entry, acl: Found): Entry {
+function withAcl({ generation: _, ...entry }: Entry, acl: Found): Entry {
   return typeof acl === 'string' ? withoutAcl(entry) : { ...entry, acl }
-}
-
-function withoutAcl({ acl: _, ...entry }: Entry): Entry {
-  return entry
 }

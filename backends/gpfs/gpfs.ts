@@ -39,7 +39,7 @@ import type { PosixOptions } from '../posix/options.ts'
 import { PosixBackend } from '../posix/posix.ts'
 import type { FileProperties } from '../posix/properties.ts'
 import { checkScale } from './checking.ts'
-import { FetchedAcls } from './fetched-acls.ts'
+import { FetchedAcls, type FetchedAclsOptions } from './fetched-acls.ts'
 import { Filesets } from './filesets.ts'
 import { Fresh } from './fresh.ts'
 import { libgpfsModule } from './library-module.ts'
@@ -83,7 +83,8 @@ export class GpfsBackend implements Backend {
     const log = (message: string, cause?: unknown) => options.log?.(`${this.name}: ${message}`, cause)
     this.#settings = scale && new Fresh(believed, (signal) => scale.info.settings(signal))
     const reserved = [...(options.reserved ?? []), snapshotDirectory]
-    this.#tree = new PosixBackend(this.#treeOptions(options.root, this.#rootPath, reserved), services)
+    const writing = options.exclusive ? 'by-name' : 'held'
+    this.#tree = new PosixBackend(this.#treeOptions(options.root, this.#rootPath, reserved, writing), services)
     this.#filesets = new Filesets(scale?.info, junctions, log)
     this.#quotas = scale && new Quotas(scale.info, log)
     if (scale) {
@@ -103,8 +104,8 @@ export class GpfsBackend implements Backend {
     this.properties = this.#tree.properties
     this.copying = this.#tree.copying
     this.editing = this.#tree.editing
-  }
     this.resuming = this.#tree.resuming
+  }
 
   /** As of the POSIX back end. */
   ready(): Promise<void> {
@@ -226,8 +227,13 @@ export class GpfsBackend implements Backend {
     return this.#rootPath === '/' ? path : `${this.#rootPath}${path}`
   }
 
-  #treeOptions(top: string | number, path: string, reserved: readonly string[]): PosixOptions {
-    const { scale, library, ...options } = this.#options
+  #treeOptions(
+    top: string | number,
+    path: string,
+    reserved: readonly string[],
+    writing: FetchedAclsOptions['writing'],
+  ): PosixOptions {
+    const { scale, library, exclusive, ...options } = this.#options
     const base = { ...options, name: this.name, root: top, reserved }
     if (library !== undefined) return { ...base, acl: [], aclModule: libgpfsModule(library).href }
     if (!scale) return { ...base, acl: [] }
@@ -236,6 +242,7 @@ export class GpfsBackend implements Backend {
       root: path,
       snapshotDirectory: this.#options.snapshotDirectory ?? '.snapshots',
       remembered: this.#options.remembered ?? 100_000,
+      writing,
       clockTolerance: this.#options.clockTolerance ?? 2000,
       requireWritable: (signal) => this.#requireWritable(signal),
       trouble: (word) => void this.#trouble.set(word, (this.#trouble.get(word) ?? 0) + 1),
@@ -259,7 +266,7 @@ export class GpfsBackend implements Backend {
     const [at, path] = top === undefined ? [this.#options.root, this.#rootPath] : [top, top]
     // By another name, since what the journal holds of the mount itself is not for these trees to sweep.
     const name = `${this.name}, snapshots`
-    const base = this.#treeOptions(at, path, [])
+    const base = this.#treeOptions(at, path, [], 'never')
     return new PosixBackend({ ...base, name, symlinks: 'none', threads: 1, dataThreads: 2 }, services)
   }
 }

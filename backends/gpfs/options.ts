@@ -25,6 +25,11 @@ export interface GpfsOptions
   readonly junctions?: readonly string[]
   /** Quotas of users and groups are kept for each fileset (mmchfs --perfileset-quota). Default false. */
   readonly perFilesetQuotas?: boolean
+  /**
+   * Nobody but this gateway changes names in the tree, by whatever way. ACLs may then be set by name where they cannot
+   * be set through a descriptor, as by the management API. Default false: they are not set there.
+   */
+  readonly exclusive?: boolean
   /** ACLs remembered, where they come by path. Default 100,000. */
   readonly remembered?: number
   /** ms: what changed less than this ago is not remembered, since clocks differ and tick. Default 2000. */

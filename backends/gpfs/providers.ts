@@ -9,6 +9,7 @@
  */
 
 import type { Acl } from '../../acl/acl.ts'
+import type { HeldObject } from '../posix/path-acls.ts'
 
 export interface StoredAcl {
   readonly acl: Acl
@@ -17,8 +18,8 @@ export interface StoredAcl {
 }
 
 /**
- * Reads and writes ACLs by path, with the gateway's great rights. Neither is tied to an inode: who calls compares
- * the object before and after, and never acts for a caller on what these say alone.
+ * Reads and writes ACLs by path, with the gateway's great rights. Neither is tied to an inode by itself: who reads
+ * compares the object before and after, and who writes holds the object or knows that its name stays.
  */
 export interface AclProvider {
   readonly kind: 'commands' | 'rest'
@@ -29,6 +30,11 @@ export interface AclProvider {
   read(path: string, signal: AbortSignal): Promise<StoredAcl>
   /** Replaces the whole list. Owner and group of `acl` are not written. `unsupported` for what GPFS cannot store. */
   write(path: string, acl: Acl, signal: AbortSignal): Promise<void>
+  /**
+   * The same for an object that this process holds open. It is let go of when nobody looks at the descriptor any more,
+   * however the call ends. Absent for what works on another machine.
+   */
+  writeHeld?(object: HeldObject, acl: Acl, signal: AbortSignal): Promise<void>
 }
 
 /** What one file system says about itself. */

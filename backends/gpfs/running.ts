@@ -5,8 +5,11 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
+import { StorageError } from '../../gateway/core/errors.ts'
+import type { HeldObject } from '../posix/path-acls.ts'
 import { Deadline } from './deadline.ts'
 import { brokenAnswer, failure, failureOfCommand, maxToldLength } from './failures.ts'
+import { whenGone } from './process-groups.ts'
 import { Slots } from './slots.ts'
 
 /** The commands that are used. */
@@ -28,12 +31,17 @@ export interface RunnerOptions {
 export interface RunOptions {
   /** Written to standard input; nothing is there to read without it. */
   readonly input?: string
+  /** Told to the command as its last argument; let go of when nothing that was started can look at it any more. */
+  readonly object?: HeldObject
   /** Bytes of output accepted. */
   readonly limit: number
   readonly signal: AbortSignal
 }
 
 export const commandDirectory = '/usr/lpp/mmfs/bin'
+
+/** Number of the descriptor that a command is handed, after its three standard ones. */
+const handedFd = 3
 
 /** Messages in English and times in UTC, whatever the gateway runs with; nothing else is passed on. */
 const environment = { LC_ALL: 'C', LANG: 'C', TZ: 'UTC', PATH: '/usr/sbin:/usr/bin:/sbin:/bin' }
@@ -59,8 +67,7 @@ export class Runner {
   async run(command: Command, args: readonly string[], options: RunOptions): Promise<Buffer> {
     // Disposed of when this returns: every promise is awaited here.
     using deadline = new Deadline(options.signal, this.#closing.signal, this.#deadline)
-    const giveBack = await this.#slots.take(deadline.signal)
-    return await outputOf(this.#start(command, args, options, giveBack), options, deadline.signal)
+    return await outputOf(await this.#begin(command, args, options, deadline.signal), options, deadline.signal)
   }
 
   /** Kills what runs; its callers get `unavailable`. */
@@ -68,22 +75,45 @@ export class Runner {
     this.#closing.abort()
   }
 
-  #start(command: Command, args: readonly string[], { input }: RunOptions, ended: () => void): ChildProcess {
-    const [program = '', ...rest] = [...this.#prefix, `${this.#directory}/${command}`, ...args]
+  async #begin(
+    command: Command,
+    args: readonly string[],
+    options: RunOptions,
+    signal: AbortSignal,
+  ): Promise<ChildProcess> {
+    const { object } = options
+    let giveBack = () => {}
     try {
-      const child = spawn(program, rest, {
-        // A process group of its own, so that all of it can be killed; no directory that a mount could miss.
-        detached: true,
-        cwd: '/',
-        env: environment,
-        stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-      })
-      child.once('close', ended)
+      giveBack = await this.#slots.take(signal)
+      const child = this.#start(command, args, options)
+      child.once('close', giveBack)
+      if (object) child.once('close', () => whenGone(child.pid, () => object.release()))
       return child
     } catch (error) {
-      ended()
-      throw notRun(error)
+      giveBack()
+      object?.release()
+      throw error instanceof StorageError ? error : notRun(error)
     }
+  }
+
+  #start(command: Command, args: readonly string[], { input, object }: RunOptions): ChildProcess {
+    const objects = object ? [this.#pathOf(object)] : []
+    const [program = '', ...rest] = [...this.#prefix, `${this.#directory}/${command}`, ...args, ...objects]
+    return spawn(program, rest, {
+      // A process group of its own, so that all of it can be killed; no directory that a mount could miss.
+      detached: true,
+      cwd: '/',
+      env: environment,
+      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...(object ? [object.fd] : [])],
+    })
+  }
+
+  /**
+   * What leads to the object from the command, whatever its name means by then. What a prefix starts does not get our
+   * descriptors (sudo closes them), and has the rights to look at ours.
+   */
+  #pathOf({ fd }: HeldObject): string {
+    return this.#prefix.length === 0 ? `/proc/self/fd/${handedFd}` : `/proc/${process.pid}/fd/${fd}`
   }
 }
 

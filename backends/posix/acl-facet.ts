@@ -12,12 +12,11 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
 import type { AclFacet, Changes, Entry, Pending } from '../backend.ts'
 import type { SetArgs } from './changing.ts'
-import { type Caller, type Desk, lookInto, type ObjectSight, pendingOf } from './desk.ts'
+import { bare, type Caller, type Desk, lookInto, type ObjectSight, pendingOf } from './desk.ts'
 import type { Handle } from './handles.ts'
 import { underLease } from './leasing.ts'
 import type { Access } from './looking.ts'
 import { bytesOf, formOf } from './new-objects.ts'
-import { setByPath } from './path-writing.ts'
 import { requireEntry } from './requiring.ts'
 
 /** What the operation `set` is told besides which object it is about. */
@@ -51,14 +50,14 @@ export class FileAcls implements AclFacet {
 
   async #get(path: Path, call: Call): Promise<Pending<Entry>> {
     const caller = this.#desk.caller(call)
-    const { trail } = await this.#desk.see('look', { path, follow: false }, caller)
+    const seen = await this.#desk.glance(caller)(path, caller.signal)
     const proceed = async () => {
-      requireEntry(trail, path)
-      const entry = await this.#desk.fetchAcl(trail, path, caller)
+      requireEntry(seen, path)
+      const entry = await this.#desk.fetchAcl(seen, path, caller)
       if (entry) return entry
       throw new StorageError('stale', 'the path leads to another object by now', { path })
     }
-    return pendingOf(trail, proceed)
+    return pendingOf(bare(seen), proceed)
   }
 
   async setAttributes(path: Path, changes: Changes, call: Call): Promise<Pending<Entry>> {
@@ -82,11 +81,9 @@ export class FileAcls implements AclFacet {
   #apply(sight: ObjectSight, path: Path, setting: Setting, caller: Caller): Promise<Entry> {
     const { object, trail } = sight
     if (!object) throw new StorageError('denied', 'this belongs to another file system', { path })
-    const list = this.#desk.pathAcls && setting.acl?.list
-    if (list) {
-      const { acl: _, ...others } = setting
-      return underLease(this.#desk, trail, () => setByPath(this.#desk, sight, path, list, others, caller))
-    }
+    const { pathWriter } = this.#desk
+    const { acl, ...others } = setting
+    if (pathWriter && acl?.list) return pathWriter.set(sight, { path, acl: acl.list, others }, caller)
     if (setting.unchanged === undefined) return this.#set(object, trail.entry, setting, caller)
     // A commit that replaces the file meanwhile would bring the old ACL back.
     return underLease(this.#desk, trail, () => this.#set(object, trail.entry, setting, caller))

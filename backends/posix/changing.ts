@@ -20,6 +20,11 @@ export interface MkdirArgs {
   readonly acl?: AclBytes
 }
 
+/** A directory that was made, and its descriptor. */
+export interface MadeHidden extends Changed {
+  readonly fd: number
+}
+
 export interface RemoveArgs {
   readonly parent: HandleRef
   readonly name: string
@@ -74,6 +79,35 @@ export function mkdir(shop: Workshop, { parent, name, hidden, acl }: MkdirArgs):
       if (setup.sync) syncDirectory(directory)
       return told(shop, name, fd)
     })
+  })
+}
+
+/** ns. Between making a directory and opening it. */
+const moment = 2_000_000_000n
+
+/**
+ * Makes a directory under a hidden name and keeps it open. Throws `stale` where what is opened is older than that: a
+ * directory that was put in its place.
+ */
+export function mkdirHidden(
+  shop: Workshop,
+  { parent, name }: { readonly parent: HandleRef; readonly name: string },
+): MadeHidden {
+  const { maker, using, setup, walker } = shop
+  maker.begin(true)
+  return using(parent, (directory) => {
+    sys.mkdirat(directory, name, inheritsMode(directory) ? 0o777 : 0o777 & ~setup.umask)
+    shop.step('staged')
+    const fd = walker.open(directory, name, sys.O_PATH | sys.O_DIRECTORY)
+    try {
+      const { btimeNs, ctimeNs } = sys.fstat(fd)
+      // A rename moves the ctime to now and leaves the birth where it was.
+      if (btimeNs !== undefined && ctimeNs - btimeNs > moment) throw stale()
+      return { ...told(shop, name, fd), fd }
+    } catch (error) {
+      sys.close(fd)
+      throw error
+    }
   })
 }
 

@@ -5,7 +5,7 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
 import type { CommitOptions, Entry, PendingMove } from '../backend.ts'
 import { type Desk, lookAt, lookInto, type NameSight, type ObjectSight, pendingOf } from './desk.ts'
-import { aclForNew } from './new-objects.ts'
+import { aclToGive } from './new-lists.ts'
 import { pump } from './pumping.ts'
 import { requireDirectoryOf, requireFile, requireRegular, requireUnreserved } from './requiring.ts'
 import { StagedFile, type Target } from './staged-file.ts'
@@ -58,8 +58,7 @@ async function copy(
   const file = desk.adoptFile(opened.fd)
   try {
     const target: Target = { path, caller, parent: place.parent, sight: place }
-    const nfs4 = place.looked.nfs4 === true
-    const acl = aclForNew(desk.setup, 'file', directory, call.principal, { nfs4 })
+    const acl = await aclToGive(desk, { kind: 'file', directory, path, nfs4: place.looked.nfs4 === true }, place, call)
     const staged = await StagedFile.make(desk, area, target, { size: entry.size, acl })
     try {
       const size = await pump(desk, file.ref, staged.handle.ref, caller)

@@ -13,7 +13,8 @@ import type { RunAs } from './io/protocol.ts'
 import { DataShare } from './io/share.ts'
 import type { ArgsOf, OperationName, ResultOf } from './operations.ts'
 import { isHidden, type PosixOptions, type PosixSetup, setupOf } from './options.ts'
-import type { Completed, Glance, PathAcls, Which } from './path-acls.ts'
+import { type Completed, type Glance, type PathAcls, type Which, withoutAcl } from './path-acls.ts'
+import { PathWriter } from './path-writing.ts'
 import type { EntryWire, Looked, Numbered } from './wire.ts'
 
 /** Whoever a call is made for, and how long he waits. */
@@ -51,6 +52,8 @@ export class Desk {
   readonly handles = new Handles()
   /** Where set, the threads tell whose the objects are, and the ACLs to decide by come from here. */
   readonly pathAcls: PathAcls | undefined
+  /** Writes them. */
+  readonly pathWriter: PathWriter | undefined
   /** The same where the kernel decides: there they are for people to see, and fetched when asked for. */
   readonly shownAcls: PathAcls | undefined
   readonly log: (message: string, cause?: unknown) => void
@@ -75,6 +78,7 @@ export class Desk {
     this.log = options.log ?? (() => {})
     this.setup = setupOf(options, this.handles.claims)
     this.#reserved = new Set(this.setup.reserved)
+    this.pathWriter = this.pathAcls && new PathWriter(this, this.pathAcls)
     this.pool = new IoPool({
       name: this.name,
       posix: this.setup,
@@ -110,7 +114,7 @@ export class Desk {
   /** A look, told again in full where the short form could not be understood. */
   async see<N extends Looks>(name: N, args: ArgsOf<N>, caller: Caller): Promise<Sight<ResultOf<N>>> {
     const { pathAcls } = this
-    if (this.shownAcls) return bare(await this.#see(name, args, caller))
+    if (this.shownAcls) return withBareTrail(await this.#see(name, args, caller))
     if (!pathAcls) return this.#see(name, args, caller)
     for (let left = looks - 1; ; left--) {
       const sight = await this.#see(name, args, caller)
@@ -125,9 +129,9 @@ export class Desk {
     }
   }
 
-  /** The object of a trail with the ACL that a path leads to; undefined when the path leads elsewhere by now. */
+  /** The object of a glance with the ACL that a path leads to; undefined when the path leads elsewhere by now. */
   async fetchAcl(trail: Trail, path: Path, caller: Caller): Promise<Entry | undefined> {
-    if (!this.shownAcls) return trail.entry
+    if (!this.shownAcls) return undefined
     const { trail: whole, moved } = await this.#complete(this.shownAcls, trail, path, 'object', caller)
     return moved ? undefined : whole.entry
   }
@@ -160,7 +164,7 @@ export class Desk {
     if (!this.pathAcls && !this.shownAcls) return entry
     if (!this.pathAcls || !list || entry.type === 'symlink') return withoutAcl(entry)
     const { owner = entry.acl?.owner, group = entry.acl?.group } = list
-    return { ...entry, acl: { ...list, owner, group } }
+    return { ...withoutAcl(entry), acl: { ...list, owner, group } }
   }
 
   entries(wires: readonly EntryWire[], numbered: Numbered): Entry[] {
@@ -216,13 +220,13 @@ export class Desk {
   }
 }
 
-function bare<S extends Sight>(sight: S): S {
-  const { entry } = sight.trail
-  return entry?.acl ? { ...sight, trail: { ...sight.trail, entry: withoutAcl(entry) } } : sight
+function withBareTrail<S extends Sight>(sight: S): S {
+  return { ...sight, trail: bare(sight.trail) }
 }
 
-export function withoutAcl({ acl: _, ...entry }: Entry): Entry {
-  return entry
+/** A trail without what a thread tells of ACLs that come by path. */
+export function bare(trail: Trail): Trail {
+  return { ...trail, ancestors: trail.ancestors.map(withoutAcl), entry: trail.entry && withoutAcl(trail.entry) }
 }
 
 function idsOf({ posix, user, id }: Principal): PosixIds {

@@ -11,6 +11,7 @@ import type { EntryWire, Expected, Looked } from './wire.ts'
 /** What is remembered of an object that has not changed for a while. */
 interface Remembered extends Told {
   readonly dev: number
+  readonly generation: string | undefined
   readonly changed: bigint
   readonly acl: ReadAcl | undefined
   readonly settled: boolean
@@ -35,11 +36,16 @@ export class EntryMaker {
   readonly #setup: PosixSetup
   readonly #walker: Walker
   readonly #remembered = new Map<bigint, Remembered>()
+  /** ACLs come by path: the thread reads none, and tells the generations by which they are remembered. */
+  readonly #byPath: boolean
+  #generations: boolean
   #now = 0n
 
   constructor(setup: PosixSetup, walker: Walker, table: number, library?: ThreadAclSource) {
     this.#setup = setup
     this.#walker = walker
+    this.#byPath = setup.acl.includes('path')
+    this.#generations = this.#byPath
     this.acls = new AclReader(setup, library)
     this.teller = new Teller(table)
   }
@@ -52,13 +58,14 @@ export class EntryMaker {
 
   /** A directory on the way, while it is open. */
   readonly directory = (name: string, fd: number, stat: sys.Stat): Seen => {
-    const known = this.#recall(stat) ?? this.#learn(fd, stat)
-    if (!known.settled) return this.#wire(name, stat, known.acl, undefined)
+    const generation = this.#generation(fd, '')
+    const known = this.#recall(stat, generation) ?? this.#learn(fd, stat, generation)
+    if (!known.settled) return this.#wire(name, stat, known.acl, undefined, generation)
     if (known.name === name && this.teller.knows(known)) return known.number
     if (known.name !== name) known.number = 0
     known.name = name
     // Made anew, so that the ACL it refers to is told before it.
-    return this.teller.refer(known, this.#wire(name, stat, known.acl, undefined))
+    return this.teller.refer(known, this.#wire(name, stat, known.acl, undefined, generation))
   }
 
   /** Where the kernel decides, the ACLs on the way are its own business; that of the object is for people to see. */
@@ -94,14 +101,19 @@ export class EntryMaker {
   /** An object below an open directory, opened only to read an ACL not yet known. */
   below(directory: number, name: string, stat: sys.Stat, acl: boolean): EntryWire {
     const target = isLink(stat) ? linkTarget(directory, name) : undefined
-    if (!acl) return this.#wire(name, stat, undefined, target)
-    const known = this.readsAcls ? this.#recall(stat) : undefined
+    // Where our own list counts, the mode that is shown is the list's.
+    if (!acl && (this.#byPath || !this.readsAcls)) return this.#wire(name, stat, undefined, target)
+    if (this.#byPath) {
+      // Should the name change hands between the two calls, nothing is remembered of such a pair.
+      const generation = this.#generation(directory, name)
+      return this.#wire(name, stat, this.acls.read(directory, stat), target, generation)
+    }
+    const known = this.readsAcls ? this.#recall(stat, undefined) : undefined
     if (known) return this.#wire(name, stat, known.acl, target)
     const fd = this.#walker.open(directory, name, sys.O_PATH)
     try {
       // What the ACL belongs to, which may no longer be what the name was a moment ago.
-      const same = sys.fstat(fd)
-      return this.#wire(name, same, this.#acl(fd, same), isLink(same) ? linkTarget(fd, '') : undefined)
+      return this.ofOpen(name, fd, sys.fstat(fd))
     } finally {
       sys.close(fd)
     }
@@ -109,7 +121,11 @@ export class EntryMaker {
 
   /** An open object. */
   ofOpen(name: string, fd: number, stat: sys.Stat): EntryWire {
-    return this.#wire(name, stat, this.#acl(fd, stat), isLink(stat) ? linkTarget(fd, '') : undefined)
+    const generation = this.#generation(fd, '')
+    const acl = this.readsAcls
+      ? (this.#recall(stat, generation) ?? this.#learn(fd, stat, generation)).acl
+      : this.acls.read(fd, stat)
+    return this.#wire(name, stat, acl, isLink(stat) ? linkTarget(fd, '') : undefined, generation)
   }
 
   /** The place where another file system is mounted: something is there, and nobody gets at it. */
@@ -136,20 +152,27 @@ export class EntryMaker {
     return `${this.id(stat)}-${stat.size.toString(16)}-${stat.mtimeNs.toString(16)}`
   }
 
-  #recall(stat: sys.Stat): Remembered | undefined {
+  #recall(stat: sys.Stat, generation: string | undefined): Remembered | undefined {
     const known = this.#remembered.get(stat.ino)
-    return known && known.changed === stat.ctimeNs && known.dev === stat.dev ? known : undefined
+    if (known?.changed !== stat.ctimeNs || known.dev !== stat.dev) return undefined
+    return known.generation === generation ? known : undefined
   }
 
-  #acl(fd: number, stat: sys.Stat): ReadAcl | undefined {
-    return this.readsAcls ? (this.#recall(stat) ?? this.#learn(fd, stat)).acl : this.acls.read(fd, stat)
+  /** Of one plain name below a directory, or with "" of an open object. */
+  #generation(directory: number, name: string): string | undefined {
+    if (!this.#generations) return undefined
+    const handle = sys.fileHandle(directory, name)
+    // A file system has handles for all of its objects or for none.
+    if (handle === undefined) this.#generations = false
+    return handle
   }
 
-  #learn(fd: number, stat: sys.Stat): Remembered {
+  #learn(fd: number, stat: sys.Stat, generation: string | undefined): Remembered {
     const acl = this.readsAcls ? this.acls.read(fd, stat) : undefined
     // What could not be read may be readable the next time.
     const isSettled = this.#now - stat.ctimeNs > settled && (acl !== undefined || !this.readsAcls)
-    const known: Remembered = { number: 0, dev: stat.dev, changed: stat.ctimeNs, acl, settled: isSettled, name: '' }
+    const of = { dev: stat.dev, changed: stat.ctimeNs, generation }
+    const known: Remembered = { ...of, number: 0, acl, settled: isSettled, name: '' }
     if (isSettled) {
       this.#remembered.set(stat.ino, known)
       if (this.#remembered.size > capacity) this.#remembered.delete(this.#remembered.keys().next().value ?? 0n)
@@ -157,7 +180,13 @@ export class EntryMaker {
     return known
   }
 
-  #wire(name: string, stat: sys.Stat, read: ReadAcl | undefined, target: string | undefined): EntryWire {
+  #wire(
+    name: string,
+    stat: sys.Stat,
+    read: ReadAcl | undefined,
+    target: string | undefined,
+    generation?: string,
+  ): EntryWire {
     const kind = stat.mode & sys.S_IFMT
     const type = kind === sys.S_IFREG ? 0 : kind === sys.S_IFDIR ? 1 : kind === sys.S_IFLNK ? 2 : 3
     const bits = stat.mode & 0o7777
@@ -176,6 +205,7 @@ export class EntryMaker {
       stat.nlink,
       acl,
     ] as const
+    if (generation !== undefined) return [...wire, target, generation]
     return target === undefined ? wire : [...wire, target]
   }
 }

@@ -143,8 +143,9 @@ function known(table: Map<number, Acl | Entry>, number: number): Acl | Entry {
 }
 
 function entryOf(wire: EntryWire, table: Map<number, Acl | Entry>): Entry {
-  const [name, type, size, modified, changed, version, id, mode, links, acl, target] = wire
-  const entry = { name, type: wireTypes[type] ?? 'other', size, modified, changed, version, id, mode, links }
+  const [name, type, size, modified, changed, version, id, mode, links, acl, target, generation] = wire
+  const plain = { name, type: wireTypes[type] ?? 'other', size, modified, changed, version, id, mode, links }
+  const entry = generation === undefined ? plain : { ...plain, generation }
   if (acl === 0) return target === undefined ? entry : { ...entry, target }
   const told = known(table, acl) as Acl
   return target === undefined ? { ...entry, acl: told } : { ...entry, acl: told, target }

@@ -2,9 +2,10 @@
 
 import type { Path } from '../../gateway/core/path.ts'
 import type { Entry, Listing } from '../backend.ts'
-import { type Caller, type Desk, withoutAcl } from './desk.ts'
+import type { Caller, Desk } from './desk.ts'
 import type { Handle } from './handles.ts'
 import type { Page } from './looking.ts'
+import { withoutAcl } from './path-acls.ts'
 
 /** Entries whose ACLs are fetched by path before the first of them is told. */
 const batch = 128

@@ -180,8 +180,7 @@ function listed(
   try {
     const stat = sys.fstatat(fd, name, sys.AT_SYMLINK_NOFOLLOW)
     if (walker.isForeign(self, stat)) return maker.foreign(name, stat)
-    // Where our own list counts, the mode that is shown is the list's.
-    return maker.below(fd, name, stat, acls || maker.readsAcls)
+    return maker.below(fd, name, stat, acls)
   } catch (error) {
     if (sys.isErrno(error, 'ENOENT')) return undefined
     // One may read the names of a directory that one may not enter.

@@ -2,7 +2,7 @@
 
 import { randomInt } from 'node:crypto'
 import type { ThreadAclSource } from './acl-reading.ts'
-import { identify, mkdir, remove, rename, set } from './changing.ts'
+import { identify, mkdir, mkdirHidden, remove, rename, set } from './changing.ts'
 import { inspectTree } from './inspecting.ts'
 import type { Operations, RunAs } from './io/protocol.ts'
 import { readAttributes, reopen, restat, truncate, usage, writeAttributes } from './keeping.ts'
@@ -12,6 +12,7 @@ import * as sys from './native/sys.ts'
 import type { PosixSetup } from './options.ts'
 import { copyBytes, finishOld, openOld } from './overwriting.ts'
 import { dropHidden, prepare, publish, stage, sweep } from './staging.ts'
+import { hold, makeTrial } from './trying.ts'
 import { makeWorkshop, type Step, type Workshop } from './workshop.ts'
 
 export type { PosixSetup } from './options.ts'
@@ -23,15 +24,16 @@ const acts = {
   openDirectory,
   page,
   mkdir,
+  mkdirHidden,
   remove,
   rename,
   identify,
   set,
   stage,
-  prepare,
-  publish,
   openStaged,
   cutStaged,
+  prepare,
+  publish,
   openOld,
   copyBytes,
   finishOld,
@@ -44,6 +46,8 @@ const acts = {
   truncate,
   usage,
   inspectTree,
+  hold,
+  makeTrial,
 } as const
 
 type Acts = typeof acts & { readonly access: typeof access }

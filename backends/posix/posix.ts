@@ -41,9 +41,9 @@ import { LargeFile, SmallFile, WritableFile } from './files.ts'
 import type { Handle } from './handles.ts'
 import { leaseKey, underLease, underLeases } from './leasing.ts'
 import { DirectoryListing } from './listing.ts'
-import { aclForNew, ownerless } from './new-objects.ts'
+import { aclToGive } from './new-lists.ts'
+import { ownerless } from './new-objects.ts'
 import type { PosixOptions } from './options.ts'
-import { mkdirByPath } from './path-writing.ts'
 import { attributeNames, FileProperties, forgetOverflow } from './properties.ts'
 import {
   refusal,
@@ -86,7 +86,10 @@ export class PosixBackend implements Backend {
     this.#ready = this.#desk.pool.ready()
     // Whoever asks `ready` or makes a call is told.
     this.#ready.then(
-      () => this.#sweepQuietly(),
+      () => {
+        this.#sweepQuietly()
+        this.#tryQuietly()
+      },
       () => {},
     )
   }
@@ -159,7 +162,8 @@ export class PosixBackend implements Backend {
       const place = this.#requirePlace(sight, file)
       const target: Target = { path: file, caller, parent: place.parent, sight }
       const nfs4 = looked.nfs4 === true
-      const acl = aclForNew(this.#desk.setup, 'file', place.directory, call.principal, { nfs4 })
+      const made = { kind: 'file', directory: place.directory, path: file, nfs4 } as const
+      const acl = await aclToGive(this.#desk, made, sight, call)
       const staged = await StagedFile.make(this.#desk, this.#area, target, { size: options.size, acl })
       taken = true
       return new PosixDraft(this.#desk, staged, target)
@@ -176,22 +180,21 @@ export class PosixBackend implements Backend {
       if (trail.entry) throw new StorageError('exists', 'something of that name exists', { path: directory })
       const { parent, directory: above } = this.#requirePlace(sight, directory)
       const nfs4 = looked.nfs4 === true
-      const acl = aclForNew(this.#desk.setup, 'directory', above, call.principal, { nfs4 })
+      const made = { kind: 'directory', directory: above, path: directory, nfs4 } as const
+      const acl = await aclToGive(this.#desk, made, sight, call)
       const args = { parent: parent.ref, name: nameOf(directory), ...(acl && { acl }) }
       // Where the ACL comes with an attribute of ours, nobody sees the directory before it has one.
       if (!acl || (nfs4 && !acl.list)) return this.#told(await this.#desk.run('mkdir', args, caller))
       const hidden = await this.#area.reserve(directoryOf(sight, directory), caller)
       try {
-        const made = this.#desk.pathAcls
-          ? await mkdirByPath(
-              this.#desk,
-              { acl, path: directoryOf(sight, directory), directory: above.id, parent, name: args.name },
-              hidden,
-              caller,
-            )
-          : await this.#desk.run('mkdir', { ...args, hidden: hidden.name }, caller)
+        const { pathWriter } = this.#desk
+        const place = { path: directoryOf(sight, directory), directory: above.id, parent, name: args.name }
+        const changed =
+          pathWriter && acl.list
+            ? await pathWriter.mkdir(place, acl.list, hidden, caller)
+            : await this.#desk.run('mkdir', { ...args, hidden: hidden.name }, caller)
         await this.#area.strike(hidden)
-        return this.#told(made, ownerless(acl.list))
+        return this.#told(changed, ownerless(acl.list))
       } catch (error) {
         await this.#area.drop(hidden, parent, caller)
         throw error
@@ -284,6 +287,8 @@ export class PosixBackend implements Backend {
       try {
         await this.#ready
         findings.push(...(await this.#desk.run('inspectTree', {}, this.#desk.itself)))
+        const { pathWriter } = this.#desk
+        if (pathWriter) findings.push(await pathWriter.finding())
         if (this.enforces()) findings.push({ subject: 'identity', level: 'ok', text: 'I/O threads switch identities' })
       } catch (error) {
         const { message, code } = StorageError.from(error)
@@ -342,6 +347,10 @@ export class PosixBackend implements Backend {
 
   #told(changed: Changed, acl?: Acl): Entry {
     return this.#desk.entry(changed.entry, changed, acl)
+  }
+
+  #tryQuietly(): void {
+    this.#desk.pathWriter?.begin().catch((error) => this.#desk.log(`${this.name}: trying to set ACLs failed`, error))
   }
 
   #sweepQuietly(): void {

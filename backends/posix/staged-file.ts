@@ -16,7 +16,6 @@ import type { Handle } from './handles.ts'
 import { digestsToKeep, keepDigestsElsewhere } from './kept-digests.ts'
 import { leaseKey, underLeases } from './leasing.ts'
 import { ownerless } from './new-objects.ts'
-import { writeHidden } from './path-writing.ts'
 import { attributeNames, forgetOverflow, moveOverflow } from './properties.ts'
 import { pump } from './pumping.ts'
 import { requireCondition, requireParent, requireRegular } from './requiring.ts'
@@ -93,6 +92,7 @@ export class StagedFile {
       if ('fd' in staged) return new StagedFile(desk, area, target, { ...staged, hidden: undefined })
       desk.unnamedFiles = false
     }
+    const hidden = await area.reserve(directoryOf(target.sight, path), caller)
     return StagedFile.#makeNamed(desk, area, target, args, hidden, list)
   }
 
@@ -133,7 +133,6 @@ export class StagedFile {
     list: Acl | undefined,
   ): Promise<StagedFile> {
     const { parent, caller } = target
-    const hidden = await area.reserve(directoryOf(target.sight, path), caller)
     try {
       const staged = await desk.run('stage', { ...args, hidden: hidden.name }, caller)
       if ('fd' in staged)
@@ -173,13 +172,13 @@ export class StagedFile {
     }
     return underLeases(this.#desk, [leaseKey(sight.trail, this.#name)], () => this.#replace(options, size))
   }
+
   /** Closes the file, and leaves it where it is. */
   async leave(): Promise<void> {
     await this.#closeFirst()
     if (this.#moved) await forgetOverflow(this.#desk, this.#overflow)
     this.#moved = false
   }
-
 
   /** Closes the file and takes its hidden name away. */
   async end(): Promise<void> {
@@ -233,11 +232,10 @@ export class StagedFile {
   /** Gives the draft a list by path. */
   async #write(list: Acl): Promise<void> {
     const { caller, parent, path, sight } = this.#target
-    const draft = await this.#desk.run('restat', { file: this.handle.ref, name: this.#name }, caller)
-    const { id } = this.#desk.entry(draft.entry, draft)
     const directory = sight.trail.ancestors.at(-1)?.id ?? ''
     const name = this.#hidden?.name ?? ''
-    await writeHidden(this.#desk, { path: directoryOf(sight, path), directory, parent, name, id }, list, caller)
+    const hidden = { object: this.handle.ref, path: directoryOf(sight, path), directory, parent, name }
+    await this.#desk.pathWriter?.writeHidden(hidden, list, caller)
     this.#written = list
   }
 
@@ -263,9 +261,11 @@ export class StagedFile {
 
   /** Where ACLs come by path, that of the old file. False: it cannot be given. */
   async #passOn({ acl }: Entry): Promise<boolean> {
-    const { pathAcls } = this.#desk
-    if (!pathAcls) return true
+    const { pathAcls, pathWriter } = this.#desk
+    if (!pathAcls || !pathWriter) return true
+    const { sight, path, caller } = this.#target
     if (!acl || !pathAcls.isWhole(acl)) return false
+    if (!(await pathWriter.canWrite(directoryOf(sight, path), caller.signal))) return false
     await this.#write(acl)
     return true
   }

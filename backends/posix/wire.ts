@@ -6,7 +6,10 @@ import type { Path } from '../../gateway/core/path.ts'
 /** Index into the types of `Entry`. */
 export const wireTypes = ['file', 'directory', 'symlink', 'other'] as const
 
-/** An Entry: `acl` is the number under which the thread told the ACL, 0 for none. */
+/**
+ * An Entry: `acl` is the number under which the thread told the ACL, 0 for none. `generation` is told where ACLs come
+ * by path.
+ */
 export type EntryWire = readonly [
   name: string,
   type: number,
@@ -18,7 +21,8 @@ export type EntryWire = readonly [
   mode: number,
   links: number,
   acl: number,
-  target?: string,
+  target?: string | undefined,
+  generation?: string | undefined,
 ]
 
 /** What a number stands for from now on. Told with the first result that uses it. */

@@ -94,6 +94,8 @@ function scaleKeys<File extends z.ZodType, Secret extends z.ZodType>({ file, sec
     /** What is asked for quotas, filesets and snapshots. */
     information: choice('commands', 'rest', 'none').default('commands'),
     library: text.default('libgpfs.so'),
+    /** Nobody else changes names in the tree: ACLs may be set by name. */
+    exclusive: yesNo.default(false),
     commands: section({
       /** `/usr/lpp/mmfs/bin` if absent. */
       directory: file.exactOptional(),

@@ -41,14 +41,14 @@ async function gpfsOptions(
   config: Config,
   means: Means,
 ): Promise<GpfsOptions> {
-  const { acls, library, snapshots, junctions, perFilesetQuotas } = section
+  const { acls, library, exclusive, snapshots, junctions, perFilesetQuotas } = section
   const scale = await scaleOf(section, fileSystem, config)
   return {
     ...dataPath(section),
     ...treeOptions(mount, section, config, means),
     path: section.root,
     snapshotDirectory: snapshots,
-    ...{ junctions, perFilesetQuotas },
+    ...{ exclusive, junctions, perFilesetQuotas },
     ...(acls === 'library' && { library }),
     ...(scale && { scale }),
   }

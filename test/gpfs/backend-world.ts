@@ -4,7 +4,17 @@
  * "Managing GPFS access control lists").
  */
 
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { chmod, chown } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join as joinPath } from 'node:path'
@@ -58,6 +68,7 @@ export class FakeAcls implements AclProvider {
     return { acl, writable: this.writable }
   }
 
+  /** By name, as the management API does. */
   async write(path: string, acl: Acl): Promise<void> {
     this.writes.push(path)
     this.beforeWrite(path)
@@ -66,11 +77,27 @@ export class FakeAcls implements AclProvider {
     this.afterWrite(path)
   }
 
+  /** As mmputacl with a path below /proc. */
+  writeHeld?: NonNullable<AclProvider['writeHeld']> = async ({ fd, release }, acl) => {
+    const held = `/proc/self/fd/${fd}`
+    const path = readlinkSync(held)
+    try {
+      // What the back end tries at its start has given its name away.
+      if (path.endsWith(' (deleted)')) return this.put(held, acl)
+      this.writes.push(path)
+      this.beforeWrite(path)
+      this.put(held, { ...acl, owner: undefined, group: undefined })
+      this.afterWrite(path)
+    } finally {
+      release()
+    }
+  }
+
   /** As a local program would. */
   put(path: string, acl: Acl): void {
     // Setting the ACL rewrites the mode, and moves the ctime.
     const mode = modeOf(acl.aces)
-    chmodSync(path, (lstatSync(path).mode & 0o7000) | mode)
+    chmodSync(path, (statSync(path).mode & 0o7000) | mode)
     this.#kept.set(keyOf(path), { acl, mode })
   }
 
@@ -95,8 +122,16 @@ function lstatOf(path: string) {
 }
 
 function keyOf(path: string): string {
-  const { ino, birthtimeNs } = lstatSync(path, { bigint: true })
+  const { ino, birthtimeNs } = statSync(path, { bigint: true })
   return `${ino}-${birthtimeNs}`
+}
+
+/** As the management API, to which no descriptor can be handed. */
+export class NamedAcls extends FakeAcls {
+  constructor() {
+    super()
+    delete this.writeHeld
+  }
 }
 
 export class FakeInfo implements FileSystemInfo {
@@ -147,6 +182,8 @@ export interface Gpfs {
 }
 
 export interface Made extends Partial<GpfsOptions> {
+  /** What keeps the lists, instead of one that a descriptor can be handed to. */
+  readonly acls?: FakeAcls
   /** Called on the tree before the back end is made. */
   readonly prepare?: (world: Pick<Gpfs, 'directory' | 'acls' | 'info'>) => void
   /** The same, where it takes time. */
@@ -155,10 +192,9 @@ export interface Made extends Partial<GpfsOptions> {
   readonly below?: string
 }
 
-export async function makeGpfs({ prepare, begin, below, ...options }: Made = {}): Promise<Gpfs> {
+export async function makeGpfs({ prepare, begin, below, acls = new FakeAcls(), ...options }: Made = {}): Promise<Gpfs> {
   const directory = mkdtempSync(joinPath(tmpdir(), 'portolan-gpfs-'))
   const services = new TestServices()
-  const acls = new FakeAcls()
   const info = new FakeInfo()
   const scale: Scale = { acls, info, close: async () => {} }
   await chmod(directory, 0o755)
@@ -179,6 +215,9 @@ export async function makeGpfs({ prepare, begin, below, ...options }: Made = {})
     services,
   )
   await backend.ready()
+  // Setting lists is tried at the start, in the top directory; a test begins when that is over.
+  await backend.checking.check()
+  for (const calls of [acls.reads, acls.writes]) calls.length = 0
   return {
     directory,
     services,

@@ -1,8 +1,9 @@
 /** Commands that hang, flood, wait or are not wanted any more: bounded in time, number and output. */
 
-import { readdirSync, readFileSync } from 'node:fs'
+import { closeSync, constants, openSync, readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { makeAce } from '../../acl/who.ts'
 import { Slots } from '../../backends/gpfs/slots.ts'
 import { calm, makeWorld, type World } from './world.ts'
 
@@ -143,4 +144,45 @@ t.test('places are given in the order of asking, and those who leave are forgott
   held()
   ;(await fourth)()
   ;(await slots.take(calm))()
+})
+
+t.test('what a command was handed is let go of when nothing of it is left that could look at it', async (t) => {
+  const world = await makeWorld(t)
+  const held = async (options: Parameters<World['scale']>[0], signal = calm) => {
+    const fd = openSync(world.top, constants.O_RDONLY)
+    let left: ReadonlySet<string> | undefined
+    const release = () => {
+      closeSync(fd)
+      left = new Set([...groupsOf(world)].filter((group) => !areGone(new Set([group]))))
+    }
+    const { acls } = world.scale(options)
+    const list = {
+      owner: undefined,
+      group: undefined,
+      dialect: 'gpfs',
+      aces: [makeAce('allow', 0, 1, 'OWNER@')],
+    } as const
+    const written = acls.writeHeld?.({ fd, release }, list, signal)
+    if (!written) throw new Error('no descriptors are taken')
+    const isReleased = async () => {
+      await until(t, 'it was let go of', () => left !== undefined)
+      t.equal(left?.size, 0, 'nothing runs')
+    }
+    return { written, isReleased }
+  }
+  const good = await held({})
+  await good.written
+  await good.isReleased()
+  await world.double.fail({ mmputacl: { hang: true } })
+  for (const prefix of [[], ['/usr/bin/env']]) {
+    const hanging = await held({ deadline: 1500, prefix })
+    await t.rejects(hanging.written, { code: 'unavailable' })
+    await hanging.isReleased()
+  }
+  const missing = await held({ directory: '/nowhere' })
+  await t.rejects(missing.written, { code: 'unavailable' })
+  await missing.isReleased()
+  const gone = await held({}, AbortSignal.abort())
+  await t.rejects(gone.written, { code: 'cancelled' })
+  await gone.isReleased()
 })
