@@ -27,33 +27,43 @@ export function parsePartHead(headers: Readonly<Record<string, readonly string[]
   const lengths = Object.entries(headers).map(([name, values]) => name.length + values.join('').length)
   if (lengths.reduce((sum, each) => sum + each, 0) > maxPartHeaders / 2) throw unreadable('headers that are too long')
   const [disposition = '', second] = headers['content-disposition'] ?? []
-  if (second !== undefined || !/^form-data[ \t]*;/i.test(disposition)) throw unreadable('no name')
+  if (second !== undefined) throw unreadable('two names')
+  const found = parametersOf(disposition)
   const [type = ''] = headers['content-type'] ?? []
   if (/^multipart\//i.test(type)) throw unreadable('a form in itself')
   const [encoding = 'binary'] = headers['content-transfer-encoding'] ?? []
   if (!/^(?:7bit|8bit|binary)$/i.test(encoding.trim())) throw unreadable('a transfer encoding')
-  const name = parameter(disposition, 'name')
+  const name = found.get('name')
   if (name === undefined || name.length > maxName) throw unreadable('no name, or a long one')
-  return { name, filename: parameter(disposition, 'filename') }
+  return { name, filename: found.get('filename') }
 }
 
-/** Browsers write `%22` for a quotation mark, curl may write `\"`; both leave backslashes alone. */
-function parameter(disposition: string, name: 'name' | 'filename'): string | undefined {
-  const found = [...disposition.matchAll(parameters[name])]
-  const [first] = found
-  if (first === undefined) return undefined
-  if (found.length > 1) throw unreadable('one parameter twice')
+/** Of a Content-Disposition. Browsers write `%22` for a quotation mark, curl may write `\"`; both leave backslashes alone. */
+function parametersOf(disposition: string): ReadonlyMap<string, string> {
+  const found = new Map<string, string>()
+  const kind = /^form-data[ \t]*/i.exec(disposition)?.[0]
+  if (kind === undefined) throw unreadable('no name')
+  let end = kind.length
+  for (const match of disposition.slice(end).matchAll(parameter)) {
+    const [whole, name = '', quoted, plain = ''] = match
+    if (found.has(name.toLowerCase())) throw unreadable('one parameter twice')
+    found.set(name.toLowerCase(), decoded((quoted ?? plain).replaceAll('\\"', '"')))
+    end += whole.length
+  }
+  if (end !== disposition.length) throw unreadable('a name that cannot be read')
+  return found
+}
+
+/** Sticky: what lies between two parameters is not passed over. */
+const parameter = /;[ \t]*([A-Za-z*-]+)=(?:"(.*?)"(?=[ \t]*(?:;|$))|([^\s;"]+))[ \t]*/gy
+
+/** Headers come as one character a byte. */
+function decoded(bytes: string): string {
   try {
-    const bytes = Buffer.from((first[1] ?? first[2] ?? '').replaceAll('\\"', '"'), 'latin1')
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.from(bytes, 'latin1'))
   } catch {
     throw unreadable('a name that is not UTF-8')
   }
-}
-
-const parameters = {
-  name: /;[ \t]*name=(?:"(.*?)"(?=[ \t]*(?:;|$))|([^\s;"]+))/gi,
-  filename: /;[ \t]*filename=(?:"(.*?)"(?=[ \t]*(?:;|$))|([^\s;"]+))/gi,
 }
 
 function unreadable(what: string): StorageError {

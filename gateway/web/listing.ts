@@ -73,7 +73,7 @@ export function listingStart(head: ListingHead): string {
     note === undefined ? '' : `<p class="note">${escapeHtml(note)}</p>\n`,
     sentences === '' ? '' : `<ul class="about">${sentences}</ul>\n`,
     forms === undefined ? '' : directoryForms(forms),
-    head.tape === undefined ? '' : tapeNote(head.tape, path),
+    head.tape === undefined || head.empty ? '' : tapeNote(head.tape, path),
     head.unsorted ? unsortedNote : '',
   ]
   return `${pageStart(path, header)}${trailOf(head)}<main id="content">
@@ -86,8 +86,7 @@ function trailOf({ crumbs, parent }: ListingHead): string {
     const here = index === crumbs.length - 1 ? ' aria-current="page"' : ''
     return `<li><a href="${escapeHtml(href)}"${here}><span class="name">${escapeHtml(name)}</span></a></li>`
   })
-  const up =
-    parent === undefined ? '' : `<p class="up"><a href="${escapeHtml(parent)}">Up to the folder above</a></p>\n`
+  const up = parent === undefined ? '' : `<p><a href="${escapeHtml(parent)}">Up to the folder above</a></p>\n`
   return `<nav class="path" aria-label="Path"><ol>${items.join('')}</ol>\n${up}</nav>\n`
 }
 
@@ -118,11 +117,11 @@ const columns: ReadonlyArray<readonly [SortKey, string, string]> = [
 
 function tableStart({ path, sorting, tape }: ListingHead): string {
   const heads = columns.map(([key, title, attributes]) => sortHead(key, title, attributes, sorting))
-  heads.push('<th scope="col">Owner</th>')
-  if (tape !== undefined) heads.push('<th scope="col">Where</th>')
-  heads.push('<th scope="col">You may</th>', '<th scope="col">Actions</th>')
+  heads.push('<th scope="col" class="plain">Owner</th>')
+  if (tape !== undefined) heads.push('<th scope="col" class="plain">Where</th>')
+  heads.push('<th scope="col" class="plain">You may</th>', '<th scope="col" class="plain">Actions</th>')
   const order = sorting === undefined ? 'in the order of the storage' : `sorted by ${sortNames[sorting.key]}`
-  const direction = sorting?.descending ? ', last first' : ''
+  const direction = sorting?.descending ? ', in descending order' : ''
   return `<table>
 <caption>What is in <span class="name">${escapeHtml(path)}</span>, ${order}${direction}</caption>
 <thead><tr>${heads.join('')}</tr></thead>
@@ -157,14 +156,14 @@ export function listingRow(row: ListingRow, tape: boolean): string {
   const exact = bytes === '' ? '' : ` title="${size} bytes"`
   const date = row.modified === undefined ? '' : dateCell(row.modified)
   const where = tape ? `<td>${locality === undefined ? '' : localityWords(locality)}</td>` : ''
-  return `<tr><th scope="row">${link}${target}</th><td>${kindWords(row.name, type)}</td><td class="number"${exact}>${bytes}</td><td class="date">${date}</td><td class="name">${escapeHtml(owner)}</td>${where}<td>${escapeHtml(rights)}</td><td class="acts">${actsOf(row)}</td></tr>\n`
+  return `<tr><th scope="row">${link}${target}</th><td>${kindWords(row.name, type)}</td><td class="number"${exact}>${bytes}</td><td class="date">${date}</td><td class="who">${escapeHtml(owner).replace('@', '@<wbr>')}</td>${where}<td>${escapeHtml(rights)}</td><td class="acts">${actsOf(row)}</td></tr>\n`
 }
 
 /** Every control says what it is for, also to who cannot see the row. */
 function actsOf({ name, type, href, versions, acts = [] }: ListingRow): string {
-  const of = ` <span class="hidden">${escapeHtml(name)}</span>`
+  const of = `<span class="hidden"> ${escapeHtml(name)}</span>`
   let text = type === 'file' ? `<a href="${escapeHtml(href)}?download">Download${of}</a>` : ''
-  if (versions) text += ` <a href="${escapeHtml(href)}?versions">Versions${of}</a>`
+  if (versions) text += `<a href="${escapeHtml(href)}?versions">Versions${of}</a>`
   for (const act of acts) text += rowForm(act, href, of)
   return text
 }
@@ -176,7 +175,7 @@ export function listingEnd(count: number): string {
   return `${table}<p class="soft">${summary}</p>\n</main>\n${pageEnd}`
 }
 
-/** `iso` in whole seconds, as an element of `time`. */
+/** `iso` to the minute, and exactly for who points at it. */
 export function dateCell(iso: string): string {
-  return `<time datetime="${iso}">${iso.slice(0, 10)} ${iso.slice(11, 19)}</time>`
+  return `<time datetime="${iso}" title="${iso}">${iso.slice(0, 10)} ${iso.slice(11, 16)}</time>`
 }

@@ -26,10 +26,10 @@ const kinds: Readonly<Record<Kind, string>> = {
   other: 'Special',
 }
 
-/** A file is called by its ending, if that is short: "TXT file". */
+/** A file is called by its ending, if that is short: "TXT". */
 export function kindWords(name: string, type: Kind): string {
   const ending = type === 'file' ? endingOf(name) : ''
-  return ending === '' ? kinds[type] : `${ending.toUpperCase()} file`
+  return ending === '' ? kinds[type] : ending.toUpperCase()
 }
 
 /** Letters and digits after the last dot, in small letters; '' for none, and for names that begin with it. */
@@ -58,7 +58,7 @@ const here: RightWords = [
   [right.addFile, 'add files'],
   [right.addSubdirectory, 'add folders'],
   [right.deleteChild, 'delete what is in it'],
-  [right.writeAcl, 'say who else may'],
+  [right.writeAcl, 'change who may do what'],
 ]
 
 /** "read, change"; "nothing" where not one of the rights is held that people ask for. */
