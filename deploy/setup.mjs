@@ -60,6 +60,8 @@ const debian = {
     'gfal2-util-scripts': '/usr/bin/gfal-copy',
     'gfal2-plugin-http': `${libraries}/gfal2-plugins/libgfal_plugin_http.so`,
     'gfal2-plugin-file': `${libraries}/gfal2-plugins/libgfal_plugin_file.so`,
+    // A browser, for the pages.
+    chromium: '/usr/bin/chromium',
     libmacaroons0: `${libraries}/libmacaroons.so.0`,
     'python3-pymacaroons': '/usr/lib/python3/dist-packages/pymacaroons/__init__.py',
   },
