@@ -8,6 +8,7 @@ import { json, listOf, object, operation, orNull, type Paths, ref, type Schema, 
 import { sharePaths, shareSchemas } from './openapi-shares.ts'
 import { signInPaths, signInSchemas } from './openapi-sign-in.ts'
 import { tapePaths, tapeSchemas } from './openapi-tape.ts'
+import { uploadPaths, uploadSchemas } from './openapi-uploads.ts'
 
 export interface OpenApiDocument {
   readonly openapi: string
@@ -57,6 +58,7 @@ const schemas = {
   ...shareSchemas,
   ...signInSchemas,
   ...lockSchemas,
+  ...uploadSchemas,
   Problem: object(
     {
       type: { type: 'string', format: 'uri' },
@@ -166,6 +168,7 @@ const paths: Paths = {
   ...sharePaths,
   ...signInPaths,
   ...lockPaths,
+  ...uploadPaths,
   '/whoami': {
     get: operation({
       operationId: 'whoami',

@@ -23,6 +23,7 @@ import { rights } from './rights.ts'
 import { endOne, listSessions } from './sessions.ts'
 import { createShare, listShares, revokeShare } from './shares.ts'
 import { tapeDiscovery, tapeRoutes } from './tape.ts'
+import { listUploads, removeUpload } from './uploads.ts'
 import { usage } from './usage.ts'
 import { versions } from './versions.ts'
 import { whoami } from './whoami.ts'
@@ -89,6 +90,8 @@ export const apiRoutes: readonly ApiRoute[] = [
   { method: 'DELETE', path: '/bans', handler: removeBan },
   { method: 'GET', path: '/locks', handler: listLocks },
   { method: 'DELETE', path: '/locks', handler: endLock },
+  { method: 'GET', path: '/uploads', handler: listUploads },
+  { method: 'DELETE', path: '/uploads/{id}', handler: removeUpload },
   ...tapeRoutes(),
   { method: 'GET', path: '/health', handler: health },
   { method: 'GET', path: '/ready', handler: ready },
