@@ -5,12 +5,12 @@ import type { StorageOperations } from '../core/storage.ts'
 import { preferred } from '../http/accept.ts'
 import { parseConditions } from '../http/conditions.ts'
 import { HttpError } from '../http/errors.ts'
-import type { Exchange } from '../http/exchange.ts'
 import type { Method } from '../http/options.ts'
 import { respond } from '../http/respond.ts'
 import { requireWholeDepth } from './headers.ts'
 import { withIf } from './if-header.ts'
 import { sendFailures } from './multistatus.ts'
+import { requireDirectory } from './preconditions.ts'
 
 /** Named in a problem document; what more there was is counted. */
 const maxNamed = 100
@@ -32,12 +32,6 @@ export const remove: Method = {
     if (form !== 'application/xml') throw incomplete(failed)
     return sendFailures(x, failed)
   },
-}
-
-/** "file/" is not "file". */
-async function requireDirectory(x: Exchange): Promise<void> {
-  const { type } = await x.door.storage.stat(x.call, x.path)
-  if (type !== 'directory') throw new StorageError('not-directory', 'this is not a directory')
 }
 
 type Failed = Awaited<ReturnType<StorageOperations['remove']>>['failed']

@@ -36,6 +36,11 @@ export function tokensOf(lists: readonly List[]): readonly string[] {
   return [...new Set(lists.flatMap(({ conditions }) => conditions.flatMap(({ token }) => token ?? [])))]
 }
 
+/** Those that are to hold rather than not, as DAV:no-lock is. */
+export function requiredTokensOf(lists: readonly List[]): readonly string[] {
+  return tokensOf(lists.map(({ tag, conditions }) => ({ tag, conditions: conditions.filter(({ not }) => !not) })))
+}
+
 /**
  * For methods that change something, before they do. Submits the tokens with the call. Throws
  * `precondition` where no list holds. Where the target's own version is asked for in whatever way the header can hold,
@@ -84,7 +89,14 @@ const bound = new WeakMap<Exchange, readonly string[]>()
 
 /** The conditions of the request, with what its If header says of the target's version; decided again at the change. */
 export function withIf(x: Exchange, conditions: Conditions | undefined): Conditions | undefined {
-  const ifMatch = bound.get(x)
+  return withVersions(conditions, bound.get(x))
+}
+
+/** If-Match, where the request has it, says enough. */
+export function withVersions(
+  conditions: Conditions | undefined,
+  ifMatch: readonly string[] | undefined,
+): Conditions | undefined {
   return ifMatch && conditions?.ifMatch === undefined ? { ...conditions, ifMatch } : conditions
 }
 

@@ -1,7 +1,8 @@
 /** Locks in XML (RFC 4918, sections 14 and 15.8): what a LOCK asks for, and how locks are shown. */
 
 import { StorageError } from '../core/errors.ts'
-import type { LockView, LockWish } from '../core/locking.ts'
+import type { LockWish } from '../core/lock-request.ts'
+import type { LockView } from '../core/locking.ts'
 import { HttpError } from '../http/errors.ts'
 import { encodePath } from '../http/target.ts'
 import { childrenOf, dav, elementsIn, writeElement, type XmlElement } from './xml.ts'

@@ -1,5 +1,6 @@
 /** What must hold before a method changes something, beyond what Storage checks with it. */
 
+import type { Entry } from '../../backends/backend.ts'
 import { requireConditions } from '../core/conditions.ts'
 import { StorageError } from '../core/errors.ts'
 import { parseConditions } from '../http/conditions.ts'
@@ -12,7 +13,13 @@ import type { Exchange } from '../http/exchange.ts'
 export async function requirePreconditions(x: Exchange): Promise<void> {
   const conditions = parseConditions(x.request.headers, x.request.method ?? '')
   if (!x.slash && !conditions) return
-  const entry = await x.door.storage.stat(x.call, x.path)
-  if (x.slash && entry.type !== 'directory') throw new StorageError('not-found', 'this is not a directory')
+  const entry = x.slash ? await requireDirectory(x) : await x.door.storage.stat(x.call, x.path)
   if (conditions) requireConditions(conditions, entry)
+}
+
+/** "file/" is not "file". */
+export async function requireDirectory(x: Exchange): Promise<Entry> {
+  const entry = await x.door.storage.stat(x.call, x.path)
+  if (entry.type === 'directory') return entry
+  throw new StorageError('not-found', 'this is not a directory')
 }

@@ -1,6 +1,5 @@
 /** PUT (RFC 9110, section 9.3.4): all or nothing, under the conditions given. */
 
-import type { Entry } from '../../backends/backend.ts'
 import { StorageError } from '../core/errors.ts'
 import type { Conditions, WriteOptions, Writing, Written } from '../core/storage.ts'
 import { parseConditions } from '../http/conditions.ts'
@@ -15,7 +14,7 @@ import { applyIf, withIf } from './if-header.ts'
 export const put: Method = {
   action: 'create',
   async run(x) {
-    const options = writeOptions(x, await conditionsOf(x))
+    const options = writeOptions(x, withIf(x, parseConditions(x.request.headers, 'PUT')))
     const writing = await x.door.storage.write(x.call, x.path, options)
     let written: Written
     try {
@@ -44,30 +43,7 @@ async function answer(x: Exchange, written: Written): Promise<void> {
 /** Of a request that is going to write x.path: submits the tokens of its If header. Throws `precondition` as that has it. */
 export async function writeConditions(x: Exchange): Promise<Conditions | undefined> {
   await applyIf(x)
-  return conditionsOf(x)
-}
-
-/**
- * davfs2 takes a lock before it makes a file, which makes an empty one, and then asks that there be none. For whoever
- * submits the lock's token the file is still to be made.
- */
-async function conditionsOf(x: Exchange): Promise<Conditions | undefined> {
-  const conditions = withIf(x, parseConditions(x.request.headers, 'PUT'))
-  const { lockTokens = [] } = x.call
-  if (conditions?.ifNoneMatch !== '*' || lockTokens.length === 0) return conditions
-  const { storage } = x.door
-  const held = await storage.locks.matching(x.call, x.path, lockTokens)
-  const entry = held.size > 0 ? await unlessMissing(storage.stat(x.call, x.path)) : undefined
-  return entry?.type === 'file' && entry.size === 0 ? { ifMatch: [entry.version] } : conditions
-}
-
-async function unlessMissing(asked: Promise<Entry>): Promise<Entry | undefined> {
-  try {
-    return await asked
-  } catch (error) {
-    if (error instanceof StorageError && error.code === 'not-found') return undefined
-    throw error
-  }
+  return withIf(x, parseConditions(x.request.headers, 'PUT'))
 }
 
 function writeOptions(x: Exchange, conditions: Conditions | undefined): WriteOptions {

@@ -240,6 +240,19 @@ t.test('a lock ends when its time is over, later if it was refreshed in another 
   t.equal(endless.timeout, 86_400)
 })
 
+t.test('who may not write any more does not keep others from it', async (t) => {
+  const { one, memory } = await lockedWorld(t)
+  const lock = await one.lock('bob', '/data/d', { timeout: 100 })
+  const refresh = (path: string) => one.storage.locks.refresh(by('bob'), p(path), lock.token ?? '', 100)
+  t.equal(await outcome(refresh('/data/d/f')), 'ok')
+  t.equal(await outcome(refresh('/data/d/new')), 'ok', 'at a name that is free')
+  t.equal(await outcome(refresh('/data/e')), 'precondition')
+  const closed = aclOf('alice', allow(user('alice'), everything), allow(user('bob'), readAll))
+  for (const path of ['/d', '/d/f']) memory.replaceAcl(p(path), closed)
+  for (const path of ['/data/d', '/data/d/f', '/data/d/new']) t.equal(await outcome(refresh(path)), 'denied', path)
+  t.equal(await outcome(one.unlock('bob', '/data/d', lock)), 'ok', 'he may let go of it')
+})
+
 t.test('only its holder ends a lock at what it covers; administrators end any by its name', async (t) => {
   const { one, two } = await lockedWorld(t)
   const lock = await one.lock('alice', '/data/d')

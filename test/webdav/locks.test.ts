@@ -175,6 +175,36 @@ t.test('a file made by LOCK is written as a new one, as davfs2 does', async (t) 
   t.equal(await statusOf(unlock('/lab/p01/fresh', 'alice', token)), 204)
 })
 
+t.test('an empty file that was there before its lock is not a new one', async (t) => {
+  await gateway.put('/lab/p01/empty', 'alice', '')
+  const { token, answer } = await lock('/lab/p01/empty', 'alice', { Depth: '0' })
+  t.equal(answer.status, 200)
+  const headers = { ...submit(token), 'If-None-Match': '*' }
+  t.equal(await statusOf(ask('PUT', '/lab/p01/empty', 'alice', headers, 'content')), 412)
+  t.equal(await statusOf(unlock('/lab/p01/empty', 'alice', token)), 204)
+})
+
+t.test('conditions of a LOCK hold when it is granted', async (t) => {
+  const { headers } = await gateway.put('/lab/p01/cond', 'alice', 'x')
+  const rows = [
+    [412, '/lab/p01/cond', { 'If-None-Match': '*' }],
+    [412, '/lab/p01/cond', { 'If-Match': '"other"' }],
+    [412, '/lab/p01/cond-none', { 'If-Match': '*' }],
+    [404, '/lab/p01/cond/', {}],
+    [200, '/lab/p01/cond', { 'If-Match': String(headers.etag) }],
+    [201, '/lab/p01/cond-new', { 'If-None-Match': '*' }],
+  ] as const
+  for (const [status, path, wanted] of rows) {
+    const { answer, token } = await lock(path, 'alice', wanted)
+    t.equal(answer.status, status, `${path} ${JSON.stringify(wanted)}`)
+    if (status >= 300) continue
+    const refresh = { If: `(<${token}> Not <DAV:no-lock>)` }
+    t.equal(await statusOf(ask('LOCK', path, 'alice', refresh)), 200, 'one token is to hold')
+    t.equal(await statusOf(unlock(path, 'alice', token)), 204)
+  }
+  t.equal(await statusOf(gateway.get('/lab/p01/cond-none', 'alice')), 404)
+})
+
 t.test('whatever process answers, nobody writes while a lock is held', async (t) => {
   let isOver = false
   let refused = 0
