@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { aclCommand } from './acl.ts'
+import { appPasswordCommand } from './app-password.ts'
 import { banCommand } from './ban.ts'
 import { catCommand } from './cat.ts'
 import { checkCommand } from './check.ts'
@@ -43,6 +44,7 @@ const makers = [
   tokenCommand,
   shareCommand,
   macaroonCommand,
+  appPasswordCommand,
   banCommand,
   completionCommand,
 ]

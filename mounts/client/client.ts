@@ -6,6 +6,7 @@ import { aclToJson } from '../../acl/codec/json.ts'
 import type { Action } from '../../acl/needs.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
+import { type AppPasswords, appPasswordsOver } from './app-passwords.ts'
 import { connectionError, remoteError } from './errors.ts'
 import { jsonLines } from './json-lines.ts'
 import {
@@ -281,6 +282,15 @@ export class Client {
     await this.#done({ method: 'DELETE', target: `${api}/shares/${encodeURIComponent(id)}` })
   }
 
+  /** Passwords for single programs. */
+  get appPasswords(): AppPasswords {
+    return appPasswordsOver(
+      async (method, query, body) =>
+        (await this.#api(method, 'app-passwords', query, { body, limit: maxTapeAnswer })).value,
+      (id) => this.#done({ method: 'DELETE', target: `${api}/app-passwords/${encodeURIComponent(id)}` }),
+    )
+  }
+
   /** A macaroon for `path` and what lies below, good for `validity` seconds; and for how many it really is. */
   async macaroon(path: Path, caveats: readonly string[], validity?: number): Promise<ReturnType<typeof readMacaroon>> {
     const body = JSON.stringify({ caveats, ...(validity !== undefined && { validity: `PT${validity}S` }) })
@@ -330,7 +340,7 @@ export class Client {
     method: 'GET' | 'PUT' | 'POST',
     name: string,
     query: Readonly<Record<string, string>> = {},
-    sent: { readonly body?: string; readonly etag?: string | undefined; readonly limit?: number } = {},
+    sent: { readonly body?: string | undefined; readonly etag?: string | undefined; readonly limit?: number } = {},
   ): Promise<{ readonly value: unknown; readonly headers: Answer['headers'] }> {
     const search = new URLSearchParams(query).toString()
     const headers: Record<string, string> = { accept: 'application/json' }

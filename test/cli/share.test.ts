@@ -88,3 +88,22 @@ t.test('rotate and ban are for administrators', async (t) => {
   t.equal((await run(['macaroon', 'rotate', '--at-once'], { as: 'admin' })).code, 0)
   t.equal((await run(['cat', '/lab/alice/note.txt'], { token })).code, 1)
 })
+
+t.test('app-password makes one that is shown once, lists it, and takes it back', async (t) => {
+  const made = await run(['app-password', 'laptop', '--path', '/lab/alice', '--read', '--until', '30m'])
+  t.equal(made.code, 0, made.stderr)
+  t.match(made.stdout, /^pw-[\w-]{16}-[\w-]{32}\n$/)
+  t.match(made.stderr, /for user alice@\S+, until 20\S+Z; it is not shown again/)
+  const Authorization = `Basic ${Buffer.from(`alice:${made.stdout.trim()}`).toString('base64')}`
+  t.equal((await gateway.get('/lab/alice/note.txt', undefined, { Authorization })).text, 'hello')
+  const listed = await run(['app-password', 'list'])
+  const [, id = ''] =
+    /^([\w-]{16}) {2}20\S+Z {2}used 20\S+Z {2}read {2}\/lab\/alice {2}laptop\n$/.exec(listed.stdout) ?? []
+  t.ok(id, listed.stdout)
+  t.match((await run(['app-password', 'list', '--all'], { as: 'admin' })).stdout, named('alice'))
+  t.equal((await run(['app-password', 'laptop'])).code, 1, 'its name is taken')
+  t.equal((await run(['app-password', 'revoke', id], { as: 'bob' })).code, 1)
+  t.equal((await run(['app-password', 'revoke', 'no id'])).code, 2)
+  t.equal((await run(['app-password', 'revoke', id])).code, 0)
+  t.equal((await run(['app-password', 'list'])).stdout, '')
+})

@@ -1,0 +1,90 @@
+/** Application passwords as the gateway tells of them, read with suspicion. */
+
+import { StorageError } from '../../gateway/core/errors.ts'
+
+export interface AppPasswordOrder {
+  readonly name: string
+  readonly path: string
+  readonly allow: ReadonlyArray<'read' | 'write'>
+  /** Seconds. */
+  readonly validity?: number
+  /** Networks that it is good from; anywhere if empty. */
+  readonly networks: readonly string[]
+}
+
+export interface RemoteAppPassword {
+  readonly id: string
+  readonly user: string
+  readonly name: string
+  readonly path: string
+  readonly allow: readonly string[]
+  readonly networks: readonly string[]
+  /** ISO 8601; undefined: never. */
+  readonly used: string | undefined
+  readonly expires: string
+  /** Told to who has just made it. */
+  readonly password?: string
+}
+
+export interface AppPasswords {
+  /** Its `password` is told here and nowhere else. */
+  make(order: AppPasswordOrder): Promise<RemoteAppPassword>
+  /** The caller's own; `all` takes an administrator. */
+  list(all: boolean): Promise<readonly RemoteAppPassword[]>
+  revoke(id: string): Promise<void>
+}
+
+/** `ask` sends a request to the collection and gives the JSON of the answer; `remove` removes one from it. */
+export function appPasswordsOver(
+  ask: (method: 'GET' | 'POST', query: Record<string, string>, body?: string) => Promise<unknown>,
+  remove: (id: string) => Promise<unknown>,
+): AppPasswords {
+  return {
+    async make({ validity, ...same }) {
+      const order = { ...same, ...(validity !== undefined && { validity: `PT${validity}S` }) }
+      return readAppPassword(await ask('POST', {}, JSON.stringify(order)))
+    },
+    async list(all) {
+      const { appPasswords } = members(await ask('GET', all ? { all: 'true' } : {}))
+      if (!Array.isArray(appPasswords)) throw strange('appPasswords')
+      return appPasswords.map(readAppPassword)
+    },
+    async revoke(id) {
+      await remove(id)
+    },
+  }
+}
+
+function readAppPassword(value: unknown): RemoteAppPassword {
+  const { id, user, name, path, allow, networks, used, expires, password } = members(value)
+  return {
+    id: text(id, 'id'),
+    user: text(user, 'user'),
+    name: text(name, 'name'),
+    path: text(path, 'path'),
+    allow: texts(allow, 'allow'),
+    networks: texts(networks, 'networks'),
+    used: used === null ? undefined : text(used, 'used'),
+    expires: text(expires, 'expires'),
+    ...(typeof password === 'string' && { password }),
+  }
+}
+
+function members(value: unknown): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw strange('object')
+  return value as Readonly<Record<string, unknown>>
+}
+
+function text(value: unknown, name: string): string {
+  if (typeof value !== 'string') throw strange(name)
+  return value
+}
+
+function texts(value: unknown, name: string): readonly string[] {
+  if (!Array.isArray(value)) throw strange(name)
+  return value.map((each) => text(each, name))
+}
+
+function strange(name: string): StorageError {
+  return new StorageError('unavailable', `the answer is not that of a Portolan gateway (${name})`)
+}
