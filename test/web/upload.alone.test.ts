@@ -1,8 +1,11 @@
 /** Large forms: as much as a person has, and no more memory than for a small one. */
 
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { Writable } from 'node:stream'
+import { promisify } from 'node:util'
 import t from 'tap'
 import type { Entry } from '../../backends/backend.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
@@ -136,4 +139,19 @@ t.test('refused files are read past for a while, and then no more', async (t) =>
   t.match(text, 'What came after that was not looked at.')
   sending.destroy()
   t.equal((await storage.stat(callOf(alice), parsePath('/data/taken'))).size, 1)
+})
+
+t.test('curl uploads by the recipe of the documentation', async (t) => {
+  const { port, storage } = await openDoor(t)
+  const directory = t.testdir({ 'results.h5': 'x'.repeat(3_000_000), 'notes.txt': 'y' })
+  const recipe = readFileSync(new URL('../../docs/users.md', import.meta.url), 'utf8')
+  const lines = recipe.split('\n').filter((line) => line.includes('csrf') && line.includes('curl'))
+  t.equal(lines.length, 2)
+  const script = lines
+    .join('\n')
+    .replaceAll('https://gw.example.org/data-dust/user/alice/', `http://localhost:${port}/data/`)
+  const env = { ...process.env, TOKEN: 'alice' }
+  const { stdout } = await promisify(execFile)('sh', ['-c', script], { cwd: directory, env })
+  t.strictSame(JSON.parse(stdout), { stored: ['results.h5', 'notes.txt'], refused: [] })
+  t.equal((await storage.stat(callOf(alice), parsePath('/data/results.h5'))).size, 3_000_000)
 })
