@@ -57,7 +57,7 @@ export function demoText({ url, tokens, scoped, notes, directory }: Shown): stri
     'Paste a line into another terminal:',
     ...steps.flatMap(([what, line]) => ['', `# ${what}`, line]),
     '',
-    `In a browser: ${url}/data-dust/ with a name and password of ${directory}/demo.json`,
+    `In a browser: ${url}/data-dust/ and sign in with a name and password of ${directory}/demo.json`,
     `The same for programs: ${directory}/demo.json    Its configuration: ${directory}/portolan.yaml    Audit log: ${directory}/log/audit.jsonl`,
     '',
   ].join('\n')
