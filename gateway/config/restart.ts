@@ -7,6 +7,7 @@ import type { Config } from '../config.ts'
 const fixed = [
   'publicUrl',
   'hosts',
+  'siteName',
   'listen',
   'domain',
   'runAs',

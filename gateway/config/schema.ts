@@ -40,6 +40,8 @@ export function schemaFor(directory: string) {
     publicUrl: origin.exactOptional(),
     /** Host names that requests may carry, besides publicUrl's and the listeners' addresses. */
     hosts: list(hostName).default([]),
+    /** What grid clients of the tape interface call us; publicUrl's host if absent. */
+    siteName: text.exactOptional(),
     /** NFSv4 domain of local accounts: alice is alice@DOMAIN. */
     domain: hostName,
     /** The account to serve as when started as root. */

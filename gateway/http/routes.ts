@@ -50,10 +50,12 @@ export function prepareRoutes(
     reply.header('Cache-Control', 'no-store')
     reply.header('X-Content-Type-Options', 'nosniff')
   })
+  const offered: Offered[] = []
+  app.addHook('onRoute', ({ method, url }) => void offered.push({ methods: [method].flat(), parts: url.split('/') }))
   app.setNotFoundHandler(async (request, reply) => {
     reply.hijack()
     const exchange = exchangeOf(request)
-    exchange.failed = await sendProblem(exchange, missing(app, exchange))
+    exchange.failed = await sendProblem(exchange, missing(offered, exchange))
   })
   app.setErrorHandler(async (error, request, reply) => {
     reply.hijack()
@@ -63,16 +65,26 @@ export function prepareRoutes(
   return { exchangeOf, authenticate: known }
 }
 
-const methods = ['GET', 'HEAD', 'PUT', 'POST', 'DELETE'] as const
+/** A route: where `:name` stands for one segment and `*` for all that follow. */
+interface Offered {
+  readonly methods: readonly string[]
+  readonly parts: readonly string[]
+}
 
 /** RFC 9110, section 15.5.6: a method that is not offered says which are. */
-function missing(app: FastifyInstance, { path, slash }: Exchange): StorageError {
-  const url = slash ? `${path}/` : path
-  const offered = methods.filter((method) => app.hasRoute({ method, url }))
-  if (offered.length === 0) return new StorageError('not-found', 'no such resource')
+function missing(offered: readonly Offered[], { path, slash }: Exchange): StorageError {
+  const asked = (slash ? `${path}/` : path).split('/')
+  const methods = new Set(offered.filter(({ parts }) => leadsTo(parts, asked)).flatMap((route) => route.methods))
+  if (methods.size === 0) return new StorageError('not-found', 'no such resource')
   return new HttpError(405, 'unsupported', 'this method is not offered here', {
-    headers: ['Allow', offered.join(', ')],
+    headers: ['Allow', [...methods].join(', ')],
   })
+}
+
+function leadsTo(parts: readonly string[], asked: readonly string[]): boolean {
+  const isOpen = parts.at(-1) === '*'
+  if (isOpen ? asked.length < parts.length : asked.length !== parts.length) return false
+  return parts.every((part, at) => part === '*' || part === asked[at] || (part.startsWith(':') && asked[at] !== ''))
 }
 
 /** Fastify's own refusals (limits, schemas) carry a status; what carries none is a bug. */

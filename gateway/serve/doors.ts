@@ -38,7 +38,7 @@ const uploading = { conditions: writeConditions }
 /** Opens all listeners. Throws `invalid` or `unavailable` and leaves nothing open. */
 export async function openDoor(config: Config & { readonly publicUrl: string }, parts: DoorParts): Promise<HttpDoor> {
   const { storage, identity, registry, readiness, audit, log } = parts
-  const { publicUrl, hosts, trustedProxies, listen, redirects } = config
+  const { publicUrl, siteName, hosts, trustedProxies, listen, redirects } = config
   showReadiness(registry, readiness)
   const door = await createHttpDoor({
     listen,
@@ -57,6 +57,7 @@ export async function openDoor(config: Config & { readonly publicUrl: string }, 
         storage,
         identity,
         publicUrl,
+        ...(siteName !== undefined && { sitename: siteName }),
         ready: async () => audit.healthy && (await readiness.isReady()),
       })(app, routeDoor)
       createUploads(uploading)(app, routeDoor)

@@ -204,6 +204,18 @@ t.test('malformed requests are refused with their place', async (t) => {
   t.equal((await send('POST', `${api}/stage`)).status, 415)
   t.equal((await send('POST', `${api}/stage?x=1`, { files: [file] })).status, 400)
   t.equal((await send('GET', `${api}/stage`)).status, 405)
+  for (const [method, path, allow] of [
+    ['PUT', '/stage/1111', /^(?=.*\bGET\b)(?=.*\bDELETE\b)(?!.*POST)/],
+    ['GET', '/stage/1111/cancel', /^POST$/],
+    ['DELETE', '/release/1111', /^POST$/],
+  ] as const) {
+    const answer = await send(method, `${api}${path}`)
+    t.equal(answer.status, 405, `${method} ${path}`)
+    t.match(answer.headers.allow, allow)
+  }
+  for (const path of ['/stage/1111/other', '/stage/', '/stage/1111/']) {
+    t.equal((await send('PUT', `${api}${path}`)).status, 404, path)
+  }
   t.equal(world.orders.length, 0)
 })
 
