@@ -106,6 +106,11 @@ export class Locks {
     return this.#next
   }
 
+  /** After `sync`. */
+  get isEmpty(): boolean {
+    return this.#locks.size === 0
+  }
+
   /** All locks known, after `sync`. */
   get all(): Iterable<StoredLock> {
     return this.#locks.values()
@@ -183,9 +188,7 @@ export class Locks {
 
   #require({ lockTokens, principal }: Task, changes: readonly Change[]): void {
     for (const change of changes) {
-      // What leaves its place takes all below it along, wherever that is locked.
-      const locks = change.touch === 'tree' ? this.#locks.values() : this.#locks.near(change.spot)
-      for (const lock of locks) {
+      for (const lock of this.#about(change)) {
         if (!forbids(lock, change) || this.#isHeld(lock, lockTokens, principal.id)) continue
         const { path } = change.spot
         const root = isWithin(path, lock.path) ? lock.path : path
@@ -193,6 +196,12 @@ export class Locks {
         throw new LockedError('lock-token-submitted', root, { path, reason })
       }
     }
+  }
+
+  /** Those that the change may need. What leaves its place takes all below it along, wherever that is locked. */
+  *#about({ spot, touch }: Change): Iterable<StoredLock> {
+    yield* this.#locks.near(spot)
+    if (touch === 'tree') yield* this.#locks.below(spot)
   }
 
   /** A shared lock is also satisfied by the token of another one on the same object. */
@@ -218,8 +227,7 @@ export class Locks {
       let isChanged = false
       for (const { spot, touch } of changes) {
         if (touch === 'tree') {
-          const locks = this.#locks.values()
-          const gone = locks.filter((lock) => isOn(lock, spot) || isBelow(lock, spot)).toArray()
+          const gone = [...this.#about({ spot, touch })].filter((lock) => isOn(lock, spot) || isBelow(lock, spot))
           if (gone.length === 0) continue
           await this.store.remove(gone.map(({ token }) => token))
           isChanged = true

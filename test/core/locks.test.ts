@@ -6,7 +6,7 @@ import { parsePath } from '../../gateway/core/path.ts'
 import { by, lockedWorld, type Process, tokensOf } from './locked-world.ts'
 import { aclOf, allow, everything, grants, outcome, person, readAll, user } from './world.ts'
 
-t.setTimeout(60_000)
+t.setTimeout(240_000)
 
 const p = parsePath
 

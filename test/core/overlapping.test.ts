@@ -10,7 +10,7 @@ import { Namespace } from '../../mounts/namespace.ts'
 import { makeTree, storeAclAt } from '../posix/backend-world.ts'
 import { aclOf, allow, callBy, everything, mountOf, outcome, user } from './world.ts'
 
-t.setTimeout(60_000)
+t.setTimeout(240_000)
 
 const at = parsePath
 const both = aclOf('alice', allow(user('alice'), everything), allow(user('bob'), everything))
