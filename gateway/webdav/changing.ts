@@ -127,11 +127,18 @@ async function makeChange(x: Exchange, change: Change): Promise<void> {
   try {
     await storage.setAttributes(x.call, x.path, attributes)
   } catch (error) {
-    if (properties.size > 0) {
-      const back = new Map([...properties.keys()].map((name) => [name, before.get(name)]))
-      await storage.setProperties(x.call, x.path, back)
-    }
+    await takeBack(x, new Map([...properties.keys()].map((name) => [name, before.get(name)])))
     throw error
+  }
+}
+
+/** As far as it can be: what is answered is why the change could not be made. */
+async function takeBack(x: Exchange, properties: Change['properties']): Promise<void> {
+  if (properties.size === 0) return
+  try {
+    await x.door.storage.setProperties(x.call, x.path, properties)
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error
   }
 }
 

@@ -125,6 +125,16 @@ t.test('what was set is taken back where the rest fails', async (t) => {
   t.match(stats.get(404), 'y')
 })
 
+t.test('what cannot be taken back does not hide why it should have been', async (t) => {
+  const setAttributes = () => Promise.reject(new StorageError('denied', 'no'))
+  const setProperties = () => Promise.reject(new StorageError('unsupported', 'none here'))
+  const door = await openDav(t, { around: (storage) => instead(storage, { setAttributes, setProperties }) })
+  await store(door.storage, '/data/a', 'x')
+  const time = 'Wed, 01 Jan 2020 00:00:00 GMT'
+  const windows = `<Z:Win32CreationTime>${time}</Z:Win32CreationTime><Z:Win32LastModifiedTime>${time}</Z:Win32LastModifiedTime>`
+  t.equal((await door.dav('PROPPATCH', '/data/a', { body: update(set(windows)) })).status, 403)
+})
+
 t.test('who may not write properties does not, and what is not there has none', async (t) => {
   const door = await openDav(t, { acl: aclOf(ace('EVERYONE@', looking | right.readNamedAttributes)) })
   await store(door.storage, '/data/a', 'x')
