@@ -94,8 +94,8 @@ export interface Range {
 /** Where a stream sends to: all that was written to the connection before is with the kernel. */
 export interface SocketSink {
   readonly fd: number
-  /** Resolves when the kernel has taken the bytes. */
-  write(chunk: Uint8Array): Promise<void>
+  /** Resolves when the kernel has taken the bytes; undefined where it has already. */
+  write(chunk: Uint8Array): Promise<void> | undefined
 }
 
 /** Bytes of a file. It may offer ways to save work; who does not use them reads it like every Readable. */
@@ -196,6 +196,7 @@ export interface Backend {
 
   // Optional facets. Absent means unsupported; there is no flag that could disagree with the code.
   readonly acls?: AclFacet
+  readonly rights?: RightsFacet
   readonly copying?: CopyFacet
   readonly checksums?: ChecksumFacet
   readonly quotas?: QuotaFacet
@@ -221,8 +222,12 @@ export interface AclFacet {
    * the caller may not have, so it is Storage that decides, by the ACL itself, who is shown it.
    */
   get?(path: Path, call: Call): Promise<Pending<Entry>>
-  /** Where the back end enforces: what the caller may do, asked of the one who decides; `unknown` when it cannot be told. */
-  effective?(path: Path, call: Call): Promise<Rights | 'unknown'>
+}
+
+/** Of back ends that enforce. */
+export interface RightsFacet {
+  /** What the caller may do, asked of the one who decides; `unknown` when it cannot be told. */
+  effective(path: Path, call: Call): Promise<Rights | 'unknown'>
 }
 
 export interface CopyFacet {

@@ -29,6 +29,7 @@ import type {
   PropertyFacet,
   QuotaFacet,
   RedirectFacet,
+  RightsFacet,
   TapeFacet,
   Trail,
 } from '../backend.ts'
@@ -53,6 +54,7 @@ import { DcacheProperties } from './properties.ts'
 import { DcacheQuotas } from './quotas.ts'
 import { DoorRedirects } from './redirects.ts'
 import { remove } from './removing.ts'
+import { DcacheRights } from './rights.ts'
 import { makeAgents } from './sending.ts'
 import { StagingArea } from './staging.ts'
 import { DcacheTape } from './tape.ts'
@@ -69,6 +71,7 @@ export class DcacheBackend implements Backend {
   readonly quotas?: QuotaFacet
   readonly tape?: TapeFacet
   readonly redirects?: RedirectFacet
+  readonly rights?: RightsFacet
   readonly #desk: Desk
   readonly #delegation: Delegation
   readonly #area: StagingArea
@@ -89,6 +92,7 @@ export class DcacheBackend implements Backend {
       this.properties = new DcacheProperties(desk)
       this.quotas = new DcacheQuotas(desk)
       this.tape = new DcacheTape(desk)
+      this.rights = new DcacheRights(desk)
     }
     if (options.redirects) {
       this.redirects = new DoorRedirects(options.redirects, { door: webdav, root, delegation, log: options.log })

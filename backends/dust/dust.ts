@@ -31,6 +31,7 @@ import type {
   PropertyFacet,
   QuotaFacet,
   ResumingFacet,
+  RightsFacet,
   Trail,
   VersionFacet,
 } from '../backend.ts'
@@ -61,6 +62,7 @@ export interface OverNfs extends Omit<PosixOptions, 'aclModule' | 'pathAcls' | '
 export class DustBackend implements Backend {
   readonly name: string
   readonly acls?: AclFacet
+  readonly rights?: RightsFacet
   readonly checksums: FileChecksums
   readonly properties: PropertyFacet
   readonly copying: CopyFacet
@@ -78,8 +80,9 @@ export class DustBackend implements Backend {
     const info = options.over === 'gpfs' ? options.scale?.info : options.info
     const log = (message: string, cause?: unknown) => options.log?.(`${this.name}: ${message}`, cause)
     this.#spaces = info && new Spaces(info, rootPathOf(options), log)
-    const { acls, versions } = this.#below as Backend
-    if (acls) this.acls = options.over === 'gpfs' ? acls : serversAcls(this.#below, acls)
+    const { acls, rights, versions } = this.#below as Backend
+    if (acls) this.acls = options.over === 'gpfs' ? acls : serversAcls(acls)
+    if (rights) this.rights = options.over === 'gpfs' ? rights : serversRights(this.#below, rights)
     if (versions) this.versions = versions
     this.checksums = this.#below.checksums
     this.properties = this.#below.properties
@@ -167,9 +170,8 @@ function overNfs(options: OverNfs, services: BackendServices): PosixBackend {
   return new PosixBackend({ acl: ['nfs4'], ...others, name, grade }, services)
 }
 
-/** What the kernel says of access is asked of the server; where that hides its ACL, the rest is unknown. */
-function serversAcls(below: Backend, acls: AclFacet): AclFacet {
-  const effective = acls.effective?.bind(acls)
+/** Where the server hides its ACLs nothing is put in their place. */
+function serversAcls(acls: AclFacet): AclFacet {
   return {
     set: async (path, acl, options, call) => {
       const pending = await acls.set(path, acl, options, call)
@@ -183,13 +185,17 @@ function serversAcls(below: Backend, acls: AclFacet): AclFacet {
       }
       return { ...pending, proceed }
     },
-    ...(effective && {
-      effective: async (path: Path, call: Call) => {
-        const { entry } = await below.walk(path, call)
-        if (!entry) throw new StorageError('not-found', 'no such file or directory', { path })
-        return entry.acl === undefined ? 'unknown' : effective(path, call)
-      },
-    }),
+  }
+}
+
+/** What the kernel says of access is asked of the server; where that hides its ACL, the rest is unknown. */
+function serversRights(below: Backend, rights: RightsFacet): RightsFacet {
+  return {
+    effective: async (path, call) => {
+      const { entry } = await below.walk(path, call)
+      if (!entry) throw new StorageError('not-found', 'no such file or directory', { path })
+      return entry.acl === undefined ? 'unknown' : rights.effective(path, call)
+    },
   }
 }
 

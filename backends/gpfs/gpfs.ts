@@ -30,6 +30,7 @@ import type {
   PendingMove,
   QuotaFacet,
   ResumingFacet,
+  RightsFacet,
   Trail,
   Usage,
   VersionFacet,
@@ -57,6 +58,7 @@ export class GpfsBackend implements Backend {
   readonly name: string
   /** Absent where nothing is configured that knows the ACLs. */
   readonly acls?: AclFacet
+  readonly rights?: RightsFacet
   readonly checksums: FileChecksums
   readonly properties: FileProperties
   readonly copying: CopyFacet
@@ -100,6 +102,7 @@ export class GpfsBackend implements Backend {
       this.versions = this.#snapshots
     }
     if (scale || library !== undefined) this.acls = this.#tree.acls
+    if (this.#tree.rights) this.rights = this.#tree.rights
     this.checksums = this.#tree.checksums
     this.properties = this.#tree.properties
     this.copying = this.#tree.copying

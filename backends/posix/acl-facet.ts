@@ -10,7 +10,7 @@ import { numericId } from '../../acl/who.ts'
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
-import type { AclFacet, Changes, Entry, Pending } from '../backend.ts'
+import type { AclFacet, Changes, Entry, Pending, RightsFacet } from '../backend.ts'
 import type { SetArgs } from './changing.ts'
 import { bare, type Caller, type Desk, lookInto, type ObjectSight, pendingOf } from './desk.ts'
 import type { Handle } from './handles.ts'
@@ -25,13 +25,11 @@ type Setting = Omit<SetArgs, 'object' | 'name'>
 export class FileAcls implements AclFacet {
   /** Where the kernel decides and ACLs come by path. */
   readonly get?: NonNullable<AclFacet['get']>
-  readonly effective?: (path: Path, call: Call) => Promise<Rights | 'unknown'>
   readonly #desk: Desk
 
   constructor(desk: Desk) {
     this.#desk = desk
     if (desk.shownAcls) this.get = (path, call) => this.#get(path, call)
-    if (desk.setup.native) this.effective = (path, call) => this.#effective(path, call)
   }
 
   async set(path: Path, acl: Acl, options: { readonly ifChanged?: bigint }, call: Call): Promise<Pending<Entry>> {
@@ -127,8 +125,17 @@ export class FileAcls implements AclFacet {
     const special = mode !== undefined && entry.type === 'directory' ? { special: mode & 0o7000 } : {}
     return { ...setting, ...special }
   }
+}
 
-  async #effective(path: Path, call: Call): Promise<Rights | 'unknown'> {
+/** Where the kernel decides, it is asked. */
+export class KernelRights implements RightsFacet {
+  readonly #desk: Desk
+
+  constructor(desk: Desk) {
+    this.#desk = desk
+  }
+
+  async effective(path: Path, call: Call): Promise<Rights> {
     const access = await this.#desk.run('access', { path }, this.#desk.caller(call))
     if (!access) throw new StorageError('not-found', 'no such file or directory', { path })
     return rightsOfAccess(access)

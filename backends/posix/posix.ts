@@ -29,9 +29,10 @@ import type {
   Pending,
   PendingMove,
   QuotaFacet,
+  RightsFacet,
   Trail,
 } from '../backend.ts'
-import { FileAcls } from './acl-facet.ts'
+import { FileAcls, KernelRights } from './acl-facet.ts'
 import type { Changed } from './changing.ts'
 import { FileChecksums } from './checksums.ts'
 import { copyFile } from './copying.ts'
@@ -64,6 +65,7 @@ const sweepAge = 60_000
 export class PosixBackend implements Backend {
   readonly name: string
   readonly acls: FileAcls
+  readonly rights?: RightsFacet
   readonly checksums: FileChecksums
   readonly properties: FileProperties
   readonly resuming: FileResuming
@@ -79,6 +81,7 @@ export class PosixBackend implements Backend {
     this.name = this.#desk.name
 
     this.acls = new FileAcls(this.#desk)
+    if (this.#desk.setup.native) this.rights = new KernelRights(this.#desk)
     this.checksums = new FileChecksums(this.#desk)
     this.properties = new FileProperties(this.#desk)
     this.resuming = new FileResuming(this.#desk, this.#area)

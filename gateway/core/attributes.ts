@@ -160,9 +160,9 @@ async function enforcedRights(gate: Gate, task: Task, place: Place, type: Entry[
 }
 
 async function effective(gate: Gate, task: Task, place: Place, inner: Path): Promise<Rights | 'unknown'> {
-  const { acls } = place.mount.backend
-  if (!acls?.effective) return 'unknown'
-  return gate.run(task, place, async () => acls.effective?.(inner, task) ?? 'unknown', { admission: 'continues' })
+  const { rights } = place.mount.backend
+  if (!rights) return 'unknown'
+  return gate.run(task, place, () => rights.effective(inner, task), { admission: 'continues' })
 }
 
 /** The actions that the credential and the mount leave. */

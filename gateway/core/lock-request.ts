@@ -183,8 +183,8 @@ export async function decideLock(gate: Gate, task: Task, place: Place, trail: Tr
   }
   requirePlain(entry, path)
   if (!enforces) return
-  const acls = mount.backend.acls
-  const ask = async () => acls?.effective?.(inner, task) ?? 'unknown'
+  const { rights } = mount.backend
+  const ask = async () => rights?.effective(inner, task) ?? 'unknown'
   const held = await gate.run(task, place, ask, { admission: 'continues' })
   // Writing bytes and adding files are one bit (RFC 8881, section 6.2.1.3).
   if (held !== 'unknown' && (held & right.writeData) !== 0) return

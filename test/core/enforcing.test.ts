@@ -147,8 +147,8 @@ t.test('rights that are told are cut to the bounds of the credential; deleting i
     ['/d/f', right.readData | right.writeData | right.writeAcl],
     ['/d', right.listDirectory],
   ])
-  const acls = { set: refusing, effective: async (path: Path) => held.get(path) ?? 0 }
-  const telling = new Proxy(backend, { get: (target, key) => (key === 'acls' ? acls : Reflect.get(target, key)) })
+  const rights = { effective: async (path: Path) => held.get(path) ?? 0 }
+  const telling = new Proxy(backend, { get: (target, key) => (key === 'rights' ? rights : Reflect.get(target, key)) })
   const { audit, spillDirectory } = world
   const storage = new Storage({ namespace: new Namespace([mountOf('/native', telling)]), audit, spillDirectory })
   await storage.mkdir(callBy('alice'), at('/native/d'))
@@ -162,8 +162,6 @@ t.test('rights that are told are cut to the bounds of the credential; deleting i
   const job = callBy(person('alice', { grants: grants('read:/native') }))
   t.equal((await storage.rights(job, at('/native/d/f'))).rights, right.readData)
 })
-
-const refusing = () => Promise.reject(new StorageError('unsupported', 'not here'))
 
 t.test('a removal with conditions looks first', async (t) => {
   const { storage } = await setUp(t)

@@ -93,8 +93,8 @@ t.test('over NFS the server decides, and where it hides its ACL nobody guesses',
   chmodSync(`${directory}/d`, 0o755)
   const { entry } = await dust.walk(at('/d/f'), callOf(alice))
   t.equal(entry?.acl, undefined, 'mode bits are no ACL here')
-  t.equal(await dust.acls?.effective?.(at('/d/f'), callOf(alice)), 'unknown')
-  t.equal(await codeOf(Promise.resolve(dust.acls?.effective?.(at('/d/none'), callOf(alice)))), 'not-found')
+  t.equal(await dust.rights?.effective(at('/d/f'), callOf(alice)), 'unknown')
+  t.equal(await codeOf(Promise.resolve(dust.rights?.effective(at('/d/none'), callOf(alice)))), 'not-found')
   chmodSync(`${directory}/d/f`, 0o600)
   t.equal(await codeOf(act(dust.open(at('/d/f'), {}, callOf(alice)))), 'denied')
   const set = dust.acls?.set(

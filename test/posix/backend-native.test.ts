@@ -135,8 +135,8 @@ t.test('a sticky directory keeps the files of others', { skip }, async (t) => {
   place(tree, 'file', aliceId, 0o644)
   const path = parsePath('/file')
   t.equal(await codeOf(act(tree.backend.remove(path, callOf(bob)))), 'denied')
-  t.equal(((await tree.backend.acls.effective?.(path, callOf(bob))) as number) & right.delete, 0)
-  t.ok(((await tree.backend.acls.effective?.(path, callOf(alice))) as number) & right.delete)
+  t.equal(((await tree.backend.rights?.effective(path, callOf(bob))) as number) & right.delete, 0)
+  t.ok(((await tree.backend.rights?.effective(path, callOf(alice))) as number) & right.delete)
   await act(tree.backend.remove(path, callOf(alice)))
 })
 
@@ -144,13 +144,13 @@ t.test('the kernel is asked what a caller may do', { skip }, async (t) => {
   const tree = await treeOf(t)
   place(tree, 'file', aliceId, 0o640)
   const rights = async (principal: Principal) =>
-    (await tree.backend.acls.effective?.(parsePath('/file'), callOf(principal))) as number
+    (await tree.backend.rights?.effective(parsePath('/file'), callOf(principal))) as number
   t.equal((await rights(alice)) & (right.readData | right.writeData), right.readData | right.writeData)
   t.equal((await rights(bob)) & (right.readData | right.writeData), 0)
   t.ok((await rights(alice)) & right.writeAcl)
   t.notOk((await rights(bob)) & right.writeAcl)
   t.equal(
-    await codeOf(tree.backend.acls.effective?.(parsePath('/none'), callOf(bob)) ?? Promise.resolve()),
+    await codeOf(tree.backend.rights?.effective(parsePath('/none'), callOf(bob)) ?? Promise.resolve()),
     'not-found',
   )
 })
