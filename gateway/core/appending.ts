@@ -22,8 +22,8 @@ import { type AppendOptions, OffsetError } from './uploads.ts'
 import { largest, tooLarge } from './writing.ts'
 
 /** After so many bytes, or ms, what has come is put on disk. */
-const segmentBytes = 256 * 1024 * 1024
-const segmentTime = 15_000
+const segmentBytes = 64 * 1024 * 1024
+const segmentTime = 5000
 /** Bytes of an upload of unknown length are counted against its principal in pieces of this size. */
 const reservedPiece = 16 * 1024 * 1024
 /** What has come is on disk after the deadline and a ms for each so many bytes. */
