@@ -19,6 +19,7 @@ import { parsePath, root } from '../../gateway/core/path.ts'
 import { Storage, type StorageOperations } from '../../gateway/core/storage.ts'
 import type { DoorLog, DoorOptions } from '../../gateway/http/options.ts'
 import { createHttpDoor, type HttpDoor } from '../../gateway/http/server.ts'
+import type { LockStore } from '../../gateway/state/state.ts'
 import { webdav } from '../../gateway/webdav/methods.ts'
 import { type Mount, Namespace } from '../../mounts/namespace.ts'
 
@@ -80,6 +81,8 @@ export interface Setting {
 export interface SettingOptions extends Partial<Omit<DoorOptions, 'storage'>> {
   readonly acl?: Acl
   readonly mount?: Partial<Mount>
+  /** Where locks are kept; there are none without. */
+  readonly locks?: LockStore
   /** Stands in front of the storage. */
   readonly around?: (storage: Storage) => StorageOperations
   readonly ready?: () => boolean
@@ -87,7 +90,8 @@ export interface SettingOptions extends Partial<Omit<DoorOptions, 'storage'>> {
 
 /** `/data` is a mount; the door listens on a free loopback port until the test ends. */
 export async function openDoor(t: Test, options: SettingOptions = {}): Promise<Setting> {
-  const { acl = aclOf(ace('EVERYONE@', looking)), mount: changes, around, ready = () => true, ...door } = options
+  const { acl = aclOf(ace('EVERYONE@', looking)), mount: changes, locks, around, ...rest } = options
+  const { ready = () => true, ...door } = rest
   const spillDirectory = await mkdtemp(join(tmpdir(), 'portolan-http-'))
   const backend = new MemoryBackend(acl)
   const mount: Mount = {
@@ -104,7 +108,7 @@ export async function openDoor(t: Test, options: SettingOptions = {}): Promise<S
     ...changes,
   }
   const audit = new MemoryAudit()
-  const storage = new Storage({ namespace: new Namespace([mount]), audit, spillDirectory })
+  const storage = new Storage({ namespace: new Namespace([mount]), audit, spillDirectory, ...(locks && { locks }) })
   const lines: object[] = []
   const publicUrl = door.publicUrl ?? 'http://localhost'
   const front = around?.(storage) ?? storage

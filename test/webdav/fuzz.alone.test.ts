@@ -3,9 +3,13 @@
  * memory. ROUNDS and SEED make it another run.
  */
 
+import { mkdtempSync, rmSync } from 'node:fs'
 import { Agent, request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t from 'tap'
 import { parsePath } from '../../gateway/core/path.ts'
+import { openState } from '../../gateway/state/open.ts'
 import { alice, callOf, store } from '../http/door.ts'
 import { openDav } from './door.ts'
 
@@ -73,6 +77,9 @@ const values: Readonly<Record<string, readonly [string, ...string[]]>> = {
   Overwrite: ['T', 'F', 'X', ''],
   If: [
     '(<urn:uuid:1>)',
+    '(<TOKEN>)',
+    '(<TOKEN>)',
+    '<http://localhost/data/> (<TOKEN> Not ["x"])',
     '(Not <DAV:no-lock>)',
     '<http://localhost/data/a> (["x"] <a:b>)',
     '((',
@@ -82,7 +89,7 @@ const values: Readonly<Record<string, readonly [string, ...string[]]>> = {
   ],
   Range: ['bytes=0-1', 'bytes=-', 'bytes=9-1,2-3', 'bytes=0-0,-1', 'x'],
   'If-Match': ['*', '"x"', 'W/"x"', '"', 'x'],
-  'Lock-Token': ['<urn:uuid:1>', 'x', '<>'],
+  'Lock-Token': ['<urn:uuid:1>', '<TOKEN>', '<TOKEN>', 'x', '<>'],
   Timeout: ['Second-1', 'Infinite', 'Second-99999999999999', ','],
   'Content-Type': ['application/xml', 'text/xml; charset=utf-8', 'text/plain', ''],
   Prefer: ['return=minimal', 'x'],
@@ -146,31 +153,42 @@ function mutated(text: string, dice: Dice): Buffer {
   return bytes
 }
 
-/** Header fields cannot hold everything; what they can hold arrives. */
-function fieldOf(text: string, dice: Dice): string {
+/** Header fields cannot hold everything; what they can hold arrives. TOKEN stands for that of the lock taken last. */
+function fieldOf(choice: string, token: string, dice: Dice): string {
+  const text = choice.replaceAll('TOKEN', token)
   const bytes = dice.below(3) === 0 ? mutated(text, dice) : Buffer.from(text)
   return bytes.toString('latin1').replace(/[^\t\x20-\x7e\x80-\xff]/g, '')
 }
 
 t.test('no request makes us fail', async (t) => {
-  const { port, storage } = await openDav(t)
+  const directory = mkdtempSync(join(tmpdir(), 'portolan-fuzz-'))
+  const state = await openState({ directory })
+  const { port, storage } = await openDav(t, { locks: state.locks })
+  t.teardown(async () => {
+    await state.close()
+    rmSync(directory, { recursive: true, force: true })
+  })
   await storage.mkdir(callOf(alice), parsePath('/data/d'))
   const agent = new Agent({ keepAlive: true, maxSockets: 8 })
   t.teardown(() => agent.destroy())
   const dice = new Dice(seed)
   const statuses = new Map<number, number>()
+  let token = 'urn:uuid:2'
+  const locked = new Map<string, number>()
   const one = async (round: number) => {
     const method = dice.of(methods)
     const headers: Record<string, string> = { authorization: 'Bearer alice' }
     for (const [name, choices] of Object.entries(values))
-      if (dice.below(6) === 0) headers[name] = fieldOf(dice.of(choices), dice)
+      if (dice.below(6) === 0) headers[name] = fieldOf(dice.of(choices), token, dice)
     if (headers.Depth === undefined && method === 'PROPFIND') headers.Depth = '1'
+    if (headers['Lock-Token'] === undefined && method === 'UNLOCK') headers['Lock-Token'] = `<${token}>`
     const text = dice.below(3) === 0 ? dice.of(bodies) : dice.of(fitting[method] ?? bodies)
     const body = dice.below(3) === 0 ? Buffer.from(text) : mutated(text, dice)
     headers['content-length'] = String(body.length)
     const { promise, resolve, reject } = Promise.withResolvers<number>()
     const call = request({ host: '127.0.0.1', port, method, path: dice.of(paths), agent, headers })
     call.on('response', (response) => {
+      token = /^<(urn:uuid:[-\w]+)>$/.exec(String(response.headers['lock-token']))?.[1] ?? token
       response.resume()
       response.on('end', () => resolve(response.statusCode ?? 0)).on('error', reject)
     })
@@ -178,6 +196,7 @@ t.test('no request makes us fail', async (t) => {
     call.end(body)
     const status = await promise.catch((error: NodeJS.ErrnoException) => (error.code === 'ECONNRESET' ? 0 : -1))
     statuses.set(status, (statuses.get(status) ?? 0) + 1)
+    if (status < 300 && method.endsWith('LOCK')) locked.set(method, (locked.get(method) ?? 0) + 1)
     // What was there is gone or moved sooner or later.
     if (round % 100 === 0) {
       await storage.mkdir(callOf(alice), parsePath('/data/d')).catch(() => {})
@@ -185,8 +204,14 @@ t.test('no request makes us fail', async (t) => {
     }
   }
   const told = () => JSON.stringify(Object.fromEntries(statuses))
+  const unlockAll = async () => {
+    for (const lock of await storage.locks.list(callOf(alice)))
+      await storage.locks.release(callOf(alice), lock.token ?? '')
+  }
   let before = 0
   for (let round = 0; round < rounds; round += 8) {
+    // Most requests are to find nothing locked.
+    if (round % 48 === 0) await unlockAll()
     await Promise.all(Array.from({ length: 8 }, (_, i) => one(round + i).catch(() => {})))
     if (round >= rounds / 4 && before === 0) before = process.memoryUsage().rss
   }
@@ -194,6 +219,7 @@ t.test('no request makes us fail', async (t) => {
   // 501, 502 and 507 are answers that such requests deserve.
   for (const status of [-1, 500, 503, 504]) t.equal(statuses.get(status) ?? 0, 0, `no ${status}: ${told()}`)
   t.ok((statuses.get(0) ?? 0) < rounds / 100, 'connections are cut rarely')
+  for (const method of ['LOCK', 'UNLOCK']) t.ok(locked.get(method), `${method} was understood`)
   t.ok((statuses.get(207) ?? 0) > rounds / 100, `some were understood: ${told()}`)
   t.ok(grown < 100 + rounds / 10_000, `memory grew by ${grown} MiB`)
 })
