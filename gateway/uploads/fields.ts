@@ -57,6 +57,11 @@ export function uploadLimit(x: Exchange, state?: UploadState): string {
   return `${size}, max-age=${Math.max(0, Math.floor(state.expires - Date.now() / 1000))}`
 }
 
+/** An upload under way belongs to somebody: all the anonymous are one. */
+export function isSomebody({ principal }: Exchange): boolean {
+  return principal.user !== undefined
+}
+
 /** Where an upload is continued. */
 export function uploadUrl({ door }: Pick<Exchange, 'door'>, id: string): string {
   return `${door.publicUrl}${uploadsPrefix}/${id}`

@@ -19,6 +19,7 @@ import {
   contentLength,
   inconsistent,
   integerField,
+  isSomebody,
   largestUpload,
   mediaType,
   mismatching,
@@ -64,8 +65,10 @@ async function isResumable(x: Exchange): Promise<boolean> {
   // What the drafts up to 02 say is the opposite, and about other requests than these.
   const complete = booleanField(headers, 'upload-complete') ?? !booleanField(headers, 'upload-incomplete')
   const known = headers['upload-complete'] !== undefined && versions.has(headers['upload-draft-interop-version'])
-  if (known && x.door.storage.uploads.available) return true
+  const keeps = known && x.door.storage.uploads.available
+  if (keeps && isSomebody(x)) return true
   if (complete) return false
+  if (keeps) throw new StorageError('unauthenticated', 'uploads under way belong to somebody')
   throw new HttpError(400, 'unsupported', 'uploads in parts are not taken in this version of resumable uploads')
 }
 
@@ -82,8 +85,8 @@ export async function start(options: UploadsOptions, x: Exchange): Promise<void>
   const { uploads } = x.door.storage
   aim(x, x.path)
   const complete = requireComplete(headers)
-  const length = lengthFrom(x, 0, complete)
   x.response.setHeader('Upload-Limit', uploadLimit(x))
+  const length = lengthFrom(x, 0, complete)
   const state = await uploads.create(x.call, x.path, {
     ...writeOptionsOf(complete ? headers : withoutPartial(headers), await options.conditions(x)),
     ...(length !== undefined && { size: length }),

@@ -6,11 +6,11 @@ import { HttpError } from '../http/errors.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { sendProblem } from '../http/problem.ts'
 import type { RouteDoor } from '../http/routes.ts'
-import { mediaType, uploadsPrefix } from './fields.ts'
+import { isSomebody, mediaType, uploadsPrefix } from './fields.ts'
 import { aim, type UploadsOptions } from './finishing.ts'
-import { append, cancel, describe, partialUpload, start } from './resumable.ts'
+import { append, cancel, describe, start } from './resumable.ts'
 import { parseMetadata, targetOf } from './target.ts'
-import { serveTus } from './tus.ts'
+import { offsetStream, serveTus } from './tus.ts'
 
 const methods = ['OPTIONS', 'HEAD', 'GET', 'POST', 'PATCH', 'DELETE'] as const
 type Method = (typeof methods)[number]
@@ -32,7 +32,7 @@ export function createUploads(options: UploadsOptions): (app: FastifyInstance, d
           try {
             await serveUpload(options, await known(door, request), request)
           } catch (error) {
-            x.failed = await sendProblem(x, error)
+            x.failed = await sendProblem(x, translated(error))
           }
         })
       }
@@ -47,12 +47,13 @@ async function known(door: RouteDoor, request: FastifyRequest): Promise<Exchange
 }
 
 async function serveUpload(options: UploadsOptions, x: Exchange, request: FastifyRequest): Promise<void> {
+  if (!isSomebody(x)) throw new StorageError('unauthenticated', 'uploads under way belong to somebody')
   const method = methodOf(x, request.method)
   if (method === 'OPTIONS') return serveTus(options, x, method)
   if (method === 'POST') return create(options, x)
   const id = x.path.slice(uploadsPrefix.length + 1)
   if (!idGrammar.test(id)) throw new StorageError('not-found', 'there is no such upload')
-  const tus = isTus(x) || (method === 'PATCH' && mediaType(x) !== partialUpload)
+  const tus = isTus(x) || (method === 'PATCH' && mediaType(x) === offsetStream)
   if (method === 'PATCH') return tus ? serveTus(options, x, method, id) : append(options, x, id)
   if (method === 'DELETE') return tus ? serveTus(options, x, method, id) : cancel(x, id)
   return tus ? serveTus(options, x, 'HEAD', id) : describe(x, id)
@@ -67,6 +68,12 @@ async function create(options: UploadsOptions, x: Exchange): Promise<void> {
 
 function isTus({ request }: Exchange): boolean {
   return request.headers['tus-resumable'] !== undefined
+}
+
+/** tus 1.0, extension Expiration, and the draft: 410 for what was there, as long as that is known. */
+function translated(error: unknown): unknown {
+  if (!(error instanceof StorageError) || StorageError.reasonOf(error)?.rule !== 'expired') return error
+  return new HttpError(410, 'not-found', 'the upload has expired')
 }
 
 /** Throws 405. Where only GET and POST get through, X-HTTP-Method-Override says what is meant (tus 1.0). */

@@ -17,7 +17,8 @@ import { parseMetadata, targetOf } from './target.ts'
 import { TusStore } from './tus-store.ts'
 
 const version = '1.0.0'
-const offsetStream = 'application/offset+octet-stream'
+/** Media type of a part. */
+export const offsetStream = 'application/offset+octet-stream'
 
 export type TusMethod = 'OPTIONS' | 'POST' | 'HEAD' | 'PATCH' | 'DELETE'
 
@@ -53,7 +54,7 @@ export async function serveTus(options: UploadsOptions, x: Exchange, method: Tus
   } catch (error) {
     // Nobody knows where an upload is that was not made in full: the answer would have told.
     if (store.created && store.state) await forgetUpload(x, store.state.id)
-    throw error
+    throw method === 'HEAD' ? patient(error) : error
   }
   const told: string[] = passed.flatMap((name) => {
     const value = answer.headers.get(name)
@@ -124,6 +125,13 @@ function requireReadable(x: Exchange, method: TusMethod): void {
 /** Beside what tus offers: also the draft is spoken here. */
 function offers(x: Exchange): string[] {
   return ['Tus-Checksum-Algorithm', checksumAlgorithms, 'Accept-Patch', partialUpload, 'Upload-Limit', uploadLimit(x)]
+}
+
+/** What passes by itself. Clients take other refusals of HEAD as the end of the upload, and begin a new one. */
+function patient(error: unknown): unknown {
+  const { code, message, retryAfter = 1 } = StorageError.from(error)
+  if (code !== 'busy' && code !== 'unavailable' && code !== 'timeout') return error
+  return new HttpError(423, code, message, { retryAfter, cause: error })
 }
 
 function refusal(status: number): StorageError {
