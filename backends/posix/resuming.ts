@@ -17,7 +17,7 @@ import type {
 } from '../backend.ts'
 import { type Desk, lookAt, type NameSight } from './desk.ts'
 import { draftWriter, streamRange } from './io/streams.ts'
-import { aclForNew } from './new-objects.ts'
+import { aclToGive } from './new-lists.ts'
 import { requireDirectoryOf, requireRegular, requireUnreserved } from './requiring.ts'
 import { StagedFile, type Target } from './staged-file.ts'
 import type { StagingArea } from './staging-area.ts'
@@ -71,7 +71,7 @@ export class FileResuming implements ResumingFacet {
     let taken = false
     const proceed = async () => {
       this.#desk.requireAlive(call.signal)
-      const { target, acl } = this.#place(sight, file, call)
+      const { target, acl } = await this.#place(sight, file, call)
       const draft = await open({ ...target, caller }, acl)
       taken = true
       return draft
@@ -79,13 +79,14 @@ export class FileResuming implements ResumingFacet {
     return { trail: sight.trail, proceed, release: async () => (taken ? undefined : sight.parent?.release()) }
   }
 
-  #place(sight: NameSight, path: Path, { principal }: Call) {
+  async #place(sight: NameSight, path: Path, call: Call) {
     const { trail, parent, looked } = sight
     if (trail.entry) requireRegular(trail.entry, path)
     const directory = requireDirectoryOf(trail, path)
     if (!parent) throw new StorageError('is-directory', 'this is a directory', { path })
     requireUnreserved(this.#desk, path)
-    const acl = aclForNew(this.#desk.setup, 'file', directory, principal, { nfs4: looked.nfs4 === true })
+    const made = { kind: 'file', directory, path, nfs4: looked.nfs4 === true } as const
+    const acl = await aclToGive(this.#desk, made, sight, call)
     return { target: { path, parent, sight }, acl }
   }
 }

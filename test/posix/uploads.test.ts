@@ -9,7 +9,7 @@ import t, { type Test } from 'tap'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { parsePath } from '../../gateway/core/path.ts'
 import { OffsetError } from '../../gateway/core/uploads.ts'
-import { alice, bob, callOf } from './backend-world.ts'
+import { act, alice, bob, callOf } from './backend-world.ts'
 import { type Grade, type Ground, groundFor, openWorker, type Worker } from './upload-ground.ts'
 
 t.setTimeout(120_000)
@@ -211,6 +211,28 @@ for (const grade of grades) {
     await t.rejects(one.storage.uploads.finish(call, id), { code: 'not-found' })
     await t.rejects(one.storage.uploads.state(call, id), { code: 'not-found' })
   })
+
+  t.test(
+    `a directory that looks empty can be removed, and what was to come goes with it (${grade})`,
+    options,
+    async (t) => {
+      const ground = groundFor(t, grade)
+      const [one] = await workersOn(t, ground, 1)
+      if (!one) return
+      const call = callOf(alice)
+      const directory = parsePath('/data/d')
+      await one.storage.mkdir(call, directory)
+      const { id } = await one.storage.uploads.create(call, parsePath('/data/d/f'))
+      writeFileSync(join(ground.root, 'd/seen'), '')
+      await t.rejects(act(one.backend.remove(parsePath('/d'), call)), { code: 'not-empty' })
+      t.equal(readdirSync(join(ground.root, 'd')).length, 2)
+      rmSync(join(ground.root, 'd/seen'))
+      await one.storage.remove(call, directory)
+      t.same(readdirSync(ground.root), [])
+      await t.rejects(one.storage.uploads.append(call, id, 0, bytes('x')), { code: 'no-parent' })
+      await one.storage.uploads.remove(call, id)
+    },
+  )
 
   t.test(`a file put in the place of an upload is not written to (${grade})`, options, async (t) => {
     const ground = groundFor(t, grade)
