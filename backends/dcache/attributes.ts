@@ -37,7 +37,8 @@ export function entryOf(name: string, json: Json, { acls }: { readonly acls: boo
   const modified = isCount(mtime) ? BigInt(mtime) * 1_000_000n : 0n
   const locality = type === 'file' && typeof fileLocality === 'string' ? localities[fileLocality] : undefined
   const acl = acls ? aclOf(json) : undefined
-  return {
+  // One after the other and not spread: a listing makes thousands of them.
+  const entry: { -readonly [Key in keyof Entry]: Entry[Key] } = {
     name,
     type,
     size: bytes,
@@ -45,11 +46,12 @@ export function entryOf(name: string, json: Json, { acls }: { readonly acls: boo
     changed: modified,
     version: `${pnfsId}-${bytes.toString(16)}`,
     id: pnfsId,
-    ...(isCount(mode) && { mode: mode & 0o7777 }),
-    ...(isCount(nlink) && { links: nlink }),
-    ...(acl && { acl }),
-    ...(locality && { locality }),
   }
+  if (isCount(mode)) entry.mode = mode & 0o7777
+  if (isCount(nlink)) entry.links = nlink
+  if (acl) entry.acl = acl
+  if (locality) entry.locality = locality
+  return entry
 }
 
 /** Entries of a listing, without those that have no name of ours. */

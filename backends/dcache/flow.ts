@@ -9,6 +9,8 @@ import { type Tap, tapOf } from './tapping.ts'
 
 /** Shorter bodies are left to the parser: the connection can be kept after them. */
 const worthTaking = 1024 * 1024
+/** So many pieces are handed on before others get a turn. */
+const longestRow = 8
 
 export interface FlowOptions {
   readonly signal: AbortSignal
@@ -17,8 +19,13 @@ export interface FlowOptions {
   readonly length: number
 }
 
+/** What somebody who waits makes of a chunk when it comes: all of it was used, and more is wanted or not; or nothing. */
+type Offer = (chunk: Uint8Array) => 'more' | 'enough' | 'untouched'
+
 interface Waiter {
-  resolve(chunk: Uint8Array): void
+  readonly offer: Offer | undefined
+  /** Undefined where the offer was taken. */
+  resolve(chunk: Uint8Array | undefined): void
   reject(error: Error): void
 }
 
@@ -58,18 +65,34 @@ export class Flow {
 
   /** The next bytes, at most so many and at least one. They belong to the caller. Not to be called at the end. */
   async next(most: number): Promise<Uint8Array> {
-    const chunk = await this.#pull(false)
+    const chunk = await this.#pull()
+    if (!chunk) throw endedEarly()
     return this.#count(chunk, most, chunk.subarray(most))
   }
 
   /** Writes the next so many bytes, waiting for the receiver: no queue, and no stream in between. */
   async sendTo(sink: SocketSink, bytes: number): Promise<void> {
-    for (let open = bytes; open > 0; ) {
-      const chunk = await this.#pull(true)
-      const rest = chunk.length > open ? Buffer.from(chunk.subarray(open)) : undefined
-      const piece = this.#count(chunk, open, rest)
-      open -= piece.length
-      await sink.write(piece)
+    let open = bytes
+    let writing: Promise<void> | undefined
+    let row = 0
+    const offer: Offer = (chunk) => {
+      if (chunk.length >= open || chunk.length > this.left) return 'untouched'
+      open -= chunk.length
+      this.left -= chunk.length
+      writing = sink.write(chunk)
+      return writing === undefined && ++row < longestRow ? 'more' : 'enough'
+    }
+    while (open > 0) {
+      const chunk = await this.#pull(offer)
+      if (chunk) {
+        const rest = chunk.length > open ? Buffer.from(chunk.subarray(open)) : undefined
+        const piece = this.#count(chunk, open, rest)
+        open -= piece.length
+        writing = sink.write(piece)
+      }
+      if (writing) await writing
+      writing = undefined
+      row = 0
     }
   }
 
@@ -94,7 +117,8 @@ export class Flow {
     return piece
   }
 
-  async #pull(isShared: boolean): Promise<Uint8Array> {
+  /** `offer`: may use the chunk at once, and only then. */
+  async #pull(offer?: Offer): Promise<Uint8Array | undefined> {
     for (;;) {
       if (this.#failure) throw this.#failure
       const ready = this.#held ?? (this.#message.read() as Buffer | null) ?? undefined
@@ -107,19 +131,25 @@ export class Flow {
     if (early) return early
     if (this.#message.complete) throw endedEarly()
     return new Promise((resolve, reject) => {
-      this.#waiter = { resolve, reject }
+      this.#waiter = { offer, resolve, reject }
       this.#timer.refresh()
       if (!this.#tap) return
-      this.#tap.isShared = isShared
+      this.#tap.isShared = offer !== undefined
       this.#socket.resume()
     })
   }
 
-  #taken(chunk: Uint8Array): void {
+  #taken(chunk: Uint8Array): boolean {
     const waiter = this.#waiter
+    const taken = waiter?.offer?.(chunk) ?? 'untouched'
+    if (taken === 'more') {
+      this.#timer.refresh()
+      return true
+    }
     this.#waiter = undefined
-    if (waiter) waiter.resolve(chunk)
+    if (waiter) waiter.resolve(taken === 'enough' ? undefined : chunk)
     else this.#queue.push(Buffer.from(chunk))
+    return false
   }
 
   #readable(): void {

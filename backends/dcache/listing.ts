@@ -2,19 +2,19 @@
  * list: pages of the frontend by `limit` and `offset`, or one PROPFIND of depth 1, read as it comes.
  *
  * The frontend keeps no place in a directory: where names come and go between two pages, the rest moves. Each page
- * therefore begins with the last name of the one before. Where it does not, the directory has changed, and it is gone
- * through again for what was missed.
+ * therefore asks for one name more than it tells, with which the next one must begin. Where it does not, the directory
+ * has changed, and it is gone through again for what was missed.
  */
 
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { join, nameOf, type Path } from '../../gateway/core/path.ts'
 import type { Entry, Listing, ListOptions, Pending } from '../backend.ts'
-import { childOf, entryOf, type Json } from './attributes.ts'
+import { childOf, entryOf, isRecord, type Json } from './attributes.ts'
 import { type Desk, refusalOf, type Scope } from './desk.ts'
 import { unavailable } from './errors.ts'
 import { lookAt, walk } from './looking.ts'
-import { isReservedPath } from './names.ts'
+import { isReservedPath, reservedIn } from './names.ts'
 import { childName, entryOfFound, type Found, isPathId, PropfindReader, propfindBody } from './propfind.ts'
 import { missing } from './requiring.ts'
 import { SeenNames } from './seen-names.ts'
@@ -49,10 +49,11 @@ interface Page {
   readonly entries: readonly Entry[]
   /** Names of children that are left out. */
   readonly hidden: readonly string[]
-  /** What the frontend sent, before anything was left out. */
+  /** Children, before anything was left out. */
   readonly count: number
   readonly first: string | undefined
-  readonly last: string | undefined
+  /** What the next page begins with; undefined at the end. */
+  readonly next: string | undefined
 }
 
 class Lister {
@@ -61,6 +62,7 @@ class Lister {
   readonly #acls: boolean
   readonly #scope: Scope
   readonly #call: Call
+  readonly #isReserved: (name: string) => boolean
   /** Of the directory that is listed. */
   #id: string | undefined
 
@@ -70,13 +72,14 @@ class Lister {
     this.#acls = options.acls === true && desk.needsAcls(call)
     this.#scope = options.scope
     this.#call = call
+    this.#isReserved = reservedIn(desk.inDcache(directory))
   }
 
   /** The first page, where looking is listing; undefined where there is another way to look. */
   async first(): Promise<Page | undefined> {
     const { frontend } = this.#desk
-    const isReserved = isReservedPath(this.#desk.inDcache(this.#directory))
-    if (!frontend || isReserved || this.#desk.needsAcls(this.#call)) return undefined
+    if (!frontend || isReservedPath(this.#desk.inDcache(this.#directory)) || this.#desk.needsAcls(this.#call))
+      return undefined
     try {
       return await this.#page(0)
     } catch (error) {
@@ -102,7 +105,7 @@ class Lister {
   async *#pages(first: Page): AsyncGenerator<readonly Entry[]> {
     this.#desk.requireAlive(this.#call)
     yield* inPages(first.entries)
-    if (first.count < pageLength) return
+    if (first.next === undefined) return
     const seen = new SeenNames()
     for (const name of first.hidden) seen.add(name)
     for (const { name } of first.entries) seen.add(name)
@@ -110,17 +113,16 @@ class Lister {
     for (let pass = 0; pass < passes; pass++) {
       let isSteady = true
       let offset = pass === 0 ? page.count : 0
-      let last = pass === 0 ? page.last : undefined
+      let next = pass === 0 ? page.next : undefined
       do {
-        // One name twice, to see whether the rest has moved.
-        page = await this.#page(last === undefined ? offset : offset - 1)
-        if (last !== undefined && page.first !== last) isSteady = false
+        page = await this.#page(offset)
+        if (next !== undefined && page.first !== next) isSteady = false
         for (const name of page.hidden) seen.add(name)
         yield* inPages(page.entries.filter(({ name }) => seen.add(name)))
-        offset = (last === undefined ? offset : offset - 1) + page.count
-        last = page.last
+        offset += page.count
+        next = page.next
         if (offset > seen.size + 2 * pageLength) throw unavailable('the storage lists without an end')
-      } while (page.count >= pageLength)
+      } while (next !== undefined)
       if (isSteady) return
     }
   }
@@ -128,7 +130,7 @@ class Lister {
   async #page(offset: number): Promise<Page> {
     this.#desk.requireAlive(this.#call)
     const acls = this.#desk.needsAcls(this.#call)
-    const query = { children: 'true', locality: 'true', limit: `${pageLength}`, offset: `${offset}` }
+    const query = { children: 'true', locality: 'true', limit: `${pageLength + 1}`, offset: `${offset}` }
     const response = await this.#desk.rest(
       {
         method: 'GET',
@@ -152,20 +154,21 @@ class Lister {
 
   async #pageOf(json: Json, entry: Entry): Promise<Page> {
     const children: readonly unknown[] = Array.isArray(json.children) ? json.children : []
+    const told = children.slice(0, pageLength)
     const hidden: string[] = []
-    const found = children.flatMap((child) => {
+    const found: Entry[] = []
+    for (const child of told) {
       const entry = childOf(child, { acls: this.#acls })
-      if (entry && !this.#isReserved(entry.name)) return [entry]
-      const { fileName } = child as Json
-      if (typeof fileName === 'string') hidden.push(fileName)
-      return []
-    })
-    const entries = this.#acls ? await this.#withAcls(found) : found
-    const nameAt = (index: number) => {
-      const child = children.at(index) as Json | undefined
-      return typeof child?.fileName === 'string' ? child.fileName : undefined
+      if (entry && !this.#isReserved(entry.name)) {
+        found.push(entry)
+        continue
+      }
+      const name = fileNameOf(child)
+      if (name !== undefined) hidden.push(name)
     }
-    return { entry, entries, hidden, count: children.length, first: nameAt(0), last: nameAt(-1) }
+    const entries = this.#acls ? await this.#withAcls(found) : found
+    const next = children.length > pageLength ? (fileNameOf(children[pageLength]) ?? '') : undefined
+    return { entry, entries, hidden, count: told.length, first: fileNameOf(told[0]), next }
   }
 
   /** Most releases tell owner and ACL of a single object only. */
@@ -211,10 +214,10 @@ class Lister {
     if (id === this.#id || isPathId(id)) return
     throw new StorageError('stale', 'another directory has taken the name', { path: this.#directory })
   }
+}
 
-  #isReserved(name: string): boolean {
-    return isReservedPath(this.#desk.inDcache(join(this.#directory, name)))
-  }
+function fileNameOf(child: unknown): string | undefined {
+  return isRecord(child) && typeof child.fileName === 'string' ? child.fileName : undefined
 }
 
 function* inPages(entries: readonly Entry[]): Generator<readonly Entry[]> {

@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { StorageError } from '../../gateway/core/errors.ts'
-import { isWithin, join, namesOf, type Path, rebase, root } from '../../gateway/core/path.ts'
+import { isWithin, join, nameOf, namesOf, type Path, parentOf, rebase, root } from '../../gateway/core/path.ts'
 
 /** Begins the names of uploads that are not committed. */
 export const stagingPrefix = '.portolan-upload-'
@@ -26,6 +26,13 @@ export function isReservedName(name: string): boolean {
 /** `path` in dCache's terms. */
 export function isReservedPath(path: Path): boolean {
   return masked.some((top) => isWithin(path, top)) || namesOf(path).some(isReservedName)
+}
+
+/** Which names are reserved in a directory, in dCache's terms: as `isReservedPath`, worked out once for all of them. */
+export function reservedIn(directory: Path): (name: string) => boolean {
+  if (isReservedPath(directory)) return () => true
+  const covered = masked.filter((top) => parentOf(top) === directory).map(nameOf)
+  return (name) => isReservedName(name) || covered.includes(name)
 }
 
 /** Throws `denied` where no name can be made. */

@@ -6,7 +6,7 @@ import type { Pending, PropertyFacet } from '../backend.ts'
 import { isRecord } from './attributes.ts'
 import type { Activity } from './credentials.ts'
 import type { Desk, Scope } from './desk.ts'
-import { lookAt, walk } from './looking.ts'
+import { type Look, lookAt, type Seen, walk } from './looking.ts'
 import { requireEntry, stale, underLease } from './requiring.ts'
 
 /** Most attributes of one object that are looked at. */
@@ -24,56 +24,71 @@ export class DcacheProperties implements PropertyFacet {
     this.#desk = desk
   }
 
-  get(path: Path, call: Call): Promise<Pending<ReadonlyMap<string, string>>> {
-    return this.#look(path, 'READ_METADATA', call, (scope, id) => this.#read(path, id, scope, call))
-  }
-
-  set(path: Path, changes: ReadonlyMap<string, string | undefined>, call: Call): Promise<Pending<void>> {
-    return this.#look(path, 'UPDATE_METADATA', call, (scope, id) =>
-      underLease(this.#desk, [path], async () => {
-        const held = await this.#read(path, id, scope, call)
-        this.#desk.requireAlive(call)
-        const values = new Map<string, string>()
-        const gone: string[] = []
-        for (const [name, value] of changes) {
-          if (value !== undefined) values.set(encode(name), value)
-          // dCache fails for what is not there.
-          else if (held.has(name)) gone.push(encode(name))
-        }
-        if (values.size > 0) {
-          const attributes = Object.fromEntries(values)
-          await this.#desk.change(path, { action: 'set-xattr', mode: 'EITHER', attributes }, scope, call)
-        }
-        if (gone.length > 0) await this.#desk.change(path, { action: 'rm-xattr', names: gone }, scope, call, false)
-      }),
-    )
-  }
-
-  async #look<T>(
-    path: Path,
-    activity: Activity,
-    call: Call,
-    act: (scope: Scope, id: string) => Promise<T>,
-  ): Promise<Pending<T>> {
-    const scope: Scope = { activities: [activity], object: this.#desk.inDcache(path) }
-    const trail = await walk(this.#desk, path, scope, call)
+  /** The look brings them along. */
+  async get(path: Path, call: Call): Promise<Pending<ReadonlyMap<string, string>>> {
+    let seen: Seen | undefined
+    const look: Look = async (desk, at, scope, call) => {
+      if (at !== path) return lookAt(desk, at, scope, call)
+      seen = await lookAt(desk, at, scope, call, { xattr: 'true' })
+      return seen
+    }
+    const trail = await walk(this.#desk, path, this.#scope(path, 'READ_METADATA'), call, look)
     const proceed = async () => {
       this.#desk.requireAlive(call)
-      return act(scope, requireEntry(trail, path).id)
+      requireEntry(trail, path)
+      return attributesOf(seen)
     }
     return { trail, proceed, release: async () => {} }
   }
 
-  async #read(path: Path, id: string, scope: Scope, call: Call): Promise<ReadonlyMap<string, string>> {
+  async set(path: Path, changes: ReadonlyMap<string, string | undefined>, call: Call): Promise<Pending<void>> {
+    const scope = this.#scope(path, 'UPDATE_METADATA')
+    const trail = await walk(this.#desk, path, scope, call)
+    const proceed = async () => {
+      this.#desk.requireAlive(call)
+      const { id } = requireEntry(trail, path)
+      return underLease(this.#desk, [path], () => this.#change(path, id, changes, scope, call))
+    }
+    return { trail, proceed, release: async () => {} }
+  }
+
+  async #change(
+    path: Path,
+    id: string,
+    changes: ReadonlyMap<string, string | undefined>,
+    scope: Scope,
+    call: Call,
+  ): Promise<void> {
     const seen = await lookAt(this.#desk, path, scope, call, { xattr: 'true' })
     if (seen?.entry.id !== id) throw stale(path)
-    const attributes = seen.json?.extendedAttributes
-    const found = new Map<string, string>()
-    for (const [name, value] of isRecord(attributes) ? Object.entries(attributes).slice(0, most) : []) {
-      if (typeof value === 'string') found.set(decode(name), value)
+    const held = attributesOf(seen)
+    this.#desk.requireAlive(call)
+    const values = new Map<string, string>()
+    const gone: string[] = []
+    for (const [name, value] of changes) {
+      if (value !== undefined) values.set(encode(name), value)
+      // dCache fails for what is not there.
+      else if (held.has(name)) gone.push(encode(name))
     }
-    return found
+    if (values.size > 0) {
+      const attributes = Object.fromEntries(values)
+      await this.#desk.change(path, { action: 'set-xattr', mode: 'EITHER', attributes }, scope, call)
+    }
+    if (gone.length > 0) await this.#desk.change(path, { action: 'rm-xattr', names: gone }, scope, call, false)
   }
+
+  #scope(path: Path, activity: Activity): Scope {
+    return { activities: [activity], object: this.#desk.inDcache(path) }
+  }
+}
+
+function attributesOf(seen: Seen | undefined): ReadonlyMap<string, string> {
+  const attributes = seen?.json?.extendedAttributes
+  const found = new Map<string, string>()
+  for (const [name, value] of isRecord(attributes) ? Object.entries(attributes).slice(0, most) : []) {
+    if (typeof value === 'string') found.set(decode(name), value)
+  }
+  return found
 }
 
 function encode(name: string): string {

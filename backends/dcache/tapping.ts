@@ -17,10 +17,10 @@ const takenBytes = 512 * 1024
 export interface Tap {
   /**
    * Gets the bytes in the place of the parser, which is left in the middle of its message: the connection must be
-   * destroyed in the end. Reading stops with each call and goes on with `resume` of the socket.
+   * destroyed in the end. Unless it says true reading stops, and goes on with `resume` of the socket.
    */
-  take: ((chunk: Uint8Array) => void) | undefined
-  /** Chunks are good until the socket is resumed; otherwise they belong to the taker. */
+  take: ((chunk: Uint8Array) => boolean) | undefined
+  /** Chunks are good until the taker wants more; otherwise they belong to him. */
   isShared: boolean
 }
 
@@ -51,8 +51,7 @@ function tapped(connect: (options: { readonly onread: object }) => Duplex | null
     // A buffer is chosen before the read it is for, so that one may come from another time.
     const own = bytes === shared && !(tap.take && tap.isShared) ? Buffer.from(chunk) : chunk
     if (!tap.take) return socket?.push(own) ?? true
-    tap.take(own)
-    return false
+    return tap.take(own)
   }
   const socket = connect({ onread: { buffer, callback } })
   if (socket) taps.set(socket, tap)

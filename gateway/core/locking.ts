@@ -133,6 +133,7 @@ export class Locking implements LockOperations {
 
   async discovery(call: Call): Promise<Discovery> {
     await this.#locks.sync()
+    if (this.#locks.isEmpty) return () => []
     const { namespace } = this.#gate
     return (path, entry) => {
       const spot = spotOf(namespace.resolve(path), undefined)

@@ -55,8 +55,12 @@ function descriptorOf(socket: Socket): number | undefined {
   return typeof handle.fd === 'number' && handle.fd >= 0 ? handle.fd : undefined
 }
 
-function written(socket: Socket, chunk: Uint8Array | string): Promise<void> {
+/** Undefined where the kernel has all of it already: then the chunk may be filled again at once. */
+function written(socket: Socket, chunk: Uint8Array | string): Promise<void> | undefined {
+  let settle: ((error?: Error | null) => void) | undefined
+  socket.write(chunk, (error) => settle?.(error))
+  if (socket.writableLength === 0 && !socket.errored && !socket.destroyed) return undefined
   return new Promise((resolve, reject) => {
-    socket.write(chunk, (error) => (error ? reject(error) : resolve()))
+    settle = (error) => (error ? reject(error) : resolve())
   })
 }

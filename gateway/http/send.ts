@@ -172,7 +172,8 @@ export async function sendText(
   for await (const piece of pieces) {
     if (!response.headersSent) response.writeHead(head.status, [...head.headers])
     if (x.request.method === 'HEAD') break
-    if (!response.write(piece)) await once(response, 'drain', { signal: x.call.signal })
+    // Encoded at once: a string would be measured first, and then encoded.
+    if (!response.write(Buffer.from(piece))) await once(response, 'drain', { signal: x.call.signal })
   }
   if (!response.headersSent) response.writeHead(head.status, [...head.headers])
   response.end()

@@ -26,9 +26,7 @@ export const propfind: Method = {
     if (x.slash && !isDirectory) throw new StorageError('not-directory', 'this is not a directory')
     const headers = ['Vary', 'Prefer, Brief', ...(minimal ? ['Preference-Applied', 'return=minimal'] : [])]
     if (isDirectory && !x.slash) headers.push('Content-Location', hrefOf(x.path, true))
-    const subject = await subjectOf(x, entry, plan.extras)
-    const dead = plan.dead === 'none' ? none : await deadOf(x)
-    await sendMultistatus(x, responses(plan.respond(subject, dead), plan, found), headers)
+    await sendMultistatus(x, responses(selfOf(x, entry, plan), plan, found), headers)
   },
 }
 
@@ -59,9 +57,25 @@ async function look(x: Exchange, depth: Depth, plan: Plan): Promise<Found> {
   return { entry }
 }
 
-async function* responses(self: string, plan: Plan, { members }: Found): AsyncGenerator<string> {
-  yield self
-  if (members) yield* members.responses(plan)
+/** The response of the resource that was named. */
+async function selfOf(x: Exchange, entry: Entry, plan: Plan): Promise<string> {
+  const [subject, dead] = await Promise.all([subjectOf(x, entry, plan.extras), plan.dead === 'none' ? none : deadOf(x)])
+  return plan.respond(subject, dead)
+}
+
+/** The first members are made ready while what is told of the directory itself is asked for. */
+async function* responses(self: Promise<string>, plan: Plan, { members }: Found): AsyncGenerator<string> {
+  const others = members?.responses(plan)
+  const first = others?.next()
+  // Who comes to it hears of it.
+  first?.catch(() => {})
+  try {
+    yield await self
+    if (!others) return
+    for (let step = await first; step && !step.done; step = await others.next()) yield step.value
+  } finally {
+    await others?.return(undefined)
+  }
 }
 
 /** Whoever may not read them, or is where there are none, sees none. */
