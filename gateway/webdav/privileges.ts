@@ -34,20 +34,28 @@ const standard: Readonly<Record<ObjectKind, ReadonlyArray<readonly [string, Righ
 const always = privilege('<D:read-current-user-privilege-set/>')
 const known: Readonly<Record<ObjectKind, Map<Rights, string>>> = { file: new Map(), directory: new Map() }
 
+/** Of members nothing is changed by who may not pass through their directory. */
+const throughDirectory: ReadonlySet<string> = new Set(['write', 'bind', 'unbind'])
+
 /** The content of current-user-privilege-set. */
 export function privilegeSet(rights: Rights, kind: ObjectKind): string {
   let text = known[kind].get(rights)
   if (text === undefined) {
-    text = always + privilegesOf(rights, kind)
+    const isClosed = kind === 'directory' && (rights & right.traverse) === 0
+    text = always + privilegesOf(rights, kind, isClosed ? throughDirectory : none)
     if (known[kind].size > 1024) known[kind].clear()
     known[kind].set(rights, text)
   }
   return text
 }
 
-function privilegesOf(rights: Rights, kind: ObjectKind): string {
+const none: ReadonlySet<string> = new Set()
+
+function privilegesOf(rights: Rights, kind: ObjectKind, without = none): string {
   let text = ''
-  for (const [name, mask] of standard[kind]) if ((rights & mask) === mask) text += privilege(`<D:${name}/>`)
+  for (const [name, mask] of standard[kind]) {
+    if ((rights & mask) === mask && !without.has(name)) text += privilege(`<D:${name}/>`)
+  }
   for (const name of rightsNames(rights & ~inBoth, kind)) if (isWord(name)) text += privilege(ownElement(name))
   return text
 }
