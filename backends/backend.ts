@@ -39,8 +39,8 @@ export interface Entry {
   /** Stays with the object over renames. */
   readonly id: string
   /**
-   * Differs between objects that have one `id` one after the other. Inside back ends alone, to remember by: it goes
-   * when the ACL comes.
+   * Differs between objects that have one `id` one after the other. Told along with `acl`, where that is remembered
+   * by it; for the back end alone.
    */
   readonly generation?: string
   /** POSIX mode bits, low 12, where the back end has them. */

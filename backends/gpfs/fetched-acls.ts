@@ -156,13 +156,13 @@ export class FetchedAcls implements PathAcls {
   /** The entry with its ACL where nobody needs to be asked. */
   #known(entry: Entry): Entry | undefined {
     // A link's own rights are those that the thread told; following it, a provider would tell another object's.
-    if (entry.type === 'symlink') return withAcl(entry, entry.acl ?? 'unreadable')
+    if (entry.type === 'symlink') return entry
     if (entry.type === 'other' || entry.name === this.#options.snapshotDirectory) return withoutAcl(entry)
     const known = this.#remembered.get(entry.id)
     if (known?.changed !== entry.changed || known.generation !== entry.generation) return undefined
     const whole = this.#whole.get(entry)
     if (whole?.acl === known.acl) return whole
-    const made = withAcl(entry, known.acl)
+    const made = { ...entry, acl: known.acl }
     this.#whole.set(entry, made)
     return made
   }
@@ -269,6 +269,6 @@ function pathOf(names: readonly string[], count: number): Path {
   return `/${names.slice(0, count).join('/')}` as Path
 }
 
-function withAcl({ generation: _, ...entry }: Entry, acl: Found): Entry {
+function withAcl(entry: Entry, acl: Found): Entry {
   return typeof acl === 'string' ? withoutAcl(entry) : { ...entry, acl }
 }

@@ -164,7 +164,7 @@ export class Desk {
     if (!this.pathAcls && !this.shownAcls) return entry
     if (!this.pathAcls || !list || entry.type === 'symlink') return withoutAcl(entry)
     const { owner = entry.acl?.owner, group = entry.acl?.group } = list
-    return { ...withoutAcl(entry), acl: { ...list, owner, group } }
+    return { ...entry, acl: { ...list, owner, group } }
   }
 
   entries(wires: readonly EntryWire[], numbered: Numbered): Entry[] {

@@ -27,7 +27,7 @@ export const listing: readonly Case[] = [
     async run(t, area) {
       await area.write(area.at('file'), 'some bytes')
       await area.mkdir(area.at('directory'))
-      const without = ({ acl: _acl, ...rest }: Entry) => rest
+      const without = ({ acl: _acl, generation: _generation, ...rest }: Entry) => rest
       const byName = (a: Entry, b: Entry) => (a.name < b.name ? -1 : 1)
       const plain = (await area.list(area.base)).sort(byName)
       const full = (await area.list(area.base, { acls: true })).sort(byName)
