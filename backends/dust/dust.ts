@@ -7,37 +7,12 @@
  * Space is given to users (/user/NAME) and groups (/group/GROUP/SPACE), and usage is that of the space, whoever asks.
  */
 
-import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
-import { namesOf, type Path, root } from '../../gateway/core/path.ts'
-import type {
-  AclFacet,
-  Backend,
-  BackendServices,
-  Changes,
-  CheckFacet,
-  CopyFacet,
-  CreateOptions,
-  Draft,
-  EditFacet,
-  Entry,
-  Listing,
-  ListOptions,
-  MoveOptions,
-  OpenFile,
-  OpenOptions,
-  Pending,
-  PendingMove,
-  PropertyFacet,
-  QuotaFacet,
-  ResumingFacet,
-  RightsFacet,
-  Trail,
-  VersionFacet,
-} from '../backend.ts'
+import { namesOf, root } from '../../gateway/core/path.ts'
+import type { AclFacet, Backend, BackendServices, QuotaFacet, RightsFacet } from '../backend.ts'
 import { GpfsBackend, type GpfsOptions } from '../gpfs/gpfs.ts'
 import type { FileSystemInfo } from '../gpfs/providers.ts'
-import type { FileChecksums } from '../posix/checksums.ts'
+import { Forwarding, type Particular, type TreeBackend } from '../posix/forwarding.ts'
 import type { PosixOptions } from '../posix/options.ts'
 import { PosixBackend } from '../posix/posix.ts'
 import { Spaces } from './spaces.ts'
@@ -59,91 +34,22 @@ export interface OverNfs extends Omit<PosixOptions, 'aclModule' | 'pathAcls' | '
   readonly path?: string
 }
 
-export class DustBackend implements Backend {
-  readonly name: string
-  readonly acls?: AclFacet
-  readonly rights?: RightsFacet
-  readonly checksums: FileChecksums
-  readonly properties: PropertyFacet
-  readonly copying: CopyFacet
-  readonly editing: EditFacet
-  readonly resuming: ResumingFacet
-  readonly checking: CheckFacet
-  readonly versions?: VersionFacet
+export class DustBackend extends Forwarding {
   readonly #below: GpfsBackend | PosixBackend
   readonly #spaces: Spaces | undefined
 
   /** Starts the I/O threads at once; `ready` tells when they work. */
   constructor(options: DustOptions, services: BackendServices) {
-    this.#below = options.over === 'gpfs' ? overGpfs(options, services) : overNfs(options, services)
-    this.name = this.#below.name
+    const below = options.over === 'gpfs' ? overGpfs(options, services) : overNfs(options, services)
+    super(below, options.over === 'gpfs' ? below : asTheServerSays(below))
+    this.#below = below
     const info = options.over === 'gpfs' ? options.scale?.info : options.info
     const log = (message: string, cause?: unknown) => options.log?.(`${this.name}: ${message}`, cause)
     this.#spaces = info && new Spaces(info, rootPathOf(options), log)
-    const { acls, rights, versions } = this.#below as Backend
-    if (acls) this.acls = options.over === 'gpfs' ? acls : serversAcls(acls)
-    if (rights) this.rights = options.over === 'gpfs' ? rights : serversRights(this.#below, rights)
-    if (versions) this.versions = versions
-    this.checksums = this.#below.checksums
-    this.properties = this.#below.properties
-    this.copying = this.#below.copying
-    this.editing = this.#below.editing
-    this.resuming = this.#below.resuming
-    this.checking = this.#below.checking
-  }
-
-  /** As of the POSIX back end. */
-  ready(): Promise<void> {
-    return this.#below.ready()
-  }
-
-  /** As of the POSIX back end. */
-  sweep(age?: number): Promise<number> {
-    return this.#below.sweep(age)
-  }
-
-  enforces(): boolean {
-    return this.#below.enforces()
-  }
-
-  walk(path: Path, call: Call): Promise<Trail> {
-    return this.#below.walk(path, call)
-  }
-
-  list(directory: Path, options: ListOptions, call: Call): Promise<Pending<Listing>> {
-    return this.#below.list(directory, options, call)
-  }
-
-  open(file: Path, options: OpenOptions, call: Call): Promise<Pending<OpenFile>> {
-    return this.#below.open(file, options, call)
-  }
-
-  create(file: Path, options: CreateOptions, call: Call): Promise<Pending<Draft>> {
-    return this.#below.create(file, options, call)
-  }
-
-  mkdir(directory: Path, call: Call): Promise<Pending<Entry>> {
-    return this.#below.mkdir(directory, call)
-  }
-
-  remove(path: Path, call: Call): Promise<Pending<void>> {
-    return this.#below.remove(path, call)
-  }
-
-  rename(from: Path, to: Path, options: MoveOptions, call: Call): Promise<PendingMove<Entry>> {
-    return this.#below.rename(from, to, options, call)
-  }
-
-  setAttributes(path: Path, changes: Changes, call: Call): Promise<Pending<Entry>> {
-    return this.#below.setAttributes(path, changes, call)
-  }
-
-  close(): Promise<void> {
-    return this.#below.close()
   }
 
   /** The space's; outside of spaces what the back end below says. */
-  readonly quotas: QuotaFacet = {
+  override readonly quotas: QuotaFacet = {
     usage: async (path, call) => {
       const spaces = this.#spaces
       const [kind, ...names] = namesOf(path)
@@ -168,6 +74,12 @@ function overNfs(options: OverNfs, services: BackendServices): PosixBackend {
   const name = options.name ?? `dust:${options.root}`
   // Mode bits that NFS shows are never taken for the ACL behind them.
   return new PosixBackend({ acl: ['nfs4'], ...others, name, grade }, services)
+}
+
+/** Facets over NFS. */
+function asTheServerSays(below: TreeBackend): Particular {
+  const { acls, rights, versions } = below
+  return { acls: acls && serversAcls(acls), rights: rights && serversRights(below, rights), versions }
 }
 
 /** Where the server hides its ACLs nothing is put in their place. */

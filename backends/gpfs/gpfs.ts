@@ -11,140 +11,64 @@ import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { type Path, root } from '../../gateway/core/path.ts'
 import type {
-  AclFacet,
-  Backend,
   BackendServices,
-  Changes,
   CheckFacet,
-  CopyFacet,
-  CreateOptions,
-  Draft,
-  EditFacet,
   Entry,
-  Listing,
-  ListOptions,
   MoveOptions,
-  OpenFile,
-  OpenOptions,
   Pending,
   PendingMove,
   QuotaFacet,
-  ResumingFacet,
-  RightsFacet,
-  Trail,
   Usage,
-  VersionFacet,
 } from '../backend.ts'
-import type { FileChecksums } from '../posix/checksums.ts'
-import type { PosixOptions } from '../posix/options.ts'
-import { PosixBackend } from '../posix/posix.ts'
-import type { FileProperties } from '../posix/properties.ts'
+import { Forwarding } from '../posix/forwarding.ts'
+import type { PosixBackend } from '../posix/posix.ts'
 import { checkScale } from './checking.ts'
-import { FetchedAcls, type FetchedAclsOptions } from './fetched-acls.ts'
 import { Filesets } from './filesets.ts'
-import { Fresh } from './fresh.ts'
-import { libgpfsModule } from './library-module.ts'
 import type { GpfsOptions } from './options.ts'
-import type { FileSystemSettings, QuotaSubject } from './providers.ts'
+import type { QuotaSubject } from './providers.ts'
 import { Quotas, tightest } from './quotas.ts'
 import { Snapshots } from './snapshots.ts'
+import { Trees } from './trees.ts'
 
 export type { GpfsOptions } from './options.ts'
 
-/** ms that the settings of a file system are believed. */
-const believed = 10 * 60_000
-
-export class GpfsBackend implements Backend {
-  readonly name: string
-  /** Absent where nothing is configured that knows the ACLs. */
-  readonly acls?: AclFacet
-  readonly rights?: RightsFacet
-  readonly checksums: FileChecksums
-  readonly properties: FileProperties
-  readonly copying: CopyFacet
-  readonly editing: EditFacet
-  readonly resuming: ResumingFacet
-  /** Absent without `scale`, which alone knows the snapshots. */
-  readonly versions?: VersionFacet
+export class GpfsBackend extends Forwarding {
   readonly #options: GpfsOptions
   readonly #tree: PosixBackend
   readonly #rootPath: string
   readonly #filesets: Filesets
   readonly #quotas: Quotas | undefined
   readonly #snapshots: Snapshots | undefined
-  readonly #settings: Fresh<FileSystemSettings> | undefined
-  /** What went wrong with ACLs by path, and how often. */
-  readonly #trouble = new Map<string, number>()
+  readonly #trees: Trees
 
-  /** Starts the I/O threads at once; `ready` tells when they work. Throws `invalid` for options that exclude each other. */
+  /**
+   * Starts the I/O threads at once; `ready` tells when they work. Throws `invalid` for options that exclude each other.
+   * Without `scale` there are no versions, and without `library` too no ACLs: nobody knows them.
+   */
   constructor(options: GpfsOptions, services: BackendServices) {
-    const { scale, library, junctions = [], snapshotDirectory = '.snapshots' } = options
+    const { scale, library, junctions = [] } = options
+    const rootPath = rootPathOf(options)
+    const name = options.name ?? `gpfs:${rootPath}`
+    const trees = new Trees({ ...options, name, path: rootPath }, services)
+    const tree = trees.live()
+    const log = (message: string, cause?: unknown) => options.log?.(`${name}: ${message}`, cause)
+    const filesets = new Filesets(scale?.info, junctions, log)
+    const { directory, reserved } = trees
+    const open = (top?: string) => trees.ofSnapshots(top)
+    const snapshots =
+      scale && new Snapshots({ info: scale.info, filesets, rootPath, directory, live: tree, reserved, open })
+    const acls = scale || library !== undefined ? tree.acls : undefined
+    super(tree, { acls, rights: tree.rights, versions: snapshots })
     this.#options = options
-    this.#rootPath = rootPathOf(options)
-    this.name = options.name ?? `gpfs:${this.#rootPath}`
-    const log = (message: string, cause?: unknown) => options.log?.(`${this.name}: ${message}`, cause)
-    this.#settings = scale && new Fresh(believed, (signal) => scale.info.settings(signal))
-    const reserved = [...(options.reserved ?? []), snapshotDirectory]
-    const writing = options.exclusive ? 'by-name' : 'held'
-    this.#tree = new PosixBackend(this.#treeOptions(options.root, this.#rootPath, reserved, writing), services)
-    this.#filesets = new Filesets(scale?.info, junctions, log)
+    this.#rootPath = rootPath
+    this.#trees = trees
+    this.#tree = tree
+    this.#filesets = filesets
+    this.#snapshots = snapshots
     this.#quotas = scale && new Quotas(scale.info, log)
-    if (scale) {
-      this.#snapshots = new Snapshots({
-        info: scale.info,
-        filesets: this.#filesets,
-        rootPath: this.#rootPath,
-        directory: snapshotDirectory,
-        live: this.#tree,
-        reserved: new Set(reserved),
-        open: (top) => this.#openSnapshots(top, services),
-      })
-      this.versions = this.#snapshots
-    }
-    if (scale || library !== undefined) this.acls = this.#tree.acls
-    if (this.#tree.rights) this.rights = this.#tree.rights
-    this.checksums = this.#tree.checksums
-    this.properties = this.#tree.properties
-    this.copying = this.#tree.copying
-    this.editing = this.#tree.editing
-    this.resuming = this.#tree.resuming
   }
 
-  /** As of the POSIX back end. */
-  ready(): Promise<void> {
-    return this.#tree.ready()
-  }
-
-  /** As of the POSIX back end. */
-  sweep(age?: number): Promise<number> {
-    return this.#tree.sweep(age)
-  }
-
-  enforces(): boolean {
-    return this.#tree.enforces()
-  }
-
-  walk(path: Path, call: Call): Promise<Trail> {
-    return this.#tree.walk(path, call)
-  }
-
-  list(directory: Path, options: ListOptions, call: Call): Promise<Pending<Listing>> {
-    return this.#tree.list(directory, options, call)
-  }
-
-  open(file: Path, options: OpenOptions, call: Call): Promise<Pending<OpenFile>> {
-    return this.#tree.open(file, options, call)
-  }
-
-  create(file: Path, options: CreateOptions, call: Call): Promise<Pending<Draft>> {
-    return this.#tree.create(file, options, call)
-  }
-
-  mkdir(directory: Path, call: Call): Promise<Pending<Entry>> {
-    return this.#tree.mkdir(directory, call)
-  }
-
-  async remove(path: Path, call: Call): Promise<Pending<void>> {
+  override async remove(path: Path, call: Call): Promise<Pending<void>> {
     const pending = await this.#tree.remove(path, call)
     const proceed = async () => {
       if (pending.trail.entry?.type === 'directory') await this.#requireNoJunction(path, call)
@@ -153,7 +77,7 @@ export class GpfsBackend implements Backend {
     return { ...pending, proceed }
   }
 
-  async rename(from: Path, to: Path, options: MoveOptions, call: Call): Promise<PendingMove<Entry>> {
+  override async rename(from: Path, to: Path, options: MoveOptions, call: Call): Promise<PendingMove<Entry>> {
     const pending = await this.#tree.rename(from, to, options, call)
     const proceed = async () => {
       const { entry } = pending.trail
@@ -164,15 +88,11 @@ export class GpfsBackend implements Backend {
     return { ...pending, proceed }
   }
 
-  setAttributes(path: Path, changes: Changes, call: Call): Promise<Pending<Entry>> {
-    return this.#tree.setAttributes(path, changes, call)
-  }
-
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     await Promise.all([this.#tree.close(), this.#snapshots?.close(), this.#options.scale?.close()])
   }
 
-  readonly quotas: QuotaFacet = {
+  override readonly quotas: QuotaFacet = {
     usage: async (path, call) => {
       const pending = await this.#tree.quotas.usage(path, call)
       return { ...pending, proceed: async () => this.#usage(path, await pending.proceed(), call) }
@@ -184,15 +104,15 @@ export class GpfsBackend implements Backend {
     return this.#tree.quotas
   }
 
-  readonly checking: CheckFacet = {
+  override readonly checking: CheckFacet = {
     check: async () => [
       ...(await this.#tree.checking.check()),
       ...(await checkScale({
         options: this.#options,
         rootPath: this.#rootPath,
-        settings: this.#settings,
+        settings: this.#trees.settings,
         filesets: this.#filesets,
-        trouble: this.#trouble,
+        trouble: this.#trees.trouble,
       })),
     ],
   }
@@ -228,49 +148,6 @@ export class GpfsBackend implements Backend {
   #absolute(path: Path): string {
     if (path === root) return this.#rootPath
     return this.#rootPath === '/' ? path : `${this.#rootPath}${path}`
-  }
-
-  #treeOptions(
-    top: string | number,
-    path: string,
-    reserved: readonly string[],
-    writing: FetchedAclsOptions['writing'],
-  ): PosixOptions {
-    const { scale, library, exclusive, ...options } = this.#options
-    const base = { ...options, name: this.name, root: top, reserved }
-    if (library !== undefined) return { ...base, acl: [], aclModule: libgpfsModule(library).href }
-    if (!scale) return { ...base, acl: [] }
-    const pathAcls = new FetchedAcls({
-      provider: scale.acls,
-      root: path,
-      snapshotDirectory: this.#options.snapshotDirectory ?? '.snapshots',
-      remembered: this.#options.remembered ?? 100_000,
-      writing,
-      clockTolerance: this.#options.clockTolerance ?? 2000,
-      requireWritable: (signal) => this.#requireWritable(signal),
-      trouble: (word) => void this.#trouble.set(word, (this.#trouble.get(word) ?? 0) + 1),
-    })
-    return { ...base, acl: ['path'], pathAcls }
-  }
-
-  /** Throws `unsupported` where the file system stores no NFSv4 ACLs; what cannot be told is tried. */
-  async #requireWritable(signal: AbortSignal): Promise<void> {
-    let semantics: FileSystemSettings['aclSemantics']
-    try {
-      semantics = (await this.#settings?.get(signal))?.aclSemantics
-    } catch (error) {
-      if (StorageError.from(error).code === 'cancelled') throw error
-      return
-    }
-    if (semantics === 'posix') throw new StorageError('unsupported', 'this file system stores no NFSv4 ACLs (-k posix)')
-  }
-
-  #openSnapshots(top: string | undefined, services: BackendServices): PosixBackend {
-    const [at, path] = top === undefined ? [this.#options.root, this.#rootPath] : [top, top]
-    // By another name, since what the journal holds of the mount itself is not for these trees to sweep.
-    const name = `${this.name}, snapshots`
-    const base = this.#treeOptions(at, path, [], 'never')
-    return new PosixBackend({ ...base, name, symlinks: 'none', threads: 1, dataThreads: 2 }, services)
   }
 }
 
