@@ -19,8 +19,13 @@ export async function optional<T>(asked: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** The resource that was named. */
-export async function subjectOf(x: Exchange, entry: Entry, extras: ReadonlySet<Extra>): Promise<Subject> {
+/** The resource that was named. `discovery`: where locks are among the extras. */
+export async function subjectOf(
+  x: Exchange,
+  entry: Entry,
+  extras: ReadonlySet<Extra>,
+  discovery: Promise<Discovery | undefined> | undefined,
+): Promise<Subject> {
   const { call, path } = x
   const { storage } = x.door
   const subject = { entry, path, user: call.principal.user }
@@ -34,7 +39,7 @@ export async function subjectOf(x: Exchange, entry: Entry, extras: ReadonlySet<E
       : undefined,
     ask('usage', () => storage.usage(call, path)),
     ask('locality', () => storage.locality(call, [path])),
-    extras.has('locks') ? discoveryOf(x) : undefined,
+    discovery,
   ])
   return {
     ...subject,

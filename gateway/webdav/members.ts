@@ -11,7 +11,7 @@ import type { Discovery } from '../core/locking.ts'
 import { join } from '../core/path.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { deadAmong } from './dead.ts'
-import { discoveryOf, localityOf, optional } from './extras.ts'
+import { localityOf, optional } from './extras.ts'
 import type { Dead, Plan } from './plan.ts'
 import { type Extra, type Subject, toldDigests } from './properties.ts'
 
@@ -44,9 +44,9 @@ export class Members {
     this.#listed = listed
   }
 
-  /** The responses of all members, several at a time. */
-  async *responses(plan: Plan): AsyncGenerator<string> {
-    const discovery = plan.extras.has('locks') ? await discoveryOf(this.#x) : undefined
+  /** The responses of all members, several at a time. `told`: where locks are wanted. */
+  async *responses(plan: Plan, told: Promise<Discovery | undefined> | undefined): AsyncGenerator<string> {
+    const discovery = await told
     let count = 0
     for await (const page of this.#listed.pages()) {
       count += page.length

@@ -2,13 +2,14 @@
 
 import type { Entry } from '../../backends/backend.ts'
 import { StorageError } from '../core/errors.ts'
+import type { Discovery } from '../core/locking.ts'
 import type { Exchange } from '../http/exchange.ts'
 import type { Method } from '../http/options.ts'
 import { parsePropfind } from './bodies.ts'
 import { receiveXml } from './body.ts'
 import { deadAmong } from './dead.ts'
 import { ConditionError } from './errors.ts'
-import { optional, subjectOf } from './extras.ts'
+import { discoveryOf, optional, subjectOf } from './extras.ts'
 import { type Depth, depthOf } from './headers.ts'
 import { type Members, membersOf } from './members.ts'
 import { hrefOf, sendMultistatus } from './multistatus.ts'
@@ -26,7 +27,7 @@ export const propfind: Method = {
     if (x.slash && !isDirectory) throw new StorageError('not-directory', 'this is not a directory')
     const headers = ['Vary', 'Prefer, Brief', ...(minimal ? ['Preference-Applied', 'return=minimal'] : [])]
     if (isDirectory && !x.slash) headers.push('Content-Location', hrefOf(x.path, true))
-    await sendMultistatus(x, responses(selfOf(x, entry, plan), plan, found), headers)
+    await sendMultistatus(x, responses(x, plan, found), headers)
   },
 }
 
@@ -57,25 +58,31 @@ async function look(x: Exchange, depth: Depth, plan: Plan): Promise<Found> {
   return { entry }
 }
 
-/** The response of the resource that was named. */
-async function selfOf(x: Exchange, entry: Entry, plan: Plan): Promise<string> {
-  const [subject, dead] = await Promise.all([subjectOf(x, entry, plan.extras), plan.dead === 'none' ? none : deadOf(x)])
-  return plan.respond(subject, dead)
-}
+type Locks = Promise<Discovery | undefined> | undefined
 
 /** The first members are made ready while what is told of the directory itself is asked for. */
-async function* responses(self: Promise<string>, plan: Plan, { members }: Found): AsyncGenerator<string> {
-  const others = members?.responses(plan)
+async function* responses(x: Exchange, plan: Plan, { entry, members }: Found): AsyncGenerator<string> {
+  const locks: Locks = plan.extras.has('locks') ? discoveryOf(x) : undefined
+  const others = members?.responses(plan, locks)
   const first = others?.next()
   // Who comes to it hears of it.
   first?.catch(() => {})
   try {
-    yield await self
+    yield await selfOf(x, entry, plan, locks)
     if (!others) return
     for (let step = await first; step && !step.done; step = await others.next()) yield step.value
   } finally {
     await others?.return(undefined)
   }
+}
+
+/** The response of the resource that was named. */
+async function selfOf(x: Exchange, entry: Entry, plan: Plan, locks: Locks): Promise<string> {
+  const [subject, dead] = await Promise.all([
+    subjectOf(x, entry, plan.extras, locks),
+    plan.dead === 'none' ? none : deadOf(x),
+  ])
+  return plan.respond(subject, dead)
 }
 
 /** Whoever may not read them, or is where there are none, sees none. */
