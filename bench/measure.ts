@@ -62,17 +62,17 @@ export interface Turns<Name extends string> {
   ratio(one: Name, other: Name): number
 }
 
-/** Runs each in turn, once to warm up and then several rounds. */
+/** Runs each in turn: `warm` rounds that do not count, in which code is compiled and caches fill, then those that do. */
 export async function inTurn<Name extends string>(
   runs: Readonly<Record<Name, () => Promise<number>>>,
-  rounds = 5,
+  { rounds = 5, warm = 1 } = {},
 ): Promise<Turns<Name>> {
   const names = Object.keys(runs) as Name[]
   const seen = new Map<Name, number[]>(names.map((name) => [name, []]))
-  for (let round = 0; round <= rounds; round++) {
+  for (let round = -warm; round < rounds; round++) {
     for (const name of names) {
       const figure = await runs[name]()
-      if (round > 0) seen.get(name)?.push(figure)
+      if (round >= 0) seen.get(name)?.push(figure)
     }
   }
   const of = (name: Name) => seen.get(name) ?? []

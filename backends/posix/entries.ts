@@ -148,8 +148,8 @@ export class EntryMaker {
   }
 
   /** The content version. */
-  version(stat: sys.Stat): string {
-    return `${this.id(stat)}-${stat.size.toString(16)}-${stat.mtimeNs.toString(16)}`
+  version(stat: sys.Stat, id = this.id(stat)): string {
+    return `${id}-${stat.size.toString(16)}-${stat.mtimeNs.toString(16)}`
   }
 
   #recall(stat: sys.Stat, generation: string | undefined): Remembered | undefined {
@@ -193,14 +193,15 @@ export class EntryMaker {
     const mode = read?.mode === undefined ? bits : (bits & 0o7000) | read.mode
     const acl = read ? this.teller.refer(read, read.acl) : 0
     const size = type === 0 ? stat.size : 0
+    const id = this.id(stat)
     const wire = [
       name,
       type,
       size,
       stat.mtimeNs,
       stat.ctimeNs,
-      this.version(stat),
-      this.id(stat),
+      this.version(stat, id),
+      id,
       mode,
       stat.nlink,
       acl,
