@@ -3,15 +3,7 @@
 import type { FastifyReply } from 'fastify'
 import type { Exchange } from '../http/exchange.ts'
 import { respond } from '../http/respond.ts'
-import { pageHeaders } from '../web/page.ts'
-
-/**
- * Browsers send `Origin: null` with the forms of a page that tells nothing of itself, and those that know no
- * Sec-Fetch-Site could not be told from another page's then: so such a page tells its own site, and no other.
- */
-const ownReferrer = pageHeaders.map((each, index) =>
-  pageHeaders[index - 1] === 'Referrer-Policy' ? 'same-origin' : each,
-)
+import { formPageHeaders } from '../web/page.ts'
 
 export async function sendPage(
   x: Exchange,
@@ -20,7 +12,7 @@ export async function sendPage(
   { status = 200, headers = [] }: { readonly status?: number; readonly headers?: readonly string[] } = {},
 ): Promise<void> {
   reply.hijack()
-  await respond(x, status, [...ownReferrer, 'Cache-Control', 'no-store', ...headers], page)
+  await respond(x, status, [...formPageHeaders, 'Cache-Control', 'no-store', ...headers], page)
 }
 
 /** 303: whatever the method was, the place is to be fetched. */

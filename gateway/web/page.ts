@@ -5,19 +5,30 @@ import { style } from './style.ts'
 
 const styleHash = createHash('sha256').update(style).digest('base64')
 
-/** Sent with every page of ours. */
-export const pageHeaders: readonly string[] = [
-  'Content-Type',
-  'text/html; charset=utf-8',
-  'X-Content-Type-Options',
-  'nosniff',
-  'Content-Security-Policy',
-  `default-src 'none'; style-src 'sha256-${styleHash}'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'`,
-  'Referrer-Policy',
-  'no-referrer',
-  'X-Robots-Tag',
-  'noindex',
-]
+/** Sent with every page of ours that has no form. */
+export const pageHeaders: readonly string[] = headersWith('no-referrer')
+
+/**
+ * Sent with pages that have forms. Browsers send `Origin: null` with the forms of a page that tells nothing of itself,
+ * and those that know no Sec-Fetch-Site could not be told from another page's then: so such a page tells its own site,
+ * and no other. Not for an address that holds a credential.
+ */
+export const formPageHeaders: readonly string[] = headersWith('same-origin')
+
+function headersWith(referrer: string): readonly string[] {
+  return [
+    'Content-Type',
+    'text/html; charset=utf-8',
+    'X-Content-Type-Options',
+    'nosniff',
+    'Content-Security-Policy',
+    `default-src 'none'; style-src 'sha256-${styleHash}'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'`,
+    'Referrer-Policy',
+    referrer,
+    'X-Robots-Tag',
+    'noindex',
+  ]
+}
 
 /** Who is looking at the page; all values are plain text. */
 export interface PageHeader {

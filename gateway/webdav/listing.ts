@@ -8,8 +8,8 @@ import { isoDate } from '../http/dates.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { sendText } from '../http/send.ts'
 import { encodePath } from '../http/target.ts'
-import { pageHeaders } from '../web/page.ts'
-import { asksForNames, listingPage } from './browser/listing-page.ts'
+import { formPageHeaders, pageHeaders } from '../web/page.ts'
+import { asksForNames, canPost, listingPage } from './browser/listing-page.ts'
 
 const json = 'application/json'
 const lines = 'application/x-ndjson'
@@ -39,7 +39,8 @@ export async function sendListing(x: Exchange): Promise<void> {
   const { pages } = listed
   const render =
     form === html ? listingPage(x, listed) : form === json ? renderJson(x.path, pages()) : renderLines(pages())
-  const type = form === html ? pageHeaders : ['Content-Type', form, 'X-Content-Type-Options', 'nosniff']
+  const page = canPost(x) ? formPageHeaders : pageHeaders
+  const type = form === html ? page : ['Content-Type', form, 'X-Content-Type-Options', 'nosniff']
   const location = `${encodePath(x.path === root ? '' : x.path)}/`
   const headers = [
     ...type,

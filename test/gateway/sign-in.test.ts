@@ -115,7 +115,9 @@ t.test('an issuer says who it is, by the mapping that holds for its tokens too',
   t.ok(expires)
   t.match(bySession, { ...byToken, expires: null })
   t.same(bySession.groups, [`p01@lab.example`, 'photon@lab.example', 'staff@main'])
-  t.match((await browser.visit('/lab/alice/')).text, `Signed in as <span class="name">${named('alice')}`)
+  const listing = await browser.visit('/lab/alice/')
+  t.match(listing.text, `Signed in as <span class="name">${named('alice')}`)
+  t.equal(listing.headers['referrer-policy'], 'same-origin', 'else browsers send its forms with Origin: null')
   t.match(gateway.auditText(), /"action":"issue".*session [\w-]{16} by main until/)
 })
 

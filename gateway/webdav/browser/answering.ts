@@ -7,7 +7,7 @@ import type { Exchange } from '../../http/exchange.ts'
 import { headerOf } from '../../http/page-header.ts'
 import { respond } from '../../http/respond.ts'
 import type { FormPage } from '../../web/form-pages.ts'
-import { pageHeaders } from '../../web/page.ts'
+import { formPageHeaders, pageHeaders } from '../../web/page.ts'
 import type { Done } from './done.ts'
 import { hrefOf } from './listing-page.ts'
 
@@ -17,7 +17,7 @@ export function aboutPage(x: Exchange): FormPage {
 }
 
 export async function sendPage(x: Exchange, status: number, page: string): Promise<void> {
-  await respond(x, status, [...pageHeaders, 'Cache-Control', 'no-store'], page)
+  await respond(x, status, [...(x.linked ? pageHeaders : formPageHeaders), 'Cache-Control', 'no-store'], page)
 }
 
 /** Back to the directory, by GET: to load that page again does nothing again. It stays on the host that was asked. */

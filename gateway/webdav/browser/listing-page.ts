@@ -77,7 +77,7 @@ function headOf(x: Exchange, surroundings: Surroundings, query: URLSearchParams)
 }
 
 /** The cookie of a share link opens what can be looked at, and no form. */
-function canPost({ principal, request }: Exchange): boolean {
+export function canPost({ principal, request }: Exchange): boolean {
   return principal.macaroon === undefined || request.headers.authorization !== undefined
 }
 
