@@ -2,12 +2,13 @@
  * How guessing passwords is slowed down: for each account and address together, for each address, and for each account.
  *
  * The last one bounds a guess that comes from many addresses, and must not keep the owner out. So where the right
- * password came from before, only the pair's own failures count; whoever is signed in already is not asked at all; and
- * a password that was right a while ago in this process is no guess.
+ * password came from before, only the pair's own failures count; from a network in which few have guessed at this
+ * account, those of others do not count; whoever is signed in already is not asked at all; and a password that was
+ * right a while ago in this process is no guess.
  */
 
 import { createHash } from 'node:crypto'
-import { isIPv6 } from 'node:net'
+import { isIPv4, isIPv6 } from 'node:net'
 import { LRUCache } from 'lru-cache'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { AttemptStore, Tally } from '../../gateway/state/state.ts'
@@ -15,6 +16,11 @@ import type { AttemptStore, Tally } from '../../gateway/state/state.ts'
 /** Failures that cost nothing yet; then one waits 1 s, 2 s, 4 s ... up to a minute. */
 const free = { pair: 5, address: 30, account: 60 } as const
 const longestDelay = 60_000
+/**
+ * Failures for an account from one network of the size that providers have. Before them what others failed at does not
+ * count: addresses are cheap, but such networks are not.
+ */
+const heard = 3
 /** Failures are forgotten when there was none for this long: milliseconds. */
 const memory = 3_600_000
 /** An address from which the right password came is known for this long. */
@@ -41,22 +47,26 @@ const none: Tally = { failures: 0, notBefore: 0, good: 0, changed: 0 }
  * Throws `busy`, rule `attempts`, for one that comes too early. Looks at no password.
  */
 export async function permitAttempt(store: AttemptStore, { user, from = '' }: Attempt): Promise<Permit> {
-  const network = networkOf(from)
-  const names = [pairOf({ user, from }), nameOf('address', network), nameOf('account', user)]
-  const kinds = ['pair', 'address', 'account'] as const
+  const names = [
+    pairOf({ user, from }),
+    nameOf('address', networkOf(from)),
+    nameOf('network', `${user} ${providerOf(from)}`),
+    nameOf('account', user),
+  ]
   const now = store.now()
-  let wasFamiliar = false
+  let counted: readonly string[] = names
   await store.change(names, (before) => {
-    const tallies = before.map((tally) => recent(tally, now))
-    wasFamiliar = now - (tallies[0]?.good ?? 0) < familiar
-    const counted = wasFamiliar ? tallies.slice(0, 1) : tallies
-    const wait = Math.max(...counted.map(({ notBefore }) => notBefore)) - now
+    const [pair = none, address = none, network = none, account = none] = before.map((tally) => recent(tally, now))
+    const isFamiliar = now - pair.good < familiar
+    counted = isFamiliar ? names.slice(0, 1) : names
+    const asked = isFamiliar ? [pair] : network.failures < heard ? [pair, address] : [pair, address, account]
+    const wait = Math.max(...asked.map(({ notBefore }) => notBefore)) - now
     if (wait > 0) throw tooMany(wait)
-    return tallies.map((tally, index) =>
-      index < counted.length ? failed(tally, free[kinds[index] ?? 'pair'], now) : before[index],
-    )
+    const failedPair = failed(pair, free.pair, now)
+    if (isFamiliar) return [failedPair, ...before.slice(1)]
+    const others = [failed(address, free.address, now), failed(network, heard, now), failed(account, free.account, now)]
+    return [failedPair, ...others]
   })
-  const counted = wasFamiliar ? names.slice(0, 1) : names
   return {
     succeed: () =>
       store.change(counted, (before) => before.map((tally, index) => settled(tally, index === 0 ? now : undefined))),
@@ -102,16 +112,22 @@ function tooMany(wait: number): StorageError {
 
 /** Whoever has an IPv6 address has 2^64 of them (RFC 6177), so they count as one. */
 function networkOf(address: string): string {
-  if (!isIPv6(address)) return address
+  return isIPv6(address) ? groupsOf(address).slice(0, 4).join(':') : address
+}
+
+/** What a provider gets at once: a /32 of IPv6 (RFC 6177 gives a site up to a /48 of it), and of IPv4 a /16. */
+function providerOf(address: string): string {
+  if (isIPv6(address)) return groupsOf(address).slice(0, 2).join(':')
+  return isIPv4(address) ? address.split('.').slice(0, 2).join('.') : address
+}
+
+function groupsOf(address: string): readonly string[] {
   const [head = '', tail] = address.replace(/%.*$/, '').split('::')
   const front = head === '' ? [] : head.split(':')
   const back = tail === undefined || tail === '' ? [] : tail.split(':')
   const missing = tail === undefined ? 0 : Math.max(0, 8 - front.length - back.length)
   const groups = [...front, ...Array.from({ length: missing }, () => '0'), ...back]
-  return groups
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':')
+  return groups.map((group) => Number.parseInt(group, 16).toString(16))
 }
 
 /** Of bounded length, whatever somebody sends as a name. */
