@@ -141,13 +141,14 @@ class Doorkeeper implements HttpDoor {
 
   async close({ deadline }: { readonly deadline: number }): Promise<void> {
     for (const listener of this.#listeners) listener.stop()
-    clearInterval(this.#watch)
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#closing = resolve
     for (const connection of this.#connections.values()) this.#retire(connection)
     const timer = setTimeout(resolve, deadline)
     if (this.#connections.size > 0) await promise
     clearTimeout(timer)
+    // Not before: what is let finish is cut by a ban like everything else.
+    clearInterval(this.#watch)
     for (const connection of this.#connections.values()) connection.socket.destroy()
     this.#server.close()
     await this.#app.close()
