@@ -52,7 +52,7 @@ export class StagedFile {
   /** Properties of the old file are already kept under the draft's id as well. */
   #moved = false
   /** The hidden name is the draft's only one. */
-  readonly #named: boolean
+  #named: boolean
 
   private constructor(
     desk: Desk,
@@ -245,11 +245,9 @@ export class StagedFile {
     const expected = { id: old.id, changed: old.changed }
     const at = { parent: parent.ref, name: this.#name, expected }
     const names = attributeNames(this.#desk.setup)
-    const prepared = await this.#desk.run(
-      'prepare',
-      { draft: this.handle.ref, ...at, marker: names.elsewhere, dropped: names.digests },
-      caller,
-    )
+    const marks = { marker: names.elsewhere, dropped: names.digests }
+    const prepared = await unlessStale(this.#desk.run('prepare', { draft: this.handle.ref, ...at, ...marks }, caller))
+    if (!prepared) return undefined
     if (!prepared.kept || !(await this.#passOn(old))) return this.#copyInto(old, options, size)
     const forget = await moveOverflow(this.#desk, prepared.overflow, this.#overflow)
     this.#moved = prepared.overflow !== undefined
@@ -289,7 +287,10 @@ export class StagedFile {
       },
       caller,
     )
-    if ('taken' in published) return undefined
+    if ('taken' in published) {
+      this.#named = published.named
+      return undefined
+    }
     this.#moved = false
     const hidden = this.#hidden
     this.#hidden = undefined
@@ -320,16 +321,20 @@ export class StagedFile {
     }
   }
 
-  /** Copies the bytes into the old file. Not atomic: readers may see a part of the new bytes. */
-  async #copyInto(old: Entry, options: CommitOptions, size: number): Promise<Entry> {
+  /**
+   * Copies the bytes into the old file. Not atomic: readers may see a part of the new bytes. Undefined when the file
+   * has changed meanwhile.
+   */
+  async #copyInto(old: Entry, options: CommitOptions, size: number): Promise<Entry | undefined> {
     const { caller, parent, path } = this.#target
     if (!this.#desk.setup.replaceInPlace) {
       const reason = { rule: 'replace', text: 'the new file could not be given the owner or ACL of the old one' }
       throw new StorageError('denied', 'this mount does not replace files of others', { path, reason })
     }
     const args = { parent: parent.ref, name: this.#name, expected: { id: old.id, changed: old.changed }, size }
-    const { fd } = await this.#desk.run('openOld', args, caller)
-    const file = this.#desk.adoptFile(fd)
+    const opened = await unlessStale(this.#desk.run('openOld', args, caller))
+    if (!opened) return undefined
+    const file = this.#desk.adoptFile(opened.fd)
     // Once begun it is ended: half of it would help nobody.
     const surely = this.#desk.surely(caller)
     try {
@@ -347,5 +352,15 @@ export class StagedFile {
     } finally {
       file.release()
     }
+  }
+}
+
+/** Undefined where the object was not what it had been; then nothing has happened to it. */
+async function unlessStale<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (error instanceof StorageError && error.code === 'stale') return undefined
+    throw error
   }
 }

@@ -75,7 +75,8 @@ export type Published =
       /** The hidden name is there beside the new one, for whoever has closed the draft to take away. */
       readonly twoNames?: boolean
     })
-  | { readonly taken: true }
+  /** `named`: the draft has its hidden name now. Once it has had a name and lost it the kernel gives it no other. */
+  | { readonly taken: true; readonly named: boolean }
 
 /** Makes the file that a draft is written to, in the directory it will appear in. */
 export function stage(shop: Workshop, { parent, hidden, size, acl, replaces, lasting }: StageArgs): Staged {
@@ -204,7 +205,7 @@ export function publish(shop: Workshop, args: PublishArgs): Published {
       const labelled = !args.labels || label(shop, draft, args.labels)
       if (setup.sync && (args.dirty || args.modified !== undefined || args.labels)) sys.fsync(draft)
       const done = args.expected ? replace(shop, draft, directory, args) : appear(shop, draft, directory, args)
-      if (!done) return { taken: true }
+      if (!done) return { taken: true, named: args.named || args.expected !== undefined }
       shop.step('published')
       // File systems with a journal put a new name on disk with the file that it names.
       if (setup.sync && !syncDirectory(directory)) sys.fsync(draft)
@@ -247,7 +248,7 @@ function renamed(directory: number, from: string, to: string): boolean {
   }
 }
 
-/** Returns false when what was to be replaced is not there any more. */
+/** Returns false when what was to be replaced is not there any more; the hidden name stays then. */
 function replace(shop: Workshop, draft: number, directory: number, args: PublishArgs): boolean {
   const { name, hidden, named, expected } = args
   if (!named) sys.linkDescriptor(draft, directory, hidden)
@@ -259,8 +260,8 @@ function replace(shop: Workshop, draft: number, directory: number, args: Publish
     sys.renameat2(directory, hidden, directory, name, 0)
     return true
   } catch (error) {
-    if (!named) sys.unlinkat(directory, hidden, 0)
     if (error instanceof StorageError && error.code === 'stale') return false
+    if (!named) sys.unlinkat(directory, hidden, 0)
     throw error
   }
 }

@@ -46,6 +46,7 @@ async function fill(draft: Draft, bytes: number): Promise<void> {
 }
 
 const withoutUnnamed = new URL('./crash-unnamed.ts', import.meta.url).href
+const restless = new URL('./restless-operations.ts', import.meta.url).href
 
 t.test('without files that have no name, drafts have a hidden one that the journal knows', async (t) => {
   const tree = await treeOf(t, { operationsModule: withoutUnnamed })
@@ -195,4 +196,32 @@ t.test('bytes of a copy are those of one version', async (t) => {
   )
   t.equal(copy.size, bytes.length)
   t.same(tree.leftovers(), [])
+})
+
+t.test('a file whose attributes change while it is replaced is replaced all the same', async (t) => {
+  const tree = await treeOf(t)
+  const { backend } = tree
+  const path = parsePath('/f')
+  await write(backend, path, 'old')
+  /** Makes the file another one than was seen. */
+  const touch = () => {
+    const changed = () => statSync(tree.real('f'), { bigint: true }).ctimeNs
+    for (const before = changed(); changed() === before; ) chmodSync(tree.real('f'), 0o640)
+  }
+  const replace = (touches: number) => {
+    let left = touches
+    return codeOf(write(backend, path, 'new bytes', { decide: () => void (left-- > 0 && touch()) }))
+  }
+  t.match(await replace(3), { type: 'file', size: 9 })
+  t.equal(await read(backend, path), 'new bytes')
+  t.equal(await replace(1000), 'busy')
+  t.same(tree.leftovers(), [])
+})
+
+t.test('also where they change as late as can be', async (t) => {
+  const { backend, leftovers } = await treeOf(t, { operationsModule: restless, threads: 1 })
+  await write(backend, parsePath('/f'), 'old')
+  await write(backend, parsePath('/f'), 'new bytes')
+  t.equal(await read(backend, parsePath('/f')), 'new bytes')
+  t.same(leftovers(), [])
 })
