@@ -84,15 +84,69 @@ t.test('a macaroon in the URL is one under whatever spelling, and never two', as
   t.equal(await get('authz=guest', 'alice'), 400, 'nor one beside a header')
 })
 
+t.test('a clean URL is one of ours', async (t) => {
+  const { port, storage } = await openDoor(t, { identity: guests() })
+  await store(storage, '/data/dir', 'x')
+  for (const [target, status, location] of [
+    ['//evil.example/?authz=guest', 400, undefined],
+    ['//evil.example/data/dir?authz=guest', 400, undefined],
+    ['/%2fevil.example/?authz=guest', 400, undefined],
+    ['/\\evil.example/?authz=guest', 303, '/%5Cevil.example/'],
+    ['http://localhost//evil.example?authz=guest', 400, undefined],
+    ['http://localhost/data/dir?authz=guest', 303, '/data/dir'],
+    ['http://evil.example/data/dir?authz=guest', 421, undefined],
+    ['/data/dir?next=//evil.example&authz=guest&sort=name', 303, '/data/dir?next=//evil.example&sort=name'],
+    ['/data/dir??authz=guest', 303, '/data/dir'],
+    ['/?authz=guest', 303, '/'],
+  ] as const) {
+    const answer = await ask(port, 'GET', target, { headers: { ...html, 'sec-fetch-mode': 'navigate' } })
+    t.same([answer.status, answer.headers.location], [status, location], target)
+    t.equal(answer.headers['referrer-policy'], 'no-referrer', target)
+    t.match(answer.headers['cache-control'], /no-store/, target)
+  }
+})
+
+t.test('what a link opens is kept by no cache that others share', async (t) => {
+  const { port, storage } = await openDoor(t, { identity: guests(), mount: { anonymous: false } })
+  await store(storage, '/data/dir', 'x')
+  for (const method of ['GET', 'HEAD']) {
+    for (const sent of [{ target: '/data/dir?authz=guest' }, { target: '/data/dir', cookie: 'portolan-link=guest' }]) {
+      const { target, cookie } = { cookie: '', ...sent }
+      const answer = await ask(port, method, target, { headers: { cookie } })
+      t.match(answer, { status: 200, headers: { 'cache-control': /private|no-store/ } }, `${method} ${target}`)
+    }
+  }
+})
+
 t.test('logs show neither, however it is written', async (t) => {
-  for (const target of ['/a?authz=SECRET', '/a?x=1&%61uthz=SECRET', '/a?authz=Bearer%20SECRET', '/a?Authz=SECRET#y']) {
+  for (const target of [
+    ...[
+      '/a?authz=SECRET',
+      '/a?x=1&%61uthz=SECRET',
+      '/a?authz=Bearer%20SECRET',
+      '/a?Authz=SECRET#y',
+      '/a??authz=SECRET',
+    ],
+    ...['/a?x=1;authz=SECRET', '/a?authz+=SECRET', '/a?authz=x&authz=SECRET', '/a?%61%75%74%68%7a=SECRET'],
+    ...['http://u:SECRET@h/a?x', '/a?#authz=SECRET'],
+  ]) {
     t.notMatch(redactTarget(target), /SECRET/, target)
   }
   const { port, storage, lines, audit } = await openDoor(t, { identity: guests() })
   await store(storage, '/data/dir', 'x')
   await ask(port, 'GET', '/data/dir?authz=guest', { headers: { cookie: 'portolan-link=guest' } })
   await ask(port, 'GET', '/data/dir', { headers: { cookie: 'portolan-link=SECRET' } })
-  t.notMatch(JSON.stringify([lines, audit.records]), /authz=guest|SECRET/)
+  for (const query of [
+    'authz=SECRET',
+    'authz=SECRET&authz=SECRET',
+    'authz=SE.CRET',
+    '%61uthz=SECRET',
+    '?authz=SECRET',
+  ]) {
+    const answer = await ask(port, 'GET', `/data/none?${query}`, { headers: html })
+    t.notMatch(answer.text + JSON.stringify(answer.headers), /SE\.?CRET/, query)
+  }
+  t.notMatch(JSON.stringify([lines, audit.records]), /authz=guest|SE\.?CRET/)
 })
 
 t.test('on one connection one caller is never taken for another', async (t) => {
