@@ -16,7 +16,7 @@ import { addressesOf, type Bounds, grantsOf, readCaveats } from './caveats.ts'
 import { localOf } from './macaroons.ts'
 import type { Holder, SignInOptions } from './options.ts'
 import { refuse } from './refusal.ts'
-import type { SessionState } from './sessions.ts'
+import { byIssuer, type SessionState, type SignedIn } from './sessions.ts'
 import type { AppPassword, AppPasswordOrder, AppPasswords } from './sign-in.ts'
 
 /** Of one user. */
@@ -42,6 +42,8 @@ interface Terms {
   readonly caveats: readonly string[]
   /** Groups that the account has not by itself, those of issuers included. */
   readonly groups: readonly string[]
+  /** Of who signed in at an issuer: the mapping says at every use whom that stands for. */
+  readonly signedIn?: Extract<SignedIn, { kind: 'issuer' }>
   /** Bounds of the credential that it was made with; absent if there were none. */
   readonly within?: readonly Grant[]
   readonly tokenId?: string
@@ -70,7 +72,7 @@ export async function authenticateAppPassword(
     throw refuse('app-password', 'it was made by somebody of an issuer that is trusted no more')
   }
   const bounds = readCaveats(terms.caveats)
-  const local = await localOf({ user, groups: terms.groups }, state.accounts, state.options.domain)
+  const local = await localIn(terms, user, state)
   if (store.now() - (kept.used ?? 0) >= noted) await store.touch(id)
   const addresses = addressesOf(bounds)
   const principal: Principal = {
@@ -87,20 +89,27 @@ export async function authenticateAppPassword(
   return { principal, holder }
 }
 
+async function localIn({ groups, signedIn }: Terms, user: string, state: SessionState) {
+  if (signedIn === undefined) return localOf({ user, groups }, state.accounts, state.options.domain)
+  const local = await byIssuer(signedIn, state)
+  if (local.user === user) return local
+  throw refuse('app-password', 'whoever made it is somebody else here by now')
+}
+
 export class AppPasswordDesk implements AppPasswords {
   readonly #state: () => SessionState
   readonly #holderOf: (principal: Principal) => Holder | undefined
-  /** An issuer at whose site the owner of a session signed in. */
-  readonly #issuerOf: (principal: Principal) => string | undefined
+  /** How the owner of a session signed in. */
+  readonly #signedInOf: (principal: Principal) => SignedIn | undefined
 
   constructor(
     state: () => SessionState,
     holderOf: (principal: Principal) => Holder | undefined,
-    issuerOf: (principal: Principal) => string | undefined,
+    signedInOf: (principal: Principal) => SignedIn | undefined,
   ) {
     this.#state = state
     this.#holderOf = holderOf
-    this.#issuerOf = issuerOf
+    this.#signedInOf = signedInOf
   }
 
   async create(principal: Principal, order: AppPasswordOrder): Promise<AppPassword & { readonly password: Secret }> {
@@ -115,10 +124,13 @@ export class AppPasswordDesk implements AppPasswords {
     const groups = [...principal.groups].filter((group) => !own.has(group))
     if (groups.length > maxGroups) throw new StorageError('invalid', 'the credential has too many groups')
     const tokenId = this.#holderOf(principal)?.tokenId
-    const issuer = principal.credential?.issuer ?? this.#issuerOf(principal)
+    const way = this.#signedInOf(principal)
+    const signedIn = way?.kind === 'issuer' ? way : undefined
+    const issuer = principal.credential?.issuer
     const terms: Terms = {
       caveats,
-      groups,
+      groups: signedIn ? [] : groups,
+      ...(signedIn && { signedIn }),
       ...(principal.grants !== 'unbounded' && { within: principal.grants }),
       ...(tokenId !== undefined && { tokenId }),
       ...(issuer !== undefined && { issuer }),

@@ -102,7 +102,7 @@ class Service implements IdentityService {
       this.appPasswords = new AppPasswordDesk(
         now,
         (principal) => this.#holders.get(principal),
-        (principal) => issuerOf(this.#signedIn.get(principal)),
+        (principal) => this.#signedIn.get(principal),
       )
     }
     const { macaroons, bans } = state.options
@@ -315,10 +315,6 @@ class Entrance implements SignIn {
     this.#signedIn.set(principal, signedIn)
     return principal
   }
-}
-
-function issuerOf(signedIn: SignedIn | undefined): string | undefined {
-  return signedIn?.kind === 'issuer' ? signedIn.issuer : undefined
 }
 
 async function openState(options: IdentityOptions, old: ReadonlyMap<string, TrustedIssuer>): Promise<State> {

@@ -262,6 +262,32 @@ t.test('two session cookies are none: a neighbour has tossed one in', async (t) 
   }
 })
 
+t.test('an application password ends when its owner is mapped to its account no more', async (t) => {
+  const browser = newBrowser()
+  await signIn(browser)
+  const body = JSON.stringify({ name: 'sync' })
+  const sent = { body, headers: { 'Content-Type': 'application/json' } }
+  const made = (await browser.visit('/.portolan/api/v1/app-passwords', sent)).json()
+  gateway.credentials.add(made.password)
+  const Authorization = `Basic ${Buffer.from(`alice:${made.password}`).toString('base64')}`
+  const use = () => gateway.request({ path: whoami, headers: { Authorization } })
+  const known = await use()
+  t.match(known.json(), { user: named('alice'), groups: [`p01@lab.example`, 'photon@lab.example', 'staff@main'] })
+  let rules: unknown
+  gateway.configure((config) => {
+    rules = config.mapping
+    config.mapping = [{ issuer: 'main', subject: 'alice', account: 'carol' }]
+  })
+  t.match(await gateway.reload(), { msg: 'the configuration was taken over' })
+  t.equal((await use()).status, 401)
+  t.equal((await browser.visit(whoami)).json().user, null, 'as his session')
+  gateway.configure((config) => {
+    config.mapping = rules
+  })
+  t.match(await gateway.reload(), { msg: 'the configuration was taken over' })
+  t.equal((await use()).status, 200)
+})
+
 t.test('no log holds a code, a cookie or a secret', async (t) => {
   const browser = newBrowser()
   const back = await issuer.consent(await leave(browser), 'alice')
