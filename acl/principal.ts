@@ -63,6 +63,8 @@ export interface Principal {
   readonly session?: string
   /** Whom the limits of calls, connections and staged bytes count it for, where that is not `id`. */
   readonly counted?: string
+  /** Whoever has a certain link: many may, who have nothing to do with each other. */
+  readonly guest?: boolean
 }
 
 export interface AddressBound {

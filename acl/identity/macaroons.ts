@@ -66,6 +66,7 @@ export async function authenticateMacaroon(
     macaroon: new Secret(text),
     // Guests of somebody must not use up what he himself needs.
     counted: snapshot.link ? `${snapshot.principal}#shares` : snapshot.principal,
+    ...(snapshot.link && { guest: true }),
   }
   return { principal, holder: holderOf(snapshot, macaroon) }
 }

@@ -15,9 +15,9 @@ import type { SpooledDraft } from './spool.ts'
 import { watchWritable } from './stalls.ts'
 import type { Target } from './target.ts'
 import type { Task } from './task.ts'
-import { digestsFor, openDraft, requireSamePlace, type UploadMeans } from './upload-means.ts'
+import { digestsFor, openDraft, requireSamePlace, requireThere, type UploadMeans } from './upload-means.ts'
 import { stateOf } from './upload-terms.ts'
-import type { Turn } from './upload-turns.ts'
+import { superseded, type Turn } from './upload-turns.ts'
 import { type AppendOptions, OffsetError } from './uploads.ts'
 import { largest, tooLarge } from './writing.ts'
 
@@ -127,11 +127,7 @@ class Appending {
 
   /** Writes down what was told. Throws OffsetError where bytes have been lost. */
   async begin(told: UploadProgress): Promise<void> {
-    const { size } = this.#draft
-    if (size < this.#offset) {
-      await this.#progress({ offset: size })
-      throw new OffsetError(stateOf({ ...this.#turn.row, offset: size }))
-    }
+    await requireThere(this.#means, this.#turn, this.#draft)
     if (told.reserved === undefined) return
     await this.#progress(told)
     this.#reserved = told.reserved
@@ -252,7 +248,7 @@ class Appending {
     const { store, bounds } = this.#means
     const { number, row } = this.#turn
     if (await store.progress(row.id, number, progress, bounds)) return
-    throw new StorageError('busy', 'a newer request goes on with this upload', { retryAfter: 1 })
+    throw superseded()
   }
 
   #run<T>(work: () => Promise<T>): Promise<T> {

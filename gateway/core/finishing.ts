@@ -11,7 +11,7 @@ import { watchReadable } from './stalls.ts'
 import type { Written } from './storage.ts'
 import { begin, type Target } from './target.ts'
 import type { Task } from './task.ts'
-import { digestsFor, facetOf, requireSamePlace, type UploadMeans } from './upload-means.ts'
+import { digestsFor, facetOf, requireSamePlace, requireThere, type UploadMeans } from './upload-means.ts'
 import { conditionsOf, termsOf, textOfWritten, writtenOf } from './upload-terms.ts'
 import { gone, type Turn } from './upload-turns.ts'
 import { largest, startUpload, tooLarge } from './writing.ts'
@@ -109,6 +109,7 @@ class Finishing {
     const { row } = this.#turn
     const { place } = this.#target
     try {
+      await requireThere(this.#means, this.#turn, draft)
       const terms = termsOf(row)
       const digests = await this.#digests(draft)
       requireDigests(terms.expected, digests, row)
@@ -164,6 +165,7 @@ class Finishing {
       throw StorageError.from(error).code === 'not-found' ? this.lost : error
     })
     try {
+      await requireThere(this.#means, this.#turn, draft)
       const options = {
         conditions: conditionsOf(terms),
         size: row.offset,
@@ -174,6 +176,7 @@ class Finishing {
       const upload = await startUpload(gate, this.#task, row.path, options, 'new')
       try {
         await this.#pour(draft, upload.body)
+        await this.#turn.requireOwn()
         return await upload.commit()
       } catch (error) {
         await upload.discard()

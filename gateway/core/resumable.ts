@@ -14,13 +14,13 @@ import { StorageError } from './errors.ts'
 import { finish } from './finishing.ts'
 import type { Admission } from './limits.ts'
 import { type Path, root } from './path.ts'
-import { Spool, type SpooledDraft } from './spool.ts'
+import { type Claim, Spool, type SpooledDraft } from './spool.ts'
 import type { Written } from './storage.ts'
 import { begin, Target, withParents } from './target.ts'
 import type { Task } from './task.ts'
 import { Passes, pendingOf, staying, type UploadMeans, unseen } from './upload-means.ts'
 import { Sweeping } from './upload-sweeping.ts'
-import { stateOf, textOfTerms } from './upload-terms.ts'
+import { stateOf, termsOf, textOfTerms } from './upload-terms.ts'
 import { expired, gone, type TurnState, Turns } from './upload-turns.ts'
 import {
   type AppendOptions,
@@ -36,6 +36,8 @@ export interface UploadKeeping {
   readonly state: TurnState
   /** For bytes on their way to back ends that keep no drafts; made when it is needed. */
   readonly spoolDirectory: string
+  /** Keeps other processes off files of the spool that are open. */
+  readonly claim?: Claim
   /** Seconds that an upload is kept. */
   readonly lifetime: number
   readonly bounds: UploadBounds
@@ -48,11 +50,12 @@ export class Resumable implements UploadOperations {
   readonly #means: UploadMeans
   readonly #sweeping: Sweeping
 
-  constructor(gate: Gate, { state, spoolDirectory, lifetime, bounds }: UploadKeeping) {
+  constructor(gate: Gate, { state, spoolDirectory, claim, lifetime, bounds }: UploadKeeping) {
     this.#gate = gate
     this.lifetime = lifetime
     const turns = new Turns(state)
-    const means = { gate, turns, bounds, store: state.uploads, spool: new Spool(spoolDirectory), passes: new Passes() }
+    const spool = new Spool(spoolDirectory, claim)
+    const means = { gate, turns, bounds, store: state.uploads, spool, passes: new Passes() }
     this.#means = means
     this.#sweeping = new Sweeping(means, state.leases)
   }
@@ -126,7 +129,8 @@ export class Resumable implements UploadOperations {
   async list(call: Call): Promise<readonly UploadState[]> {
     return this.#gate.perform(call, 'uploads', root, async (task) => {
       const { principal } = task
-      if (principal.user === undefined) return []
+      // What others have begun with the same link is not told.
+      if (principal.user === undefined || principal.guest) return []
       const whose = principal.administrator ? undefined : ownerOf(task)
       const rows = await this.#means.store.list(whose, maxListedUploads)
       return rows.filter((row) => principal.administrator || reaches(task, row.path)).map(stateOf)
@@ -162,7 +166,8 @@ export class Resumable implements UploadOperations {
   }
 
   #isFor(task: Task, row: StoredUpload): boolean {
-    return row.principal === ownerOf(task) && reaches(task, row.path)
+    const isOwn = row.principal === ownerOf(task) && (!task.principal.guest || termsOf(row).by === task.principal.id)
+    return isOwn && reaches(task, row.path)
   }
 }
 
@@ -255,12 +260,13 @@ class Creation {
     await this.#forget()
     const { digests = [], expected = {}, modified, note, size } = this.#options
     const { mount, path, inner } = this.#target.place
+    const by = this.#task.principal.id
     const upload: NewStoredUpload = {
       id: this.#id,
       principal: ownerOf(this.#task),
       user: this.#task.principal.user,
       backend: mount.backend.name,
-      terms: textOfTerms({ condition, digests, expected, modified, note }),
+      terms: textOfTerms({ condition, digests, expected, modified, note, by }),
       length: size,
       reserved: size ?? 0,
       expires: this.#expires,

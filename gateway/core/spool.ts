@@ -23,12 +23,20 @@ const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR, O_RDONLY, O_DIRECTORY } = constants
 /** What a spool keeps can be anything but committed. */
 export type SpooledDraft = Omit<LastingDraft, 'commit'>
 
+/** Takes an open file until it is closed. Throws EAGAIN where another process has it. */
+export type Claim = (fd: number) => void
+
 export class Spool {
   readonly #directory: string
+  readonly #claim: Claim
 
-  /** The directory is made when it is first used. */
-  constructor(directory: string) {
+  /**
+   * The directory is made when it is first used. Without `claim` a process that was stopped for so long that others
+   * take it for dead may write to a file that another one has gone on with.
+   */
+  constructor(directory: string, claim: Claim = () => {}) {
     this.#directory = directory
+    this.#claim = claim
   }
 
   /** A name for a file to be made. */
@@ -41,6 +49,7 @@ export class Spool {
       await mkdir(this.#directory, { recursive: true, mode: 0o700 })
       const file = await open(this.#at(name), O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o600)
       try {
+        this.#claim(file.fd)
         const directory = await open(this.#directory, O_RDONLY | O_DIRECTORY)
         await directory.sync().finally(() => directory.close())
       } catch (error) {
@@ -51,11 +60,12 @@ export class Spool {
     })
   }
 
-  /** Throws `not-found`. */
+  /** Throws `not-found`, and `busy` while another process has it open. */
   async open(name: string): Promise<SpooledDraft> {
     return translated(async () => {
       const file = await open(this.#at(name), O_NOFOLLOW | O_RDWR)
       try {
+        this.#claim(file.fd)
         return this.#draft(name, file, (await file.stat()).size)
       } catch (error) {
         await file.close()
@@ -185,6 +195,7 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   ENOENT: 'not-found',
   ENOSPC: 'no-space',
   EDQUOT: 'no-space',
+  EAGAIN: 'busy',
   EMFILE: 'busy',
   ENFILE: 'busy',
 }

@@ -9,8 +9,9 @@ import { StorageError } from './errors.ts'
 import type { Spool, SpooledDraft } from './spool.ts'
 import { begin, type Target } from './target.ts'
 import type { Task } from './task.ts'
-import { conditionsOf, kindsOf, termsOf } from './upload-terms.ts'
-import { gone, type Turn, type Turns } from './upload-turns.ts'
+import { conditionsOf, kindsOf, stateOf, termsOf } from './upload-terms.ts'
+import { gone, superseded, type Turn, type Turns } from './upload-turns.ts'
+import { OffsetError } from './uploads.ts'
 
 export interface UploadMeans {
   readonly gate: Gate
@@ -31,6 +32,19 @@ export function staying({ id, principal, protocol, from, lockTokens }: Call): Ca
 export function requireSamePlace({ row }: Turn, { place }: Target): void {
   if (place.mount.backend.name === row.backend && place.inner === row.inner) return
   throw new StorageError('stale', 'another storage is at this path now', { path: row.path })
+}
+
+/** Throws OffsetError where bytes have been lost that had counted: they have to come again. */
+export async function requireThere(
+  { store, bounds, passes }: UploadMeans,
+  turn: Turn,
+  { size }: Pick<SpooledDraft, 'size'>,
+): Promise<void> {
+  const { row, number } = turn
+  if (size >= row.offset) return
+  passes.take(turn, [])
+  if (!(await store.progress(row.id, number, { offset: size }, bounds))) throw superseded()
+  throw new OffsetError(stateOf({ ...row, offset: size }))
 }
 
 /** Opens the draft of an upload to add to it. Rights, locks and conditions are looked at as far as that is cheap. */

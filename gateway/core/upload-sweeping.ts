@@ -2,6 +2,7 @@
 
 import type { Leases } from '../../backends/backend.ts'
 import type { StoredUpload } from '../state/state.ts'
+import type { Call } from './call.ts'
 import { StorageError } from './errors.ts'
 import type { UploadMeans } from './upload-means.ts'
 
@@ -49,12 +50,21 @@ export class Sweeping {
     let removed = 0
     for (let rows = await store.expired(); rows.length > 0; rows = await store.expired()) {
       for (const row of rows) {
-        const done = await this.remove(row).catch(() => false)
+        const done = await this.#expire(row).catch(() => false)
         if (done) removed++
         else await store.postpone(row.id, store.now() + postponed)
       }
     }
     return removed + (await spool.sweep((names) => store.spooled(names)))
+  }
+
+  /** What somebody loses by it is in the audit log. */
+  #expire(row: StoredUpload): Promise<boolean> {
+    if (row.result !== undefined) return this.remove(row)
+    return this.#means.gate.perform(sweeper(), 'upload-cancel', row.path, async () => {
+      if (await this.remove(row)) return true
+      throw new StorageError('unavailable', 'the upload could not be taken away')
+    })
   }
 
   async #drop({ spooled, place, backend, result }: StoredUpload): Promise<boolean> {
@@ -66,4 +76,11 @@ export class Sweeping {
     await mount.backend.resuming.drop(place)
     return true
   }
+}
+
+/** The gateway itself. */
+function sweeper(): Call {
+  const { signal } = new AbortController()
+  const itself = { id: 'gateway', user: undefined, groups: new Set<string>(), grants: [] }
+  return { id: 'expired', principal: itself, protocol: 'internal', from: '', signal }
 }

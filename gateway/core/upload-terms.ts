@@ -14,11 +14,13 @@ export interface Terms {
   /** ns since 1970. */
   readonly modified: bigint | undefined
   readonly note: string | undefined
+  /** `Principal.id` of who made it. */
+  readonly by: string
 }
 
 /** JSON. */
-export function textOfTerms({ condition, digests, expected, modified, note }: Terms): string {
-  return JSON.stringify({ condition, digests, expected: textOfDigests(expected), modified: modified?.toString(), note })
+export function textOfTerms({ expected, modified, ...same }: Terms): string {
+  return JSON.stringify({ ...same, expected: textOfDigests(expected), modified: modified?.toString() })
 }
 
 export function termsOf({ terms }: Pick<StoredUpload, 'terms'>): Terms {

@@ -136,6 +136,6 @@ export function expired(): StorageError {
   })
 }
 
-function superseded(): StorageError {
+export function superseded(): StorageError {
   return new StorageError('busy', 'a newer request goes on with this upload', { retryAfter: 1 })
 }

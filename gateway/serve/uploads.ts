@@ -1,6 +1,7 @@
 /** Where uploads that outlive their connections are kept, and the hand that takes the abandoned ones away. */
 
 import { join } from 'node:path'
+import { claim } from '../../backends/posix/leaving.ts'
 import type { Config } from '../config.ts'
 import type { UploadKeeping } from '../core/resumable.ts'
 import type { Storage } from '../core/storage.ts'
@@ -14,6 +15,7 @@ export function uploadKeeping({ uploads, limits, state: { directory } }: Config,
   return {
     state,
     spoolDirectory: uploads.spool.directory ?? join(directory, 'uploads'),
+    claim,
     lifetime: Math.floor(uploads.expire / 1000),
     bounds: { uploads: uploads.perPrincipal, bytes: limits.stagedBytesPerPrincipal, spool: uploads.spool.size },
   }

@@ -8,6 +8,8 @@ import type { NewStoredUpload, StoredUpload, UploadBounds, UploadProgress, Uploa
 import type { Tables } from './tables.ts'
 
 const mostSwept = 100
+/** Finished ones of one principal that are known. */
+const mostFinished = 1000
 
 type Row = Tables['uploads']
 
@@ -131,7 +133,13 @@ export class SharedUploads implements UploadStore {
 
   async complete(id: string, result: string, expires: number): Promise<void> {
     await this.#durably(async (db) => {
-      await db.updateTable('uploads').set({ result, expires, reserved: 0 }).where('id', '=', id).execute()
+      const row = await db
+        .updateTable('uploads')
+        .set({ result, expires, reserved: 0 })
+        .where('id', '=', id)
+        .returning('principal')
+        .executeTakeFirst()
+      if (row) await forgetOldest(db, row.principal)
     })
   }
 
@@ -165,6 +173,19 @@ export class SharedUploads implements UploadStore {
       .execute()
     return new Set(rows.map(({ place }) => place))
   }
+}
+
+/** Who finishes very many in a short time is told again of the last ones only. */
+async function forgetOldest(db: Kysely<Tables>, principal: string): Promise<void> {
+  const oldest = db
+    .selectFrom('uploads')
+    .select('id')
+    .where('principal', '=', principal)
+    .where('result', 'is not', null)
+    .orderBy('expires', 'desc')
+    .limit(-1)
+    .offset(mostFinished)
+  await db.deleteFrom('uploads').where('id', 'in', oldest).execute()
 }
 
 async function reservedBy(db: Kysely<Tables>, principal: string) {

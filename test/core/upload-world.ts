@@ -8,6 +8,7 @@ import type { Test } from 'tap'
 import type { Principal } from '../../acl/principal.ts'
 import type { Backend } from '../../backends/backend.ts'
 import { MemoryBackend } from '../../backends/memory/memory.ts'
+import { claim } from '../../backends/posix/leaving.ts'
 import { MemoryAudit } from '../../gateway/core/audit.ts'
 import type { LimitOptions } from '../../gateway/core/limits.ts'
 import { parsePath } from '../../gateway/core/path.ts'
@@ -99,7 +100,7 @@ export async function makeUploadWorld(t: Test, options: WorldOptions = {}): Prom
     opened.push(state)
     const audit = new MemoryAudit()
     const bounds = { uploads: 100, bytes: 1e6, spool: 1e6, ...options.bounds }
-    const uploads = { state, spoolDirectory: spool, lifetime: 3600, bounds }
+    const uploads = { state, spoolDirectory: spool, claim, lifetime: 3600, bounds }
     const { limits = {} } = options
     const storage = new Storage({ namespace, audit, spillDirectory: directory, limits, locks: state.locks, uploads })
     return new UploadProcess(storage, state, audit)
