@@ -25,12 +25,14 @@ const secretParameters = new Set([
   'sig',
 ])
 const maxLength = 2048
+/** An upload under way: who knows its id and has its owner's credential goes on with it. */
+const upload = /^((?:https?:\/\/[^/]*)?\/\.portolan\/(?:api\/v1\/)?uploads\/)([\w-]{6})[\w-]{26}(?=\/?$)/i
 
-/** The target with secrets replaced by `[secret]`, userinfo cut out, at most 2,048 characters. */
+/** The target with secrets replaced by `[secret]`, ids of uploads cut short, userinfo cut out, at most 2,048 characters. */
 export function redactTarget(target: string): string {
   const bare = target.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, '$1')
   const cut = bare.indexOf('?')
-  const path = cut < 0 ? bare : bare.slice(0, cut)
+  const path = (cut < 0 ? bare : bare.slice(0, cut)).replace(upload, '$1$2[secret]')
   const query =
     cut < 0
       ? ''

@@ -301,6 +301,9 @@ t.test('a logged target keeps no secret and no control character', async (t) => 
     ['http://user:s3cr3t@gw/a', 'http://gw/a'],
     ['/a\r\nb', '/a\\x0d\\x0ab'],
     ['/plain?path=/b', '/plain?path=/b'],
+    [`/.portolan/uploads/${'a'.repeat(32)}`, '/.portolan/uploads/aaaaaa[secret]'],
+    [`/.portolan/api/v1/uploads/${'a-_9'.repeat(8)}?x=1`, '/.portolan/api/v1/uploads/a-_9a-[secret]?x=1'],
+    ['/.portolan/uploads/lab/alice/', '/.portolan/uploads/lab/alice/'],
   ]
   for (const [target, expected] of cases) t.equal(redactTarget(target), expected)
   t.equal(redactTarget('/a'.repeat(5000)).length, 2048)
