@@ -36,8 +36,17 @@ export const partialUpload = 'application/partial-upload'
 /** Drafts in which the fields mean what they mean here; without the header it is what the RFC will say. */
 const versions: ReadonlySet<string | string[] | undefined> = new Set([undefined, '6', '7', '8'])
 
-/** Failures that say nothing of the upload itself: the last step can be asked for again. */
-const passing: ReadonlySet<ErrorCode> = new Set(['busy', 'unavailable', 'timeout', 'cancelled', 'locked', 'internal'])
+/** Failures that may pass: what has come is worth keeping. */
+const passing: ReadonlySet<ErrorCode> = new Set([
+  'busy',
+  'unavailable',
+  'timeout',
+  'cancelled',
+  'locked',
+  'quota',
+  'no-space',
+  'internal',
+])
 
 /** The methods on the namespace, PUT with resumption. */
 export function resumable(data: DataDoor, options: UploadsOptions): DataDoor {
@@ -182,6 +191,7 @@ async function finish(x: Exchange, state: UploadState): Promise<void> {
   } catch (error) {
     const isOver = !passing.has(StorageError.from(error).code)
     if (!x.response.headersSent) x.response.setHeader('Upload-Complete', isOver ? '?1' : '?0')
+    if (isOver) await forgetUpload(x, state.id)
     throw error
   }
 }

@@ -7,7 +7,16 @@ import t from 'tap'
 import { startTestGateway } from '../gateway/harness.ts'
 import type { Answer } from '../gateway/http.ts'
 import { makeLab } from '../gateway/tree.ts'
-import { type Ask, appendTo, endpoint, makeUpload, metadataOf, partialUpload, tusVersion } from './sending.ts'
+import {
+  type Ask,
+  appendTo,
+  endpoint,
+  makeUpload,
+  metadataOf,
+  offsetStream,
+  partialUpload,
+  tusVersion,
+} from './sending.ts'
 
 t.setTimeout(120_000)
 
@@ -226,6 +235,46 @@ t.test('nobody is asked for a body that is not wanted', async (t) => {
   t.equal(asked, 0)
   t.equal((await send(0)).status, 204)
   t.equal(asked, 1)
+})
+
+t.test('a request that hangs gives way to the one that goes on, in whatever process', async (t) => {
+  for (const round of [0, 1, 2, 3]) {
+    const url = await makeUpload(ask, `/lab/alice/hanging${round}`, 6)
+    const socket = connect(gateway.port, '127.0.0.1')
+    t.teardown(() => socket.destroy())
+    let heard = ''
+    socket.on('data', (chunk) => {
+      heard += String(chunk)
+    })
+    const wanted = Promise.withResolvers<void>()
+    const answered = Promise.withResolvers<void>()
+    socket.on('data', () => {
+      if (/100 Continue/.test(heard)) wanted.resolve()
+      if (/^HTTP\/1\.1 [2-5]/m.test(heard)) answered.resolve()
+    })
+    const fields = [
+      ['Host', 'localhost'],
+      ['Authorization', `Bearer ${await gateway.standingToken('alice')}`],
+      ['Tus-Resumable', '1.0.0'],
+      ['Upload-Offset', '0'],
+      ['Content-Type', offsetStream],
+      ['Expect', '100-continue'],
+      ['Content-Length', '6'],
+    ].map(([name, value]) => `${name}: ${value}\r\n`)
+    socket.write(`PATCH ${url} HTTP/1.1\r\n${fields.join('')}\r\n`)
+    await wanted.promise
+    socket.write('abc')
+    const head = await ask({ method: 'HEAD', path: url, user: 'alice', headers: tusVersion })
+    t.equal(head.status, 200)
+    const offset = Number(head.headers['upload-offset'])
+    t.ok(offset === 0 || offset === 3, 'it is told what is here to stay')
+    const rest = await appendTo(ask, url, offset, 'abcdef'.slice(offset))
+    t.equal(rest.status, 204, rest.text)
+    t.equal((await gateway.get(`/lab/alice/hanging${round}`, 'alice')).text, 'abcdef')
+    await answered.promise
+    t.match(heard, /^HTTP\/1\.1 503 /m, 'and the one that hung is told')
+    socket.destroy()
+  }
 })
 
 t.test('the interim answer says where to go on, and asks for the body', async (t) => {
