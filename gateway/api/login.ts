@@ -34,8 +34,9 @@ export const showLogin: ApiHandler = async (context, request, reply) => {
   const x = await context.door.authenticate(request)
   const { to, issuer } = parseQuery(x.query, ['to', 'issuer'])
   const { signIn } = entrance(context)
-  if (issuer === undefined) return sendPage(x, reply, loginForm(context, x, { to: returnPath(to) }))
+  // Nobody is asked for a password where it could be read on the way.
   requirePrivacy(x)
+  if (issuer === undefined) return sendPage(x, reply, loginForm(context, x, { to: returnPath(to) }))
   const { url, pending } = await signIn.start(issuer, callbackOf(context, issuer))
   const kept: Kept = { pending, to: returnPath(to) }
   return sendTo(x, reply, url.href, ['Set-Cookie', sealCookie(x, pendingCookie, kept, patience)])

@@ -82,11 +82,13 @@ export class Connection {
     this.waiting.length = 0
   }
 
-  /** Whether what the caller sends can be read on the way: then no credential is accepted. */
+  /**
+   * Whether nobody on the way can read what the caller sends: only then a credential is accepted. `insecure` says that
+   * nobody can between a proxy and us, and nothing of the way to the proxy.
+   */
   isPrivate(forwardedProto: string | undefined): boolean {
-    if (this.listener.insecure) return true
     if (this.proxied && forwardedProto !== undefined) return isHttps(forwardedProto)
-    return this.proxyTls ?? (this.listener.tls || this.listener.loopback)
+    return this.proxyTls ?? (this.listener.tls || this.listener.loopback || this.listener.insecure)
   }
 
   /** Whether the caller speaks TLS, to us or to the proxy in front. */

@@ -129,6 +129,12 @@ export class Exchange {
     return new StorageError('cancelled', 'the caller went away', { cause: thrown })
   }
 
+  /** Whether a credential may be sent here: nobody on the way can read it. */
+  get isPrivate(): boolean {
+    const proto = this.request.headers['x-forwarded-proto']
+    return this.connection.isPrivate(typeof proto === 'string' ? proto : proto?.join(','))
+  }
+
   /** The request has content, according to its headers (RFC 9112, section 6.3). */
   get hasBody(): boolean {
     const { headers } = this.request

@@ -118,8 +118,9 @@ function challenges(exchange: Exchange, error: StorageError, status: number): st
   if (status !== 401) return []
   const headers = ['WWW-Authenticate', `Bearer realm="portolan"${bearer ? ', error="invalid_token"' : ''}`]
   if (isVisitor(exchange) && signInHref(exchange) !== undefined) return headers
-  // A browser would ask for a password on behalf of a script that had better tell the user itself.
-  if (exchange.door.basic && !exchange.linked && exchange.request.headers['x-requested-with'] === undefined) {
+  // A browser would ask for a password on behalf of a script that had better tell the user itself; and whoever is asked, sends it.
+  const asks = exchange.isPrivate && exchange.request.headers['x-requested-with'] === undefined
+  if (exchange.door.basic && !exchange.linked && asks) {
     headers.push('WWW-Authenticate', 'Basic realm="portolan", charset="UTF-8"')
   }
   return headers

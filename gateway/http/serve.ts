@@ -218,9 +218,8 @@ function requireAddress({ principal, from }: Exchange): void {
 }
 
 /** Throws `denied` where what the caller sends can be read on the way. */
-export function requirePrivacy({ connection, request }: Exchange): void {
-  const proto = request.headers['x-forwarded-proto']
-  if (connection.isPrivate(typeof proto === 'string' ? proto : proto?.join(','))) return
+export function requirePrivacy({ isPrivate }: Exchange): void {
+  if (isPrivate) return
   throw new StorageError('denied', 'a credential was sent over a connection that can be read on the way', {
     reason: { rule: 'plain-http', text: 'credentials are accepted over TLS only' },
   })

@@ -47,6 +47,16 @@ t.test('a credential that came to the proxy in the clear is not accepted', async
   t.equal((await get('https')).status, 200)
   t.equal((await get('http')).status, 403)
   t.equal((await get('https, http')).status, 403)
+  const listen = [{ address: '127.0.0.1', port: 0, insecure: true }]
+  const { port: plain } = await openDoor(t, { trustedProxies: ['127.0.0.1'], basic: true, listen })
+  const over = (proto: string, as?: string) =>
+    ask(plain, 'GET', '/data/', { ...(as && { as }), headers: { 'x-forwarded-proto': proto } })
+  t.equal((await over('https', 'alice')).status, 200, 'insecure speaks of the way from the proxy to us')
+  t.equal((await over('http', 'alice')).status, 403, 'and not of the way to the proxy')
+  t.match((await over('https', 'expired')).headers['www-authenticate'], /Basic/)
+  const asked = await ask(plain, 'PUT', '/data/x', { headers: { 'x-forwarded-proto': 'http' } })
+  t.equal(asked.status, 401)
+  t.equal(asked.headers['www-authenticate'], 'Bearer realm="portolan"', 'no password is asked for there')
   const { port: direct } = await openDoor(t)
   const spoofed = await ask(direct, 'GET', whoami, { as: 'alice', headers: { 'x-forwarded-proto': 'http' } })
   t.equal(spoofed.status, 200, 'from anybody else the header says nothing')
