@@ -68,15 +68,19 @@ export class Store {
     const client = bytes ? this.#bytes : this.#metadata
     for (let left = again ? tries : 1; ; ) {
       this.check(signal)
-      const late = AbortSignal.timeout(this.#deadline + more)
+      // Not AbortSignal.timeout: the SDK heeds its signal as long as the body of an answer flows.
+      const late = new AbortController()
+      const timer = setTimeout(() => late.abort(), this.#deadline + more)
       try {
-        return await send(client, { abortSignal: AbortSignal.any([this.alive(signal), late]) })
+        return await send(client, { abortSignal: AbortSignal.any([this.alive(signal), late.signal]) })
       } catch (thrown) {
         this.check(signal)
-        if (late.aborted) throw unavailable('the storage does not answer')
+        if (late.signal.aborted) throw unavailable('the storage does not answer')
         const { error, passing } = failureOf(thrown, path)
         left--
         if (!passing || left === 0) throw error
+      } finally {
+        clearTimeout(timer)
       }
       await this.pause(signal)
     }
