@@ -65,14 +65,21 @@ const roots: Readonly<Record<string, string>> = {
 /**
  * The body of an answer to be parsed. A success must be the document of its command, and whole: throws `unavailable`
  * for HTML, for one cut off, and for an error that came after the status (CopyObject, CompleteMultipartUpload). Of a
- * failure only an S3 error document is kept.
+ * failure only an S3 error document is kept. Without one, 404 and 503 are not believed: they are what stands between us
+ * and the store, so that neither an object is known to be missing nor a request not to have been carried out.
  */
 export function checkedDocument(command: string, status: number, bytes: Buffer): Buffer {
   const text = bytes.toString().trim()
   const name = /^(?:<\?xml[^>]*\?>\s*)?<([A-Za-z]{1,64})[\s/>]/.exec(text)?.[1]
   // One that is cut off does not end the element that it began with.
   const whole = name !== undefined && (text.endsWith(`</${name}>`) || new RegExp(`<${name}[^<>]*/>$`).test(text))
-  if (status >= 300) return whole && name === 'Error' ? bytes : Buffer.alloc(0)
+  if (status >= 300) {
+    if (whole && name === 'Error') return bytes
+    // The answer to HEAD has no document (RFC 9110, section 9.3.2).
+    const isDoubtful = status === 503 || (status === 404 && command !== 'HeadObjectCommand')
+    if (isDoubtful) throw unavailable('something else than the storage answered')
+    return Buffer.alloc(0)
+  }
   const expected = roots[command]
   if (expected === undefined || (whole && name === expected)) return bytes
   throw unavailable('the storage answered with something else than was asked for')
