@@ -89,13 +89,13 @@ async function keys(desk: Desk): Promise<readonly Finding[]> {
     const answer: ListObjectsV2CommandOutput = await desk.store.request({ again: true }, (client, options) =>
       client.send(new ListObjectsV2Command(input), options),
     )
-    const { NextContinuationToken: token, IsTruncated, Contents = [] } = answer
+    const { NextContinuationToken: token, IsTruncated, EncodingType, Contents = [] } = answer
     after = IsTruncated && token ? { ContinuationToken: token } : undefined
     // There are as many sidecars as objects.
-    const isAmongOwn = decodeKey(Contents.at(-1)?.Key ?? '')?.startsWith(own)
+    const isAmongOwn = decodeKey(Contents.at(-1)?.Key ?? '', EncodingType)?.startsWith(own)
     if (after && isAmongOwn) after = { StartAfter: `${own}\u{10ffff}` }
     for (const { Key } of Contents) {
-      const key = decodeKey(Key ?? '')
+      const key = decodeKey(Key ?? '', EncodingType)
       if (key?.startsWith(own)) continue
       if (key === undefined || !namesOfKey(key.slice(prefix.length)).every(isName)) {
         bad++

@@ -9,8 +9,10 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import { nameOf, type Path } from '../../gateway/core/path.ts'
 import type { Entry } from '../backend.ts'
 import type { Desk } from './desk.ts'
+import { unavailable } from './errors.ts'
 import type { Sidecar } from './sidecar.ts'
 import type { Kept } from './sidecars.ts'
+import { wholeSeconds } from './times.ts'
 
 /** What the store tells of an object. */
 export interface Head {
@@ -19,6 +21,19 @@ export interface Head {
   readonly size: number
   /** ns since 1970, in whole seconds. */
   readonly modified: bigint
+}
+
+/** With the quotes that conditions need and some stores leave out; empty where the store told none. */
+export function quoted(etag: string | undefined): string {
+  return etag === undefined || etag === '' || etag.includes('"') ? (etag ?? '') : `"${etag}"`
+}
+
+/** Throws `unavailable` where the store does not tell what every object has. */
+export function makeHead(etag: string | undefined, size: number | undefined, time: Date | undefined): Head {
+  if (!etag || size === undefined || !Number.isSafeInteger(size) || size < 0) {
+    throw unavailable('the storage does not tell what an object is')
+  }
+  return { etag: quoted(etag), size, modified: wholeSeconds(time) }
 }
 
 /** What is known of a sidecar without reading it. */

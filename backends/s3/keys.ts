@@ -67,8 +67,9 @@ export class Keys {
   }
 }
 
-/** A key or prefix as a listing with EncodingType url tells it; undefined for one that is not UTF-8. */
-export function decodeKey(encoded: string): string | undefined {
+/** A key or prefix of a listing, which may or may not tell that it encodes them; undefined for one that is not UTF-8. */
+export function decodeKey(encoded: string, encoding: string | undefined): string | undefined {
+  if (encoding !== 'url') return encoded
   try {
     return decodeURIComponent(encoded.replaceAll('+', ' '))
   } catch {

@@ -4,7 +4,7 @@
  */
 
 import type { Readable } from 'node:stream'
-import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
+import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3'
 import type { Acl } from '../../acl/acl.ts'
 import type { Call } from '../../gateway/core/call.ts'
 import { join, namesOf, type Path, root } from '../../gateway/core/path.ts'
@@ -12,11 +12,10 @@ import type { Entry, Trail } from '../backend.ts'
 import { collect } from './body.ts'
 import { isCode } from './client.ts'
 import type { Desk } from './desk.ts'
-import { aclOf, directoryEntry, fileEntry, type Head } from './entries.ts'
+import { aclOf, directoryEntry, fileEntry, type Head, makeHead } from './entries.ts'
 import { unavailable } from './errors.ts'
-import { decodeKey } from './keys.ts'
+import { pagesOf } from './pages.ts'
 import type { Kept } from './sidecars.ts'
-import { wholeSeconds } from './times.ts'
 
 /** What a look found. */
 export interface Seen {
@@ -25,6 +24,8 @@ export interface Seen {
   readonly head: Head | undefined
   /** The object's own sidecar; one may be left over where there is no object. */
   readonly kept: Kept | undefined
+  /** What lies above, from the top, with its sidecars. */
+  readonly above: ReadonlyArray<readonly [Path, Kept | undefined]>
   /** The ACL of the directory that the name is in. */
   readonly parentAcl: Acl | undefined
   /** All the bytes, where they were asked for and are few. */
@@ -66,6 +67,7 @@ export async function look(desk: Desk, path: Path, call: Call, inlineUpTo = -1):
     trail: { ancestors, parentExists: isThere || depth === names.length - 1, entry },
     head: isDirectory ? undefined : file?.head,
     kept: own,
+    above: levels.slice(0, names.length).map((level, index) => [level, kept[index]] as const),
     parentAcl,
     content: isDirectory ? undefined : file?.content,
   }
@@ -84,24 +86,23 @@ export async function lookAtNew(
 }
 
 /** Whether any key lies in the directory, its marker included. */
-export async function holds(desk: Desk, directory: Path, call: Call): Promise<boolean> {
+export async function holds(desk: Desk, directory: Path, call: Pick<Call, 'signal'>): Promise<boolean> {
   return (await firstKeys(desk, directory, 1, call)).length > 0
 }
 
-/** The first keys in the directory, its marker included; undefined for one that is not UTF-8. */
+/** The first keys in the directory, without its own: that of its marker is empty, undefined is one that is not UTF-8. */
 export async function firstKeys(
   desk: Desk,
   directory: Path,
   limit: number,
-  call: Call,
+  call: Pick<Call, 'signal'>,
 ): Promise<ReadonlyArray<string | undefined>> {
-  const Prefix = desk.keys.directory(directory)
-  const input = { Bucket: desk.store.bucket, Prefix, MaxKeys: limit, EncodingType: 'url' } as const
-  const { Contents = [] } = await desk.store.request(
-    { signal: call.signal, path: directory, again: true },
-    (client, options) => client.send(new ListObjectsV2Command(input), options),
-  )
-  return Contents.map(({ Key }) => decodeKey(Key ?? ''))
+  const found: Array<string | undefined> = []
+  for await (const items of pagesOf(desk, directory, desk.keys.directory(directory), { limit }, call)) {
+    found.push(...items.map(({ rest }) => rest))
+    if (found.length >= limit) break
+  }
+  return found
 }
 
 /** Index of the last of the levels that is a directory. The lowest is asked first: most often only the name is missing. */
@@ -177,14 +178,4 @@ async function getStart(desk: Desk, path: Path, call: Call, limit: number): Prom
 function sizeOf(range: string | undefined): number | undefined {
   const size = /^bytes \d+-\d+\/(\d{1,16})$/.exec(range ?? '')?.[1]
   return size === undefined ? undefined : Number(size)
-}
-
-/** Throws `unavailable` where the store does not tell what every object has. */
-export function makeHead(etag: string | undefined, size: number | undefined, time: Date | undefined): Head {
-  if (!etag || size === undefined || !Number.isSafeInteger(size) || size < 0) {
-    throw unavailable('the storage does not tell what an object is')
-  }
-  // Listings of some stores tell it without the quotes that conditions need.
-  const quoted = etag.includes('"') ? etag : `"${etag}"`
-  return { etag: quoted, size, modified: wholeSeconds(time) }
 }
