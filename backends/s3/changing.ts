@@ -12,7 +12,7 @@ import type { Desk } from './desk.ts'
 import { versionOf } from './entries.ts'
 import { look, type Seen } from './looking.ts'
 import { streamOf } from './opening.ts'
-import { lookAgain, requireEntry, requireHead, stale, unhurried } from './requiring.ts'
+import { lookAgain, requireEntry, requireHead, requireWhole, stale, unhurried } from './requiring.ts'
 import type { Sidecar } from './sidecar.ts'
 
 /**
@@ -93,6 +93,7 @@ export async function computeDigests(
   const kept = digestsOf(seen, path)
   const wanted = kinds.filter((kind) => kept[kind] === undefined)
   if (wanted.length === 0) return chosen(kept, kinds)
+  await requireWhole(desk, path, seen, call)
   const digestings = wanted.map((kind) => [kind, startDigest(kind)] as const)
   for await (const chunk of streamOf(desk, path, head, { start: 0, end: head.size }, call)) {
     for (const [, digesting] of digestings) digesting.update(chunk as Buffer)

@@ -7,12 +7,12 @@ import type { Path } from '../../gateway/core/path.ts'
 import type { CommitCondition, Digests, Entry, Trail } from '../backend.ts'
 import { commit } from './committing.ts'
 import type { Desk } from './desk.ts'
-import { type Head, versionOf } from './entries.ts'
+import { type Head, quoted, versionOf } from './entries.ts'
 import { unavailable } from './errors.ts'
 import { copySource } from './keys.ts'
 import { headOf, type Seen } from './looking.ts'
 import { timeFor, Upload } from './parts.ts'
-import { requireFile, requireHead, requirePlace, stale } from './requiring.ts'
+import { requireFile, requireHead, requirePlace, requireWhole, stale } from './requiring.ts'
 
 /** Largest source of one CopyObject, and of one part (Amazon S3 API Reference, CopyObject). */
 const largestCopy = 5 * 2 ** 30
@@ -35,6 +35,7 @@ export async function copySeen(
   requirePlace(desk, target.trail, to)
   if (target.trail.entry) requireFile(target.trail, to)
   if (from === to) throw new StorageError('invalid', 'source and target are the same', { path: to })
+  await requireWhole(desk, from, source, call)
   const digests = keptDigests(source)
   return commit(desk, to, target, () => copyObject(desk, from, head, to, call), {
     ...options,
@@ -102,8 +103,4 @@ async function copyInParts(desk: Desk, source: Source, head: Head, to: Path, cal
 function sourceError(error: unknown, path: Path): unknown {
   const isSource = error instanceof StorageError && (error.code === 'precondition' || error.code === 'not-found')
   return isSource ? stale(path) : error
-}
-
-function quoted(etag: string | undefined): string {
-  return etag === undefined || etag.includes('"') ? (etag ?? '') : `"${etag}"`
 }

@@ -9,18 +9,19 @@ import type { FileStream, OpenFile, Range } from '../backend.ts'
 import { chunksOf } from './body.ts'
 import { isCode } from './client.ts'
 import type { Desk } from './desk.ts'
-import type { Head } from './entries.ts'
+import { type Head, quoted } from './entries.ts'
 import { failureOf, unavailable } from './errors.ts'
 import type { Seen } from './looking.ts'
-import { requireFile, requireHead, stale } from './requiring.ts'
+import { requireFile, requireHead, requireWhole, stale } from './requiring.ts'
 
 /** How often a transfer that breaks off is taken up again where it was. */
 const resumptions = 4
 
 /** The file of a look. When another takes its name, later ranges are `stale`: S3 keeps no replaced object. */
-export function openSeen(desk: Desk, path: Path, seen: Seen, call: Call): OpenFile {
+export async function openSeen(desk: Desk, path: Path, seen: Seen, call: Call): Promise<OpenFile> {
   const entry = requireFile(seen.trail, path)
   const head = requireHead(seen, path)
+  await requireWhole(desk, path, seen, call)
   const { content } = seen
   return {
     entry,
@@ -101,9 +102,10 @@ async function* ranged(
   const body = answer.Body as Readable
   const expected = `bytes ${start}-${end - 1}/${head.size}`
   const isWhole = answer.ContentRange === undefined && start === 0 && answer.ContentLength === end && end === head.size
-  if (answer.ETag !== head.etag || (answer.ContentRange !== expected && !isWhole)) {
+  const isSame = quoted(answer.ETag) === head.etag
+  if (!isSame || (answer.ContentRange !== expected && !isWhole)) {
     body.destroy()
-    throw answer.ETag === head.etag ? new StorageError('unsupported', 'the storage does not send ranges') : stale(path)
+    throw isSame ? new StorageError('unsupported', 'the storage does not send ranges') : stale(path)
   }
   yield* chunksOf(body, desk.store.stall, desk.store.alive(signal))
 }

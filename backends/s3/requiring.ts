@@ -4,9 +4,10 @@ import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { type Path, root } from '../../gateway/core/path.ts'
 import type { CommitCondition, Entry, Pending, Trail } from '../backend.ts'
+import { isCode } from './client.ts'
 import type { Desk } from './desk.ts'
 import type { Head } from './entries.ts'
-import { look, type Seen } from './looking.ts'
+import { headOf, look, type Seen } from './looking.ts'
 
 /** Looks now; `act` gets what was seen. */
 export async function pending<T>(
@@ -76,6 +77,23 @@ export function requireSame(now: Seen, seen: Seen, path: Path): void {
   if (a?.id !== b?.id || a?.version !== b?.version || now.trail.parentExists !== seen.trail.parentExists) {
     throw stale(path)
   }
+}
+
+/**
+ * Throws `stale` if what was looked at, with two requests, was not one file with its own ACL: attributes of one and the
+ * sidecar of another, which had its name before or after. Bytes are read by the ETag that was seen, so that only those
+ * that are here already need a look.
+ */
+export async function requireWhole(desk: Desk, path: Path, seen: Seen, call: Call): Promise<void> {
+  const [kept, head] = await Promise.all([
+    desk.sidecars.read(path, call.signal),
+    seen.content ? headOf(desk, path, call).catch(missing) : seen.head,
+  ])
+  if (kept?.etag !== seen.kept?.etag || head?.etag !== seen.head?.etag) throw stale(path)
+}
+
+function missing(error: unknown): undefined {
+  if (!isCode(error, 'not-found')) throw error
 }
 
 /** Looks again and throws `stale` if something else is there now. The caller holds the lease of the path. */
