@@ -12,6 +12,7 @@ import type { Desk } from './desk.ts'
 import { aclForNew, type Head, versionOf } from './entries.ts'
 import { isRefusal } from './errors.ts'
 import { look, lookAtNew, type Seen } from './looking.ts'
+import { deleteKey } from './removing.ts'
 import { requireCondition, requireFile, requirePlace, stale } from './requiring.ts'
 import type { Sidecar } from './sidecar.ts'
 import type { Condition } from './trials.ts'
@@ -63,7 +64,10 @@ async function place(desk: Desk, path: Path, now: Seen, publish: Publish, option
     if (first && error instanceof StorageError && isRefusal(error)) await takeBack(desk, path, first, now)
     throw error
   }
-  const made = await lookAtNew(desk, path, now.parentAcl, call)
+  const [made] = await Promise.all([
+    lookAtNew(desk, path, now.parentAcl, call),
+    first && requireWay(desk, path, now, first, call),
+  ])
   if (!made) throw stale(path)
   const isOurs = etag === made.head.etag
   // Another gateway, of another state store, wanted to make the same object and came too late.
@@ -86,13 +90,28 @@ async function writeFirst(desk: Desk, path: Path, { parentAcl, kept }: Seen, cal
   return { etag: await desk.sidecars.write(path, content, kept, call.signal), content }
 }
 
+/**
+ * Somebody may have removed the directory after the look. It would be there again with our file, but without the ACL that
+ * it had, so that the file goes. A directory is emptied of its sidecar before it is looked into for the last time.
+ */
+async function requireWay(desk: Desk, path: Path, { above }: Seen, { etag }: First, call: Call): Promise<void> {
+  const gone = await Promise.all(
+    above.map(async ([level, kept]) => kept !== undefined && !(await desk.sidecars.read(level, call.signal))),
+  )
+  if (!gone.includes(true)) return
+  await deleteKey(desk, desk.keys.object(path), path, call)
+  await desk.sidecars.takeBack(path, etag)
+  throw stale(path)
+}
+
 /** What was there before is there again: it may be that of one who was faster to make the object. */
 async function takeBack(desk: Desk, path: Path, { etag }: First, { kept }: Seen): Promise<void> {
   try {
-    if ((await desk.sidecars.read(path, undefined))?.etag !== etag) return
     const before = kept?.content
-    if (before === undefined || before === 'unreadable') await desk.sidecars.remove(path, undefined)
-    else await desk.sidecars.update(path, undefined, () => before)
+    if (before === undefined || before === 'unreadable') await desk.sidecars.takeBack(path, etag)
+    else if ((await desk.sidecars.read(path, undefined))?.etag === etag) {
+      await desk.sidecars.update(path, undefined, () => before)
+    }
   } catch (error) {
     // The next one who makes the object replaces it.
     desk.log('a sidecar without an object could not be removed', error)

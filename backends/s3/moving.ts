@@ -8,14 +8,15 @@ import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { isWithin, type Path, root } from '../../gateway/core/path.ts'
 import type { Entry, MoveOptions } from '../backend.ts'
+import { isCode } from './client.ts'
 import { copyObject, keptDigests } from './copying.ts'
 import type { Desk } from './desk.ts'
-import { versionOf } from './entries.ts'
+import { type Head, versionOf } from './entries.ts'
 import { isRefusal } from './errors.ts'
-import { lookAtNew, type Seen } from './looking.ts'
-import { isEmpty, notEmpty, removeFile } from './removing.ts'
+import { headOf, lookAtNew, type Seen } from './looking.ts'
+import { isEmpty, notEmpty, removeFile, withSidecar } from './removing.ts'
 import { lookAgain, requireEntry, requireHead, requirePlace, stale, unhurried } from './requiring.ts'
-import type { Sidecar } from './sidecar.ts'
+import type { Moving, Sidecar } from './sidecar.ts'
 
 /** The rules of rename(2), `exists` for the condition, `cross-mount` for a directory that could move. */
 export async function renameSeen(
@@ -67,38 +68,56 @@ async function moveFile(
   const properties = source.kept?.content.properties
   const goal: Sidecar = { acl, ...(properties && { properties }) }
   const digests = keptDigests(source)
-  await desk.sidecars.write(to, target.head ? { acl: closed } : goal, target.kept, call.signal)
-  try {
-    await copyObject(desk, from, head, to, call)
-  } catch (error) {
-    if (error instanceof StorageError && isRefusal(error)) await putBack(desk, to, target)
-    throw error
-  }
+  await withSidecar(desk, to, async () => {
+    await desk.sidecars.write(to, target.head ? closedFor(target.head, target, goal) : goal, target.kept, call.signal)
+    try {
+      await copyObject(desk, from, head, to, call)
+    } catch (error) {
+      if (error instanceof StorageError && isRefusal(error)) await putBack(desk, to, target)
+      throw error
+    }
+    const copy = await headOf(desk, to, call)
+    const version = versionOf(copy)
+    await desk.sidecars.update(to, call.signal, () => ({
+      ...goal,
+      ...(digests && { digests: { version, values: digests } }),
+      modified: { version, at: copy.modified, time: modified },
+    }))
+  })
+  // What somebody outside our state store has put there since is not what was moved.
+  const still = await headOf(desk, from, call).catch(missing)
+  if (still?.etag === head.etag) await removeFile(desk, from, source, call)
   const made = await lookAtNew(desk, to, target.parentAcl, call)
   if (!made) throw stale(to)
-  const version = versionOf(made.head)
-  await desk.sidecars.update(to, call.signal, () => ({
-    ...goal,
-    ...(digests && { digests: { version, values: digests } }),
-    modified: { version, at: made.head.modified, time: modified },
-  }))
-  await removeFile(desk, from, call)
-  return (await lookAtNew(desk, to, target.parentAcl, call))?.entry ?? made.entry
+  return made.entry
+}
+
+function missing(error: unknown): undefined {
+  if (!isCode(error, 'not-found')) throw error
 }
 
 /** Nobody may do anything. */
 const closed: Acl = { owner: undefined, group: undefined, aces: [], dialect: 'rfc8881' }
 
+/** What the target has until it is the source; with what ends the rename if we do not. */
+function closedFor(head: Head, { kept }: Seen, after: Sidecar): Sidecar {
+  const before = kept && kept.content !== 'unreadable' ? kept.content : undefined
+  return { acl: closed, moving: { version: versionOf(head), ...(before && { before }), after } }
+}
+
+/** Ends a rename that was stopped; `head` is what the target is now. The caller holds its lease. */
+export async function endMove(desk: Desk, to: Path, head: Head, { version, before, after }: Moving): Promise<void> {
+  const goal = versionOf(head) === version ? before : after
+  if (goal) await desk.sidecars.update(to, undefined, () => goal)
+  else await desk.sidecars.remove(to, undefined)
+}
+
 /** The sidecar of the target as it was before a copy that was refused. */
 async function putBack(desk: Desk, to: Path, { kept }: Seen): Promise<void> {
-  try {
-    if (kept && kept.content !== 'unreadable') {
-      const before = kept.content
-      await desk.sidecars.update(to, undefined, () => before)
-    } else await desk.sidecars.remove(to, undefined)
-  } catch (error) {
-    desk.log('the ACL of a file that was to be replaced could not be put back', error)
-  }
+  if (kept && kept.content !== 'unreadable') {
+    const before = kept.content
+    await desk.sidecars.update(to, undefined, () => before)
+  } else await desk.sidecars.remove(to, undefined)
 }
 
 /** The rules of rename(2): a directory replaces only a directory, a file only a file. */

@@ -5,44 +5,76 @@ import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { type Path, parentOf, root } from '../../gateway/core/path.ts'
 import type { Desk } from './desk.ts'
+import { isRefusal } from './errors.ts'
 import { firstKeys, holds, type Seen } from './looking.ts'
 import { keepDirectory } from './making.ts'
+import { placeOf } from './parts.ts'
 import { lookAgain, requireEntry, unhurried } from './requiring.ts'
 
 export function removeSeen(desk: Desk, path: Path, seen: Seen, call: Call): Promise<void> {
   const entry = requireEntry(seen.trail, path)
   if (path === root) throw new StorageError('invalid', 'the root cannot be removed', { path })
   return desk.underLeases([path], async () => {
-    await lookAgain(desk, path, seen, call)
-    if (entry.type === 'directory') await removeDirectory(desk, path, unhurried(call))
-    else await removeFile(desk, path, unhurried(call))
+    const now = await lookAgain(desk, path, seen, call)
+    if (entry.type === 'directory') await removeDirectory(desk, path, now, unhurried(call))
+    else await removeFile(desk, path, now, unhurried(call))
   })
 }
 
 /** The caller holds the lease and has looked. */
-export async function removeFile(desk: Desk, path: Path, call: Call): Promise<void> {
+export async function removeFile(desk: Desk, path: Path, now: Seen, call: Call): Promise<void> {
   await keepDirectory(desk, parentOf(path), call)
-  await deleteKey(desk, desk.keys.object(path), path, call)
-  await desk.sidecars.remove(path, undefined)
+  await withItsSidecar(desk, path, now, async () => {
+    await deleteKey(desk, desk.keys.object(path), path, call)
+    await desk.sidecars.remove(path, undefined)
+  })
 }
 
-async function removeDirectory(desk: Desk, path: Path, call: Call): Promise<void> {
-  const marker = desk.keys.directory(path)
+async function removeDirectory(desk: Desk, path: Path, now: Seen, call: Call): Promise<void> {
   if (!(await isEmpty(desk, path, call))) throw notEmpty(path)
   await keepDirectory(desk, parentOf(path), call)
-  await deleteKey(desk, marker, path, call)
-  // Whoever has put something there in the meantime finds it in a directory with its own ACL.
-  if (await holds(desk, path, call)) {
-    await keepDirectory(desk, path, call)
-    throw notEmpty(path)
+  await withItsSidecar(desk, path, now, async () => {
+    await deleteKey(desk, desk.keys.directory(path), path, call)
+    // Whoever has put something there in the meantime finds it in a directory with its own ACL.
+    if (await holds(desk, path, call)) throw await stays(desk, path, call)
+    await desk.sidecars.remove(path, undefined)
+    if (!(await holds(desk, path, call))) return
+    if (now.kept && now.kept.content !== 'unreadable') {
+      await desk.sidecars.write(path, now.kept.content, undefined, undefined)
+    }
+    throw await stays(desk, path, call)
+  })
+}
+
+async function stays(desk: Desk, path: Path, call: Call): Promise<StorageError> {
+  await keepDirectory(desk, path, call)
+  return notEmpty(path)
+}
+
+/** What has no sidecar leaves none. */
+function withItsSidecar(desk: Desk, path: Path, { kept }: Seen, work: () => Promise<void>): Promise<void> {
+  return kept ? withSidecar(desk, path, work) : work()
+}
+
+/**
+ * Tells the journal of a sidecar that does not belong to what has the name if the process ends now, for the sweep to
+ * settle.
+ */
+export async function withSidecar(desk: Desk, path: Path, work: () => Promise<void>): Promise<void> {
+  const place = placeOf(path)
+  await desk.services.journal.add(desk.journal, place)
+  try {
+    await work()
+  } catch (error) {
+    if (error instanceof StorageError && isRefusal(error)) await desk.services.journal.remove(desk.journal, place)
+    throw error
   }
-  await desk.sidecars.remove(path, undefined)
+  await desk.services.journal.remove(desk.journal, place)
 }
 
 /** Whether the directory holds nothing but its marker: another key would come among the first two. */
 export async function isEmpty(desk: Desk, path: Path, call: Call): Promise<boolean> {
-  const marker = desk.keys.directory(path)
-  return (await firstKeys(desk, path, 2, call)).every((key) => key === marker)
+  return (await firstKeys(desk, path, 2, call)).every((rest) => rest === '')
 }
 
 export function notEmpty(path: Path): StorageError {
@@ -50,7 +82,7 @@ export function notEmpty(path: Path): StorageError {
 }
 
 /** Not tried again: a second request might delete what somebody has put there since. */
-async function deleteKey(desk: Desk, Key: string, path: Path, call: Call): Promise<void> {
+export async function deleteKey(desk: Desk, Key: string, path: Path, call: Call): Promise<void> {
   await desk.store.request({ signal: call.signal, path }, (client, options) =>
     client.send(new DeleteObjectCommand({ Bucket: desk.store.bucket, Key }), options),
   )

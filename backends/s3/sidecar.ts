@@ -2,7 +2,8 @@
  * What a sidecar holds: a small object beside each object or directory, as JSON.
  *
  *     {"format": 1, "stamp": "…", "acl": {as in acl/codec/json.ts}, "properties": [["name", "value"]],
- *      "digests": {"version": "…", "values": {"md5": "hex"}}, "modified": {"version": "…", "at": "ns", "time": "ns"}}
+ *      "digests": {"version": "…", "values": {"md5": "hex"}}, "modified": {"version": "…", "at": "ns", "time": "ns"},
+ *      "moving": {"version": "…", "before": {as a whole one}, "after": {as a whole one}}}
  *
  * `stamp` makes equal contents two states. A sidecar that tells a time has an odd number of bytes and every other one
  * an even number: listings show sizes, so that only these need to be read for a listing without ACLs.
@@ -21,6 +22,17 @@ export interface Sidecar {
   /** Of the bytes of this content version alone. */
   readonly digests?: { readonly version: string; readonly values: Digests }
   readonly modified?: SetTime
+  /** Of a file that another one is just replacing by a rename. */
+  readonly moving?: Moving
+}
+
+/** What a rename that was stopped is brought to an end with. */
+export interface Moving {
+  /** Of the bytes that are replaced. */
+  readonly version: string
+  /** Absent: there was no sidecar. */
+  readonly before?: Sidecar
+  readonly after: Sidecar
 }
 
 /** A modification time that was set. It holds while the object is of this version and the store's own time of it is `at`. */
@@ -41,21 +53,32 @@ export function tellsTime(size: number): boolean {
 }
 
 /** The bytes to store. Throws `too-large`. */
-export function encodeSidecar({ acl, properties, digests, modified }: Sidecar, stamp: string): Buffer {
-  const text = JSON.stringify({
+export function encodeSidecar(sidecar: Sidecar, stamp: string): Buffer {
+  const text = JSON.stringify({ ...jsonOf(sidecar), stamp })
+  const plain = Buffer.from(text)
+  const isOdd = sidecar.modified !== undefined
+  const bytes = tellsTime(plain.length) === isOdd ? plain : Buffer.from(`${text}\n`)
+  if (bytes.length <= maxSidecarBytes) return bytes
+  throw new StorageError('too-large', 'ACL and properties together are too large')
+}
+
+function jsonOf({ acl, properties, digests, modified, moving }: Sidecar): Json {
+  return {
     format: 1,
-    stamp,
     ...(acl && { acl: aclToJson(acl) }),
     ...(properties && properties.size > 0 && { properties: [...properties] }),
     ...(digests && { digests: { version: digests.version, values: hexOf(digests.values) } }),
     ...(modified && {
       modified: { version: modified.version, at: String(modified.at), time: String(modified.time) },
     }),
-  })
-  const plain = Buffer.from(text)
-  const bytes = tellsTime(plain.length) === (modified !== undefined) ? plain : Buffer.from(`${text}\n`)
-  if (bytes.length <= maxSidecarBytes) return bytes
-  throw new StorageError('too-large', 'ACL and properties together are too large')
+    ...(moving && {
+      moving: {
+        version: moving.version,
+        ...(moving.before && { before: jsonOf(moving.before) }),
+        after: jsonOf(moving.after),
+      },
+    }),
+  }
 }
 
 /** Undefined for anything that `encodeSidecar` does not write. */
@@ -63,16 +86,29 @@ export function decodeSidecar(bytes: Uint8Array): Sidecar | undefined {
   if (bytes.length > maxSidecarBytes) return undefined
   try {
     const json = record(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)))
-    if (json.format !== 1) return undefined
-    return {
-      ...(json.acl !== undefined && { acl: aclFromJson(json.acl) }),
-      ...(json.properties !== undefined && { properties: pairsOf(json.properties) }),
-      ...(json.digests !== undefined && { digests: digestsOf(record(json.digests)) }),
-      ...(json.modified !== undefined && { modified: timeOf(record(json.modified)) }),
-    }
+    const { moving } = json
+    return { ...sidecarOf(json), ...(moving !== undefined && { moving: movingOf(record(moving)) }) }
   } catch {
     // Whatever is wrong with it: it is not one of ours.
     return undefined
+  }
+}
+
+function sidecarOf({ format, acl, properties, digests, modified }: Json): Sidecar {
+  if (format !== 1) throw new TypeError('not of this format')
+  return {
+    ...(acl !== undefined && { acl: aclFromJson(acl) }),
+    ...(properties !== undefined && { properties: pairsOf(properties) }),
+    ...(digests !== undefined && { digests: digestsOf(record(digests)) }),
+    ...(modified !== undefined && { modified: timeOf(record(modified)) }),
+  }
+}
+
+function movingOf({ version, before, after }: Json): Moving {
+  return {
+    version: text(version),
+    ...(before !== undefined && { before: sidecarOf(record(before)) }),
+    after: sidecarOf(record(after)),
   }
 }
 

@@ -8,6 +8,7 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
 import { collect } from './body.ts'
 import { isCode, type Store } from './client.ts'
+import { quoted } from './entries.ts'
 import { unavailable } from './errors.ts'
 import type { Keys } from './keys.ts'
 import { decodeSidecar, encodeSidecar, maxSidecarBytes, type Sidecar } from './sidecar.ts'
@@ -89,7 +90,7 @@ export class Sidecars {
       const input = { Bucket: this.#store.bucket, Key: key, Body: bytes, ContentType: 'application/json' }
       return client.send(new PutObjectCommand({ ...input, ...condition }), options)
     })
-    return ETag ?? ''
+    return quoted(ETag)
   }
 
   /** Reads, changes and writes, again if another one was faster. The caller holds the lease of the path. */
@@ -101,12 +102,18 @@ export class Sidecars {
         throw new StorageError('denied', 'not allowed', { path, reason })
       }
       try {
-        await this.write(path, change(before?.content ?? {}), before, signal)
+        const { moving: _, ...content } = before?.content ?? {}
+        await this.write(path, change(content), before, signal)
         return
       } catch (error) {
         if (!isCode(error, 'precondition') || left === 0) throw error
       }
     }
+  }
+
+  /** Removes the one that this ETag names, if it is still there. */
+  async takeBack(path: Path, etag: string): Promise<void> {
+    if ((await this.read(path, undefined))?.etag === etag) await this.remove(path, undefined)
   }
 
   async remove(path: Path, signal: AbortSignal | undefined): Promise<void> {
@@ -128,14 +135,15 @@ interface Answer {
 async function keptOf(answer: Answer, signal: AbortSignal): Promise<Kept & { readonly size: number }> {
   const { ETag: etag, LastModified, ContentLength = 0 } = answer
   const body = answer.Body as Readable
-  const about = { etag: etag ?? '', changed: wholeSeconds(LastModified) }
-  if (ContentLength > maxSidecarBytes) {
+  try {
+    const about = { etag: quoted(etag), changed: wholeSeconds(LastModified) }
+    if (ContentLength > maxSidecarBytes) return { ...about, content: 'unreadable', size: 0 }
+    const bytes = await collect(body, maxSidecarBytes, signal)
+    if (bytes.length !== ContentLength || !etag) throw unavailable('the storage cut an object off')
+    return { ...about, content: decodeSidecar(bytes) ?? 'unreadable', size: bytes.length }
+  } finally {
     body.destroy()
-    return { ...about, content: 'unreadable', size: 0 }
   }
-  const bytes = await collect(body, maxSidecarBytes, signal)
-  if (bytes.length !== ContentLength || etag === undefined) throw unavailable('the storage cut an object off')
-  return { ...about, content: decodeSidecar(bytes) ?? 'unreadable', size: bytes.length }
 }
 
 function conditionOf(before: Kept | undefined): Condition {

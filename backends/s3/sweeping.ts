@@ -1,47 +1,64 @@
-/** What a crash leaves: parts of uploads that nobody will complete, and the sidecar of an object that never came. */
+/**
+ * What a crash leaves: parts of uploads that nobody will complete, sidecars of objects that never came or are gone, and
+ * files that a rename has closed.
+ */
 
 import { StorageError } from '../../gateway/core/errors.ts'
 import { type Path, parsePath } from '../../gateway/core/path.ts'
 import { isCode } from './client.ts'
 import type { Desk } from './desk.ts'
-import { headOf } from './looking.ts'
+import { headOf, holds } from './looking.ts'
+import { endMove } from './moving.ts'
 import { abortUpload } from './parts.ts'
 
-/** Clears uploads told to the journal more than `age` ms ago by processes that are gone. Returns how many. */
+/** Clears what was told to the journal more than `age` ms ago by processes that are gone. Returns how many. */
 export async function sweep(desk: Desk, age: number): Promise<number> {
   const places = await desk.services.journal.stale(desk.journal, age)
   let count = 0
   for (const place of places) {
     try {
-      const upload = uploadOf(place)
-      if (upload) await clear(desk, upload.path, upload.id)
+      const left = leftOf(place)
+      if (left) await clear(desk, left)
       await desk.services.journal.remove(desk.journal, place)
       count++
     } catch (error) {
       if (!(error instanceof StorageError)) throw error
-      desk.log('an upload could not be cleared and stays in the journal', error)
+      desk.log('what a crash has left could not be cleared and stays in the journal', error)
     }
   }
   return count
 }
 
-async function clear(desk: Desk, path: Path, id: string): Promise<void> {
-  await abortUpload(desk, path, id)
+/** Aborts the upload, if there is one, and settles the sidecar of the path. */
+async function clear(desk: Desk, { path, id }: Left): Promise<void> {
+  if (id !== undefined) await abortUpload(desk, path, id)
+  const call = { signal: desk.store.alive(undefined) }
   await desk.underLeases([path], async () => {
     try {
-      await headOf(desk, path, { signal: desk.store.alive(undefined) })
+      const head = await headOf(desk, path, call)
+      const kept = await desk.sidecars.read(path, call.signal)
+      const content = kept?.content
+      const moving = id === undefined && content !== 'unreadable' ? content?.moving : undefined
+      if (moving) await endMove(desk, path, head, moving)
     } catch (error) {
       if (!isCode(error, 'not-found')) throw error
-      await desk.sidecars.remove(path, undefined)
+      // A directory may have the name by now.
+      if (!(await holds(desk, path, call))) await desk.sidecars.remove(path, undefined)
     }
   })
 }
 
+interface Left {
+  readonly path: Path
+  readonly id: string | undefined
+}
+
 /** Undefined for what is none of ours. */
-function uploadOf(place: string): { readonly path: Path; readonly id: string } | undefined {
+function leftOf(place: string): Left | undefined {
   try {
     const [path, id] = JSON.parse(place) as readonly unknown[]
-    return typeof path === 'string' && typeof id === 'string' ? { path: parsePath(path), id } : undefined
+    if (typeof path !== 'string' || (id !== undefined && typeof id !== 'string')) return undefined
+    return { path: parsePath(path), id }
   } catch {
     return undefined
   }
