@@ -8,6 +8,7 @@ import type { Path } from '../../gateway/core/path.ts'
 import type { CommitOptions, Draft, Entry } from '../backend.ts'
 import { commit } from './committing.ts'
 import type { Desk } from './desk.ts'
+import { quoted } from './entries.ts'
 import { Filling } from './filling.ts'
 import type { Seen } from './looking.ts'
 import { largestObject, sizeOfPart, timeFor, Upload } from './parts.ts'
@@ -116,14 +117,15 @@ export class S3Draft implements Draft {
   async #publish(condition: Condition, { signal }: Call): Promise<string> {
     const { store, keys, trials } = this.#desk
     if (this.#upload) {
-      const isHonoured = await trials.honoured('complete', signal)
-      return this.#upload.complete(isHonoured ? condition : {}, { signal })
+      // A store may keep the one condition here and misread the other, as it does for PutObject.
+      const isHonoured = (await trials.honoured('complete', signal)) && (await trials.kept(condition, signal))
+      return this.#upload.complete(isHonoured || {}, { signal })
     }
     const Body = this.#filling.bytes
     const kept = await trials.kept(condition, signal)
     const input = { Bucket: store.bucket, Key: keys.object(this.#path), Body, ...kept }
     const how = { signal, path: this.#path, more: timeFor(Body.length), bytes: true }
     const { ETag } = await store.request(how, (client, options) => client.send(new PutObjectCommand(input), options))
-    return ETag ?? ''
+    return quoted(ETag)
   }
 }

@@ -1,6 +1,7 @@
 /** mkdir: a marker object, whose name ends in a slash. */
 
 import { PutObjectCommand } from '@aws-sdk/client-s3'
+import type { Acl } from '../../acl/acl.ts'
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { type Path, root } from '../../gateway/core/path.ts'
@@ -10,7 +11,7 @@ import type { Desk } from './desk.ts'
 import { aclForNew, aclOf, directoryEntry } from './entries.ts'
 import { isRefusal } from './errors.ts'
 import { headOfKey, type Seen } from './looking.ts'
-import { lookAgain, requirePlace, unhurried } from './requiring.ts'
+import { lookAgain, requirePlace, stale, unhurried } from './requiring.ts'
 
 export function makeDirectory(desk: Desk, path: Path, seen: Seen, call: Call): Promise<Entry> {
   requirePlace(desk, seen.trail, path)
@@ -19,17 +20,26 @@ export function makeDirectory(desk: Desk, path: Path, seen: Seen, call: Call): P
     const now = await lookAgain(desk, path, seen, call)
     const { signal } = unhurried(call)
     const acl = aclForNew(now.parentAcl, 'directory', call.principal)
-    await desk.sidecars.write(path, { acl }, now.kept, signal)
+    const etag = await writeFirst(desk, path, acl, now, signal)
     try {
       await putMarker(desk, path, { signal })
     } catch (error) {
-      if (error instanceof StorageError && isRefusal(error)) await desk.sidecars.remove(path, undefined)
+      if (error instanceof StorageError && isRefusal(error)) await desk.sidecars.takeBack(path, etag)
       if (isCode(error, 'precondition')) throw exists(path)
       throw error
     }
     const kept = await desk.sidecars.read(path, signal)
     return directoryEntry(desk, path, kept, aclOf(kept, 'directory', now.parentAcl))
   })
+}
+
+async function writeFirst(desk: Desk, path: Path, acl: Acl, { kept }: Seen, signal: AbortSignal): Promise<string> {
+  try {
+    return await desk.sidecars.write(path, { acl }, kept, signal)
+  } catch (error) {
+    // Another gateway, of another state store, makes something of this name.
+    throw isCode(error, 'precondition') ? stale(path) : error
+  }
 }
 
 /** Throws `precondition` where there is one, as far as the store can tell. */
@@ -53,7 +63,10 @@ export async function keepDirectory(desk: Desk, directory: Path, call: Pick<Call
     await headOfKey(desk, desk.keys.directory(directory), directory, call)
   } catch (error) {
     if (!isCode(error, 'not-found')) throw error
-    await putMarker(desk, directory, call)
+    await putMarker(desk, directory, call).catch((refused: unknown) => {
+      // Another one was faster.
+      if (!isCode(refused, 'precondition')) throw refused
+    })
   }
 }
 

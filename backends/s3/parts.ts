@@ -12,6 +12,7 @@ import type { Path } from '../../gateway/core/path.ts'
 import type { Range } from '../backend.ts'
 import { isCode } from './client.ts'
 import type { Desk } from './desk.ts'
+import { quoted } from './entries.ts'
 import { unavailable } from './errors.ts'
 import type { Condition } from './trials.ts'
 
@@ -25,14 +26,13 @@ const inFlight = 2
 const slowest = 32
 
 /**
- * Bytes of part `number`, from 1. Announced uploads have even parts. Others begin with `partSize` and grow from part
- * 5,000 on, so that all 10,000 together hold 5 TiB.
+ * Bytes of part `number`, from 1: `partSize`, and more from part 5,000 on where all 10,000 together would not hold what
+ * was announced, or 5 TiB. So what is announced alone costs no memory.
  */
 export function sizeOfPart(number: number, partSize: number, announced: number | undefined): number {
-  if (announced !== undefined) return Math.max(partSize, Math.ceil(announced / mostParts))
   const rest = mostParts - evenParts
   const steps = (rest * (rest + 1)) / 2
-  const growth = Math.max(0, Math.ceil((largestObject - partSize * mostParts) / steps))
+  const growth = Math.max(0, Math.ceil(((announced ?? largestObject) - partSize * mostParts) / steps))
   return partSize + Math.max(0, number - evenParts) * growth
 }
 
@@ -152,7 +152,7 @@ export class Upload {
       // The sweep finds that there is no such upload.
       this.#desk.log('a completed upload stays in the journal', error)
     }
-    return ETag || etagOf(this.#sums.map(({ md5 }) => md5))
+    return quoted(ETag) || etagOf(this.#sums.map(({ md5 }) => md5))
   }
 
   /** Takes the parts away; what cannot be done now is left to the sweep. */
@@ -206,7 +206,7 @@ export async function abortUpload(desk: Desk, path: Path, id: string): Promise<v
   }
 }
 
-/** An upload in the journal. */
-export function placeOf(path: Path, id: string): string {
-  return JSON.stringify([path, id])
+/** An upload in the journal; without an id, a sidecar that is being changed in two steps. */
+export function placeOf(path: Path, id?: string): string {
+  return JSON.stringify(id === undefined ? [path] : [path, id])
 }
