@@ -1,6 +1,6 @@
 /**
  * An S3 store in memory over node:http, for faults that a real server does not show. It follows the Amazon S3 API Reference
- * (GetObject, HeadObject, PutObject, DeleteObject, ListObjectsV2, multipart uploads) as far as the back end asks for it.
+ * (GetObject, HeadObject, PutObject, CopyObject, DeleteObject, ListObjectsV2, multipart uploads) as far as the back end asks for it.
  */
 
 import { createHash } from 'node:crypto'
@@ -102,6 +102,15 @@ function put(fake: Fake, { key, headers, query, body }: Asked, response: ServerR
   if (headers['if-match'] !== undefined && headers['if-match'] !== old?.etag) {
     return refuse(response, 412, 'PreconditionFailed')
   }
+  const source = headers['x-amz-copy-source']
+  if (typeof source === 'string') {
+    const from = fake.objects.get(decodeURIComponent(source).slice(bucket.length + 1))
+    if (!from || headers['x-amz-copy-source-if-match'] !== from.etag) {
+      return refuse(response, 412, 'PreconditionFailed')
+    }
+    response.end(`<CopyObjectResult><ETag>${fake.put(key, from.bytes).etag}</ETag></CopyObjectResult>`)
+    return
+  }
   const name = query.has('partNumber') ? `part ${query.get('partNumber')} of ${key}` : key
   response.writeHead(200, { ETag: fake.put(name, body).etag }).end()
 }
@@ -148,14 +157,22 @@ function get(fake: Fake, { method, key, headers }: Asked, response: ServerRespon
 
 function list(fake: Fake, query: URLSearchParams, response: ServerResponse): void {
   const prefix = query.get('prefix') ?? ''
-  const keys = [...fake.objects.keys()].filter((key) => key.startsWith(prefix)).sort()
+  const after = query.get('continuation-token') ?? query.get('start-after') ?? ''
+  const length = Number(query.get('max-keys') ?? 1000)
   const isCommon = (key: string) => query.get('delimiter') === '/' && key.slice(prefix.length).includes('/')
-  const contents = keys.filter((key) => !isCommon(key)).map((key) => item(key, fake.objects.get(key)))
-  const common = new Set(keys.filter(isCommon).map((key) => key.slice(0, key.indexOf('/', prefix.length) + 1)))
-  const prefixes = [...common].map(
-    (key) => `<CommonPrefixes><Prefix>${encodeURIComponent(key)}</Prefix></CommonPrefixes>`,
+  const told = [...fake.objects.keys()]
+    .filter((key) => key.startsWith(prefix))
+    .map((key) => (isCommon(key) ? key.slice(0, key.indexOf('/', prefix.length) + 1) : key))
+  const rest = [...new Set(told)].filter((key) => key > after).sort()
+  const page = rest.slice(0, length)
+  const items = page.map((key) =>
+    isCommon(key)
+      ? `<CommonPrefixes><Prefix>${encodeURIComponent(key)}</Prefix></CommonPrefixes>`
+      : item(key, fake.objects.get(key)),
   )
-  response.end(listing(contents.join('') + prefixes.join('')))
+  // Elements of one name stand together.
+  items.sort((one, other) => Number(one.startsWith('<Common')) - Number(other.startsWith('<Common')))
+  response.end(listing(items.join(''), rest.length > length ? page.at(-1) : undefined))
 }
 
 /** One key of a listing. */

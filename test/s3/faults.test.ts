@@ -6,51 +6,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { inspect } from 'node:util'
-import t, { type Test } from 'tap'
-import { Secret } from '../../acl/secret.ts'
-import { S3Backend, type S3Options } from '../../backends/s3/s3.ts'
+import t from 'tap'
 import { StorageError } from '../../gateway/core/errors.ts'
-import { parsePath, root } from '../../gateway/core/path.ts'
-import { Area, act, fails, pattern } from '../backends/conformance/area.ts'
-import { TestServices } from '../posix/backend-world.ts'
-import { bucket, type Fake, type Fault, item, listing, refuse, startFake } from './fake.ts'
-import { alice, openAcl } from './world.ts'
-
-const file = parsePath('/file')
-const secret = 'the-secret-key'
-
-async function setUp(t: Test, more: Partial<S3Options> = {}, tls?: Parameters<typeof startFake>[0]) {
-  const fake = await startFake(tls)
-  const services = new TestServices()
-  const backend = new S3Backend(
-    {
-      endpoint: fake.endpoint,
-      region: 'nowhere',
-      bucket,
-      prefix: '',
-      credentials: async () => ({ accessKeyId: 'key', secretAccessKey: new Secret(secret) }),
-      pathStyle: true,
-      rootAcl: openAcl,
-      stall: 300,
-      deadline: 1000,
-      partSize: 5 * 2 ** 20,
-      ...more,
-    },
-    services,
-  )
-  t.teardown(async () => {
-    await backend.close()
-    await fake.close()
-  })
-  const area = new Area({ backend, principals: [alice], cleanup: async () => {} }, root)
-  return { fake, backend, area, services }
-}
-
-/** A fault for the first `times` requests that match. */
-function sometimes(times: number, matches: (asked: Parameters<Fault>[0]) => boolean, fault: Fault): Fault {
-  let left = times
-  return (asked, response, store) => matches(asked) && left-- > 0 && fault(asked, response, store)
-}
+import { parsePath } from '../../gateway/core/path.ts'
+import { act, fails, pattern } from '../backends/conformance/area.ts'
+import { type Fake, type Fault, item, listing, refuse } from './fake.ts'
+import { file, secret, setUp, sometimes } from './fake-world.ts'
+import { alice } from './world.ts'
 
 const isTransfer: Parameters<typeof sometimes>[1] = ({ method, key, headers }) =>
   method === 'GET' && key === 'file' && headers.range !== undefined
@@ -307,4 +269,166 @@ t.test('over TLS only the given authority counts, and bytes are not hashed twice
   t.same([...hashes], ['UNSIGNED-PAYLOAD'])
   const { area: other } = await setUp(t, { endpoint: fake.endpoint })
   await fails(t, other.backend.walk(file, other.call), 'unavailable', 'an authority of nobody')
+})
+
+t.test('a transfer may take longer than the deadline of a request', async (t) => {
+  const { fake, area } = await setUp(t, { deadline: 300, stall: 5000 })
+  const { bytes, etag, time } = fake.put('file', pattern(40))
+  fake.fault = (asked, response) => {
+    if (!isTransfer(asked)) return false
+    const start = Number(/^bytes=(\d+)/.exec(asked.headers.range ?? '')?.[1])
+    response.writeHead(206, {
+      ETag: etag,
+      'Last-Modified': time.toUTCString(),
+      'Content-Range': `bytes ${start}-39/40`,
+      'Content-Length': 40 - start,
+    })
+    let at = start
+    const timer = setInterval(() => response.write(bytes.subarray(at, ++at)), 50)
+    response.on('close', () => clearInterval(timer))
+    return true
+  }
+  t.ok((await area.read(file)).equals(bytes))
+  t.equal(fake.asked.filter((line) => line === 'GET file').length, 1, 'at one go')
+})
+
+t.test('an answer that trickles costs no more than the deadline', async (t) => {
+  const { fake, area } = await setUp(t)
+  fake.put('file', 'x')
+  for (const kind of ['list', 'sidecar']) {
+    fake.fault = ({ query, key }, response) => {
+      if (kind === 'list' ? !query.has('list-type') : !key.startsWith('.portolan/')) return false
+      response.writeHead(200, { ETag: '"x"', 'Last-Modified': new Date().toUTCString(), 'Content-Length': 5000 })
+      const timer = setInterval(() => response.write(' '), 20)
+      response.on('close', () => clearInterval(timer))
+      return true
+    }
+    const started = performance.now()
+    await fails(t, area.backend.walk(file, area.call), 'unavailable', kind)
+    t.ok(performance.now() - started < 8000, kind)
+  }
+})
+
+t.test('names of a store that does not encode them are taken as they are', async (t) => {
+  const { fake, area } = await setUp(t)
+  for (const name of ['a+b', 'a%20c', 'a d']) fake.put(name, 'x')
+  fake.fault = ({ query }, response, { objects }) => {
+    if (!query.has('list-type') || query.get('prefix') !== '') return false
+    const items = [...objects.keys()].filter((key) => !key.startsWith('.')).sort()
+    const text = items.map((key) => item(key, objects.get(key)).replace(encodeURIComponent(key), key)).join('')
+    response.end(listing(text).replace('<EncodingType>url</EncodingType>', ''))
+    return true
+  }
+  t.same(await area.names(parsePath('/')), ['a d', 'a%20c', 'a+b'])
+})
+
+t.test('a listing of empty pages without end is given up', async (t) => {
+  const { fake, area } = await setUp(t)
+  fake.put('dir/', '')
+  let pages = 0
+  fake.fault = ({ query }, response) => {
+    if (!query.has('list-type') || query.get('prefix') !== 'dir/') return false
+    response.end(listing('', `token-${pages++}`))
+    return true
+  }
+  await fails(t, area.backend.walk(parsePath('/dir'), area.call), 'unavailable')
+  fake.fault = ({ query }, response) => {
+    if (!query.has('delimiter')) return false
+    response.end(listing('', `token-${pages++}`))
+    return true
+  }
+  await fails(t, area.list(parsePath('/dir')), 'unavailable')
+})
+
+t.test('a store that does not know what it was asked to look below is not believed', async (t) => {
+  const { fake, area } = await setUp(t)
+  fake.put('file', 'x')
+  fake.fault = ({ query }, response) => {
+    if (!query.has('list-type')) return false
+    response.end(listing(item('file')))
+    return true
+  }
+  await fails(t, area.backend.walk(file, area.call), 'unavailable')
+})
+
+t.test('two that remove the last files of a directory do not hinder each other', async (t) => {
+  const { fake, area } = await setUp(t)
+  fake.put('dir/a', 'x')
+  fake.put('dir/b', 'x')
+  fake.fault = sometimes(
+    1,
+    ({ method, key }) => method === 'PUT' && key === 'dir/',
+    (_asked, response, store) => {
+      store.put('dir/', '')
+      refuse(response, 412, 'PreconditionFailed')
+      return true
+    },
+  )
+  await area.remove(parsePath('/dir/a'))
+  t.same(await area.names(parsePath('/dir')), ['b'])
+})
+
+t.test('a completion is sent with no condition that the store misreads', async (t) => {
+  const { fake, area } = await setUp(t)
+  const bytes = pattern(6 * 2 ** 20)
+  fake.put('file', 'old')
+  fake.fault = ({ headers }, response) => {
+    if (headers['if-match'] === undefined) return false
+    refuse(response, 412, 'PreconditionFailed')
+    return true
+  }
+  await area.write(file, bytes)
+  t.ok(fake.objects.get('file')?.bytes.equals(bytes))
+})
+
+t.test('an answer without a time lets go of its connection', async (t) => {
+  const { fake, area } = await setUp(t, { connections: 2, deadline: 30_000 })
+  fake.put('file', 'x')
+  fake.fault = sometimes(
+    6,
+    ({ key }) => key.startsWith('.portolan/'),
+    (_asked, response) => {
+      response.writeHead(200, { ETag: '"x"', 'Content-Length': 400_000 }).end('x'.repeat(400_000))
+      return true
+    },
+  )
+  await fails(t, area.backend.walk(file, area.call), 'unavailable')
+  fake.fault = () => false
+  const started = performance.now()
+  t.ok((await area.backend.walk(file, area.call)).entry)
+  t.ok(performance.now() - started < 20_000)
+})
+
+t.test('ETags without quotes are ETags', async (t) => {
+  const { fake, area } = await setUp(t)
+  const { bytes, etag, time } = fake.put('file', 'bytes')
+  fake.fault = ({ method, key, headers }, response) => {
+    if (key !== 'file') return false
+    if (headers['if-match'] !== undefined && headers['if-match'] !== etag) refuse(response, 412, 'PreconditionFailed')
+    else {
+      const about = {
+        ETag: etag.replaceAll('"', ''),
+        'Last-Modified': time.toUTCString(),
+        'Content-Length': bytes.length,
+      }
+      response.writeHead(200, about).end(method === 'HEAD' ? undefined : bytes)
+    }
+    return true
+  }
+  t.equal(await area.text(file), 'bytes')
+})
+
+t.test('redirects of the store are not followed', async (t) => {
+  const { fake: elsewhere } = await setUp(t)
+  elsewhere.put('file', 'x')
+  for (const status of [301, 302, 303, 307, 308]) {
+    const { fake, area } = await setUp(t)
+    fake.fault = (_asked, response) => {
+      const Location = new URL('/bucket/file', elsewhere.endpoint).href
+      refuse(response, status, 'TemporaryRedirect', { Location, 'x-amz-bucket-region': 'elsewhere' })
+      return true
+    }
+    await fails(t, area.backend.walk(file, area.call), 'unavailable', String(status))
+  }
+  t.same(elsewhere.asked, [])
 })

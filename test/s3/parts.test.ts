@@ -23,8 +23,12 @@ t.test('parts are even for long, and all of them hold the largest object', async
     const sum = sizes.reduce((total, size) => total + size, 0)
     t.ok(sum >= largestObject, `${partSize}: ${sum}`)
   }
-  t.equal(sizeOfPart(1, 16 * MiB, 1000 * MiB), 16 * MiB)
-  t.ok(sizeOfPart(1, 16 * MiB, largestObject) * 10_000 >= largestObject)
+  for (const announced of [0, 1000 * MiB, 200 * 1024 * MiB, largestObject]) {
+    const sizes = Array.from({ length: 10_000 }, (_, index) => sizeOfPart(index + 1, 16 * MiB, announced))
+    t.equal(sizes[0], 16 * MiB, 'an announcement costs no memory')
+    t.ok(sizes.reduce((total, size) => total + size, 0) >= announced)
+    t.ok(Math.max(...sizes) <= 5 * 1024 * MiB)
+  }
 })
 
 t.test('a filling takes what fits and forgets what was taken', async (t) => {
@@ -52,6 +56,14 @@ const sidecars: readonly Sidecar[] = [
   },
   { digests: { version: 'v', values: { md5: Buffer.alloc(16, 1), adler32: Buffer.alloc(4) } } },
   { modified: { version: 'v', at: 1_000_000_000n, time: -5n } },
+  { acl: openAcl, moving: { version: 'v', after: {} } },
+  {
+    moving: {
+      version: 'v',
+      before: { acl: openAcl, modified: { version: 'v', at: 1n, time: 2n } },
+      after: { acl: openAcl, properties: new Map([['a', 'b']]) },
+    },
+  },
 ]
 
 t.test('a sidecar comes back as it was, and its size says whether it tells a time', async (t) => {
@@ -88,6 +100,9 @@ const garbage: readonly string[] = [
   '{"format":1,"digests":[]}',
   '{"format":1,"modified":{"version":"v","at":"1","time":"1e9"}}',
   '{"format":1,"modified":{"version":"v","at":1,"time":1}}',
+  '{"format":1,"moving":{"version":"v"}}',
+  '{"format":1,"moving":{"version":"v","after":{"format":2}}}',
+  '{"format":1,"moving":{"version":"v","before":null,"after":{"format":1}}}',
   '{"format":1}x',
 ]
 
