@@ -198,7 +198,9 @@ async function finish(x: Exchange, state: UploadState): Promise<void> {
 
 /** Whom the request itself was refused does not come back (section "Upload Creation", client behaviour). */
 async function giveUp(x: Exchange, { id }: UploadState, error: unknown): Promise<void> {
-  if (!passing.has(x.failureOf(error).code)) await forgetUpload(x, id)
+  // To HTTP a body that ends early is malformed; to its sender it is the network that broke.
+  const isBroken = x.connection.broken || passing.has(x.failureOf(error).code)
+  if (!isBroken) await forgetUpload(x, id)
 }
 
 function requireComplete(headers: IncomingHttpHeaders): boolean {

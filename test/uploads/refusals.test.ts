@@ -302,6 +302,42 @@ t.test('the interim answer says where to go on, and asks for the body', async (t
   t.match(heard, /\r\n\r\nHTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 201 Created\r\n/)
 })
 
+t.test('a body that ends early, or is cut, is gone on with where the interim answer said', async (t) => {
+  for (const ending of ['end', 'resetAndDestroy'] as const) {
+    const socket = connect(gateway.port, '127.0.0.1')
+    socket.on('error', () => {})
+    t.teardown(() => socket.destroy())
+    let heard = ''
+    const wanted = Promise.withResolvers<void>()
+    socket.on('data', (chunk) => {
+      heard += String(chunk)
+      if (/100 Continue/.test(heard)) wanted.resolve()
+    })
+    const closed = once(socket, 'close')
+    const fields = [
+      ['Host', 'localhost'],
+      ['Authorization', `Bearer ${await gateway.standingToken('alice')}`],
+      ['Upload-Complete', '?1'],
+      ['Expect', '100-continue'],
+      ['Content-Length', '6'],
+    ].map(([name, value]) => `${name}: ${value}\r\n`)
+    socket.write(`PUT /lab/alice/${ending} HTTP/1.1\r\n${fields.join('')}\r\n`)
+    await wanted.promise
+    await new Promise((resolve) => socket.write('abc', resolve))
+    socket[ending]()
+    await closed
+    const url = /Location: https:\/\/gw\.example\.org(\S+)/.exec(heard)?.[1] ?? ''
+    const head = await ask({ method: 'HEAD', path: url, user: 'alice' })
+    t.equal(head.status, 204, ending)
+    const offset = Number(head.headers['upload-offset'])
+    const more = { 'Upload-Offset': offset, 'Upload-Complete': '?1', 'Content-Type': partialUpload }
+    const body = 'abcdef'.slice(offset)
+    const rest = await ask({ method: 'PATCH', path: url, user: 'alice', headers: more, body })
+    t.equal(rest.status, 201, rest.text)
+    t.equal((await gateway.get(`/lab/alice/${ending}`, 'alice')).text, 'abcdef')
+  }
+})
+
 t.test('nothing is left where uploads failed', async (t) => {
   const left = readdirSync(`${gateway.tree('/lab')}/alice`).filter((name) => name.includes('none') || name === 'long')
   t.same(left, [])
