@@ -1,7 +1,7 @@
 /** LOCK, UNLOCK and If over HTTP, with two worker processes that take turns (RFC 4918, sections 6, 7, 9.10 and 10.4). */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { portolan } from '../cli/running.ts'
 import { noNative, startTestGateway } from '../gateway/harness.ts'
 import type { Answer, Sent } from '../gateway/http.ts'
@@ -205,34 +205,43 @@ t.test('conditions of a LOCK hold when it is granted', async (t) => {
   t.equal(await statusOf(gateway.get('/lab/p01/cond-none', 'alice')), 404)
 })
 
+/** Once more where a busy machine says 503, as clients do; what else is wrong is told in full. */
+async function patiently(t: Test, wanted: readonly number[], send: () => Promise<Answer>): Promise<Answer> {
+  for (let left = 60; ; left--) {
+    const answer = await send()
+    if (answer.status !== 503 || left === 0) {
+      if (!wanted.includes(answer.status)) t.fail(`${answer.status}, not ${wanted}: ${answer.text}`)
+      return answer
+    }
+    t.comment(`503: ${answer.text}`)
+    await sleep(1000 * Number(answer.headers['retry-after'] ?? 1))
+  }
+}
+
 t.test('whatever process answers, nobody writes while a lock is held', async (t) => {
   let isOver = false
   let refused = 0
   const writers = Array.from({ length: 4 }, async (_, index) => {
     for (let count = 0; !isOver; count++) {
-      const { status, text } = await gateway.put('/lab/p01/hot', 'carol', `writer ${index}, ${count}`)
-      if (status === 423) refused++
-      else if (status !== 201 && status !== 204) t.fail(`status ${status}: ${text}`)
+      const put = () => gateway.put('/lab/p01/hot', 'carol', `writer ${index}, ${count}`)
+      if ((await patiently(t, [201, 204, 423], put)).status === 423) refused++
     }
   })
   for (let round = 0; round < 10; round++) {
-    const { token, answer } = await lock('/lab/p01/hot', 'alice')
-    if (answer.status === 503) {
-      t.comment(`LOCK: ${answer.text}`)
-      continue
-    }
-    t.ok(answer.status < 300, `LOCK: ${answer.status}`)
-    const { text } = await gateway.get('/lab/p01/hot', 'alice')
+    const locked = await patiently(t, [200, 201], () => ask('LOCK', '/lab/p01/hot', 'alice', {}, info('exclusive')))
+    const token = /<(.*)>/.exec(String(locked.headers['lock-token']))?.[1] ?? ''
+    const read = (user: UserName) => patiently(t, [200], () => gateway.get('/lab/p01/hot', user))
+    const { text } = await read('alice')
     await sleep(50)
-    t.equal((await gateway.get('/lab/p01/hot', 'alice')).text, text, 'nothing has changed')
-    t.equal(await statusOf(gateway.put('/lab/p01/hot', 'alice', `round ${round}`, submit(token))), 204)
-    t.equal((await gateway.get('/lab/p01/hot', 'carol')).text, `round ${round}`)
-    t.equal(await statusOf(unlock('/lab/p01/hot', 'alice', token)), 204)
-    t.equal(await statusOf(gateway.put('/lab/p01/hot', 'alice', 'mine')), 204, 'at once everybody writes again')
+    t.equal((await read('alice')).text, text, 'nothing has changed')
+    await patiently(t, [204], () => gateway.put('/lab/p01/hot', 'alice', `round ${round}`, submit(token)))
+    t.equal((await read('carol')).text, `round ${round}`)
+    await patiently(t, [204], () => unlock('/lab/p01/hot', 'alice', token))
+    await patiently(t, [204], () => gateway.put('/lab/p01/hot', 'alice', 'mine'))
   }
   isOver = true
   await Promise.all(writers)
-  t.ok(refused > 0)
+  t.ok(refused > 0, `${refused} writes were refused`)
 })
 
 t.test('locks are shown and ended by the REST interface and on the command line', async (t) => {
