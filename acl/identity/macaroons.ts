@@ -209,6 +209,7 @@ async function fresh(
 ): Promise<Made> {
   const epoch = await epochs.current()
   const { user, grants, credential } = principal
+  const issuer = credential?.issuer ?? holder?.issuer
   const own = (await localOf({ user, groups: [] }, accounts, domain)).groups
   const id = randomBytes(12).toString('base64url')
   const snapshot: Snapshot = {
@@ -220,7 +221,7 @@ async function fresh(
     ...(grants !== 'unbounded' && { within: grants }),
     expires: end,
     ...(holder?.tokenId !== undefined && { tokenId: holder.tokenId }),
-    ...(credential?.issuer !== undefined && { issuer: credential.issuer }),
+    ...(issuer !== undefined && { issuer }),
   }
   const identifier = sealSnapshot(snapshot, epoch)
   const made = createMacaroon({ location: link ? '' : options.location, identifier, rootKey: rootKeyOf(epoch) })

@@ -96,7 +96,7 @@ export interface Revocations {
 }
 
 export interface Holder {
-  /** `Principal.id`. */
+  /** `Principal.id` of who signed in himself. */
   readonly id: string
   /** `Principal.user`. */
   readonly user: string | undefined
@@ -104,6 +104,8 @@ export interface Holder {
   readonly tokenId: string | undefined
   /** Other names under which it can be banned: "macaroon:ID", "epoch:ID", "session:ID", "app-password:ID". */
   readonly marks?: readonly string[]
+  /** At whose site the owner of a session signed in, as in `iss`. */
+  readonly issuer?: string
 }
 
 /** How long macaroons may be good for, in seconds, and what they are made with. */

@@ -171,7 +171,13 @@ async function restore(session: StoredSession, state: SessionState): Promise<Fou
     ...(isAdministrator && { administrator: true }),
   }
   const tokenId = facts.kind === 'issuer' ? facts.tokenId : undefined
-  const holder = { id: session.principal, user: session.user, tokenId, marks: [`session:${session.id}`] }
+  const holder = {
+    id: session.principal,
+    user: session.user,
+    tokenId,
+    marks: [`session:${session.id}`],
+    ...(facts.kind === 'issuer' && { issuer: facts.issuer }),
+  }
   return { principal, signedIn: facts, holder }
 }
 

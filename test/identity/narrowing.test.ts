@@ -3,15 +3,17 @@
 import t from 'tap'
 import { right } from '../../acl/acl.ts'
 import { permitsPath, visibleNames } from '../../acl/authorizer.ts'
+import { openAccounts } from '../../acl/identity/accounts.ts'
 import { activities, addressesOf, grantsOf, readCaveats } from '../../acl/identity/caveats.ts'
+import { Epochs } from '../../acl/identity/epochs.ts'
 import { issueMacaroon } from '../../acl/identity/macaroons.ts'
 import { actions } from '../../acl/needs.ts'
 import type { Principal } from '../../acl/principal.ts'
 import { boundOf } from '../../acl/scopes.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { isWithin, parsePath } from '../../gateway/core/path.ts'
-import { bearer, macaroonWorld } from './macaroon-world.ts'
-import { outcome } from './setting.ts'
+import { bearer, type MacaroonWorld, macaroonWorld } from './macaroon-world.ts'
+import { issuerI, outcome } from './setting.ts'
 
 const paths = ['/', '/a', '/a/b', '/a/b/c', '/ab', '/b', '/a/b/c/d'].map((text) => parsePath(text))
 const addresses = ['192.0.2.7', '192.0.3.7', '127.0.0.1', '2001:db8::1', '::1', '::ffff:192.0.2.7', '', 'nonsense']
@@ -114,22 +116,23 @@ t.test('every address of a family is in its widest network', async (t) => {
   t.equal(has('ip:::/0', '192.0.2.7'), false)
 })
 
-t.test('what is itself derived, and no macaroon, makes none', async (t) => {
-  const world = await macaroonWorld(t)
-  const alice = await world.service.authenticate(bearer(world.token({ sub: 'sub-alice' })))
-  const { options } = world
-  const { macaroons } = options
+/** What macaroons are made with, and alice as her token tells who she is. */
+async function issuingOf({ service, options, token, clock }: MacaroonWorld) {
+  const { macaroons, domain } = options
   if (!macaroons) throw new Error('no macaroons')
-  const { Epochs } = await import('../../acl/identity/epochs.ts')
-  const { openAccounts } = await import('../../acl/identity/accounts.ts')
-  const now = world.clock.now()
-  const base = {
+  const now = clock.now()
+  return {
+    principal: await service.authenticate(bearer(token({ sub: 'sub-alice' }))),
     options: macaroons,
     epochs: new Epochs(macaroons.secrets, () => now),
     accounts: await openAccounts(options, () => now),
-    domain: options.domain,
+    domain,
     now,
   }
+}
+
+t.test('what is itself derived, and no macaroon, makes none', async (t) => {
+  const { principal: alice, ...base } = await issuingOf(await macaroonWorld(t))
   const holder = { id: alice.id, user: alice.user, tokenId: undefined }
   const order = { path: parsePath('/'), caveats: [] }
   t.type((await issueMacaroon(alice, order, { ...base, holder })).id, 'string')
@@ -144,6 +147,21 @@ t.test('what is itself derived, and no macaroon, makes none', async (t) => {
       'it has more than one bound',
     )
   }
+})
+
+t.test('what is made in a session ends with the trust in the issuer at whose site it began', async (t) => {
+  const world = await macaroonWorld(t)
+  const { service } = world
+  const { principal, ...base } = await issuingOf(world)
+  // A session's principal holds no token.
+  const { credential: _, ...person } = principal
+  const order = { path: parsePath('/'), caveats: [] }
+  const made = async (issuer: string) => {
+    const holder = { id: person.id, user: person.user, tokenId: undefined, issuer }
+    return (await issueMacaroon(person, order, { ...base, holder })).macaroon.reveal()
+  }
+  t.type(await outcome(service, await made(issuerI)), Object)
+  t.equal(await outcome(service, await made('https://gone.example')), 'unauthenticated macaroon-issuer')
 })
 
 t.test('a rotation that fails half way can be told again', async (t) => {
