@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { right } from '../../acl/acl.ts'
 import { Secret } from '../../acl/secret.ts'
@@ -174,6 +175,31 @@ t.test('a form that ends early, or is none, leaves nothing behind', async (t) =>
   )
   const { pages } = await storage.list(callOf(alice), parsePath('/data'))
   for await (const page of pages()) t.fail(`there is ${page[0]?.name}`)
+})
+
+t.test('a form that ends while its file is being opened is answered, and the file given up', async (t) => {
+  const discarded = Promise.withResolvers<unknown>()
+  const { port, storage } = await openDoor(t, {
+    around: (storage) =>
+      instead(storage, {
+        write: async (call, path, options) => {
+          const writing = await storage.write(call, path, options)
+          // By now the whole form has come.
+          for (let turn = 0; turn < 100; turn++) await setImmediate()
+          const discard = async (error: unknown) => {
+            await writing.discard(error)
+            discarded.resolve(error)
+          }
+          const { body, replaces } = writing
+          return { body, replaces, announce: () => {}, commit: () => writing.commit(), discard }
+        },
+      }),
+  })
+  const csrf = part('csrf', await tokenFor(port, '/data/'))
+  const answer = await upload(port, '/data/', csrf + part('files', 'x', 'a').slice(0, -2))
+  t.equal(answer.status, 400)
+  t.match(await discarded.promise, { code: 'invalid' })
+  await t.rejects(storage.stat(callOf(alice), parsePath('/data/a')), { code: 'not-found' })
 })
 
 t.test('a storage that is full says so, and the files behind are tried', async (t) => {

@@ -127,6 +127,8 @@ class FormUpload implements FormHandler {
 
 /** Resolves when `into` has all of it and is finished. The source is left as it is where that fails. */
 async function pour(from: Readable, into: Writable): Promise<void> {
+  // The form may have ended while the file was being opened; what is destroyed tells nobody a second time.
+  if (from.destroyed) throw from.errored ?? new StorageError('cancelled', 'the form was given up')
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const finish = () => resolve()
   const fail = (error: unknown) => reject(error)
