@@ -15,11 +15,14 @@ export interface Visit {
 export class Browser {
   readonly cookies = new Map<string, string>()
   readonly #port: () => number
+  readonly #ca: string | undefined
   /** Set-Cookie headers of the last answer. */
   told: readonly string[] = []
 
-  constructor(port: () => number) {
+  /** With `ca` over TLS. */
+  constructor(port: () => number, ca?: string) {
     this.#port = port
+    this.#ca = ca
   }
 
   /** The headers that cookies make. */
@@ -32,6 +35,7 @@ export class Browser {
     const content = form ? new URLSearchParams(form).toString() : body
     const answer = await send(this.#port(), {
       path,
+      ...(this.#ca !== undefined && { ca: this.#ca }),
       method: method ?? (content === undefined ? 'GET' : 'POST'),
       headers: {
         Accept: 'text/html,application/xhtml+xml,*/*;q=0.8',

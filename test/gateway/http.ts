@@ -1,6 +1,7 @@
 /** One HTTP request, sent as it is: nothing is normalised, followed, retried or decoded. */
 
-import { type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders, request } from 'node:http'
+import http, { type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
+import https from 'node:https'
 import type { Readable } from 'node:stream'
 
 export interface Answer {
@@ -26,6 +27,8 @@ export interface Sent {
   readonly body?: string | Buffer | Readable
   /** Milliseconds to the end of the answer; 30 s by default. */
   readonly timeout?: number
+  /** PEM of who has to have signed the certificate of the gateway: over TLS. */
+  readonly ca?: string
   /** With `Expect: 100-continue`: called when the body is asked for. */
   readonly asked?: () => void
 }
@@ -48,16 +51,17 @@ export async function send(port: number, sent: Sent): Promise<Answer> {
 /** The answer with its body unread. Destroy it or read it to its end. */
 export function open(
   port: number,
-  { method = 'GET', path, headers = {}, body, timeout, asked }: Sent,
+  { method = 'GET', path, headers = {}, body, timeout, ca, asked }: Sent,
 ): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   const length = typeof body === 'string' || Buffer.isBuffer(body) ? { 'Content-Length': Buffer.byteLength(body) } : {}
-  const call = request({
+  const call = (ca === undefined ? http : https).request({
     host: '127.0.0.1',
     port,
     method,
     path,
     agent: false,
+    ...(ca !== undefined && { ca }),
     headers: { ...length, ...headers },
     signal: AbortSignal.timeout(timeout ?? 30_000),
   })

@@ -6,7 +6,8 @@
 
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import http, { type IncomingMessage, type ServerResponse } from 'node:http'
+import https from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
@@ -27,6 +28,8 @@ export interface OidcIssuer {
   readonly redirectUris: Set<string>
   /** Claims of a person besides `sub`, in ID tokens and at the UserInfo endpoint. */
   readonly people: Map<string, Claims>
+  /** What its metadata says otherwise. */
+  metadata: Claims
   /** What the next ID tokens say otherwise. */
   spoil: Claims
   /** Signs the next ID tokens with a key that it does not show. */
@@ -39,9 +42,15 @@ export interface OidcIssuer {
   accessToken(user: string, audience: string): Promise<string>
 }
 
-/** Runs until the test ends. */
-export async function startOidcIssuer(t: Test): Promise<OidcIssuer> {
-  const issuer = await Provider.create()
+/** PEM. The certificate is its own authority. */
+export interface Certified {
+  readonly key: string
+  readonly cert: string
+}
+
+/** Runs until the test ends; over TLS with a certificate. */
+export async function startOidcIssuer(t: Test, tls?: Certified): Promise<OidcIssuer> {
+  const issuer = await Provider.create(tls)
   t.teardown(() => issuer.close())
   return issuer
 }
@@ -50,6 +59,7 @@ class Provider implements OidcIssuer {
   readonly client = { id: 'portolan', secret: randomBytes(24).toString('base64url') }
   readonly redirectUris = new Set<string>()
   readonly people = new Map<string, Claims>()
+  metadata: Claims = {}
   spoil: Claims = {}
   forge = false
   given = 0
@@ -58,37 +68,48 @@ class Provider implements OidcIssuer {
   readonly #key: CryptoKey
   readonly #strange: CryptoKey
   readonly #jwk: JWK
-  readonly #server = createServer((request, response) => {
-    this.#answer(request, response).catch((error: unknown) => response.writeHead(500).end(String(error)))
-  })
+  readonly #tls: Certified | undefined
+  readonly #server: http.Server
 
-  static async create(): Promise<Provider> {
+  static async create(tls: Certified | undefined): Promise<Provider> {
     const [own, strange] = [await generateKeyPair('ES256'), await generateKeyPair('ES256')]
     const jwk = { ...(await exportJWK(own.publicKey)), kid: 'one', alg: 'ES256', use: 'sig' }
-    const provider = new Provider(own.privateKey, strange.privateKey, jwk)
+    const provider = new Provider({ own: own.privateKey, strange: strange.privateKey, jwk }, tls)
     provider.#server.listen(0, '127.0.0.1')
     await once(provider.#server, 'listening')
     return provider
   }
 
-  private constructor(key: CryptoKey, strange: CryptoKey, jwk: JWK) {
-    this.#key = key
+  private constructor(
+    { own, strange, jwk }: { readonly own: CryptoKey; readonly strange: CryptoKey; readonly jwk: JWK },
+    tls: Certified | undefined,
+  ) {
+    this.#key = own
     this.#strange = strange
     this.#jwk = jwk
+    this.#tls = tls
+    const answer = (request: IncomingMessage, response: ServerResponse): void => {
+      this.#answer(request, response).catch((error: unknown) => response.writeHead(500).end(String(error)))
+    }
+    this.#server = tls ? https.createServer(tls, answer) : http.createServer(answer)
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+    return `http${this.#tls ? 's' : ''}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
   async consent(address: string | URL, user: string): Promise<URL> {
-    const asked = await fetch(address)
-    if (asked.status !== 200) throw new Error(`the provider refused: ${asked.status} ${await asked.text()}`)
-    await asked.text()
-    const body = new URLSearchParams({ user })
-    const answer = await fetch(address, { method: 'POST', body, redirect: 'manual' })
-    await answer.text()
-    return new URL(answer.headers.get('location') ?? '')
+    const asked = await this.#visit(address, 'GET', '')
+    if (asked.status !== 200) throw new Error(`the provider refused: ${asked.status} ${asked.body}`)
+    const { location } = await this.#visit(address, 'POST', new URLSearchParams({ user }).toString())
+    return new URL(location ?? '')
+  }
+
+  async #visit(address: string | URL, method: string, body: string) {
+    const request = (this.#tls ? https : http).request(address, { method, agent: false, ca: this.#tls?.cert })
+    request.end(body)
+    const [response] = (await once(request, 'response')) as [IncomingMessage]
+    return { status: response.statusCode, location: response.headers.location, body: await text(response) }
   }
 
   accessToken(user: string, audience: string): Promise<string> {
@@ -135,6 +156,7 @@ class Provider implements OidcIssuer {
       code_challenge_methods_supported: ['S256'],
       scopes_supported: ['openid'],
       authorization_response_iss_parameter_supported: true,
+      ...this.metadata,
     }
   }
 
