@@ -3,7 +3,7 @@
 import { genericGrantRequest } from 'openid-client'
 import type { Finding } from '../../backends/backend.ts'
 import { explainFailure } from './bearer.ts'
-import { configure } from './login.ts'
+import { configure, storageErrorIn } from './login.ts'
 import type { IssuerOptions, LoginIssuerOptions } from './options.ts'
 
 /** `redirectUri` is what is to be registered there. Never throws. */
@@ -25,7 +25,6 @@ export async function checkLogin(
     for (const scope of login.scopes.filter((each) => lacks(metadata.scopes_supported, each))) {
       tell('warning', `it does not say that it knows the scope ${scope}`)
     }
-    if (login.userInfo && metadata.userinfo_endpoint === undefined) tell('error', 'it has no UserInfo endpoint')
     const answer = await answerToGuess(configuration, redirectUri)
     if (answer === 'invalid_client' || answer === 'unauthorized_client') {
       tell('error', `it does not accept clientId and clientSecret (${answer})`)
@@ -37,12 +36,14 @@ export async function checkLogin(
   return found
 }
 
-/** A code that nobody has is refused for itself only when the client is known (RFC 6749, section 5.2). */
+/** A code that nobody has is refused for itself only when the client is known (RFC 6749, section 5.2). Throws when nobody answers. */
 async function answerToGuess(configuration: Parameters<typeof genericGrantRequest>[0], redirectUri: string) {
   try {
     const guess = { code: 'portolan-check', redirect_uri: redirectUri, code_verifier: 'x'.repeat(43) }
     await genericGrantRequest(configuration, 'authorization_code', guess)
   } catch (error) {
+    const failure = storageErrorIn(error)
+    if (failure) throw failure
     const { error: code } = error as { readonly error?: unknown }
     return typeof code === 'string' ? code : undefined
   }

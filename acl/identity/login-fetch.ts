@@ -6,21 +6,30 @@
 import http from 'node:http'
 import https from 'node:https'
 import type { CustomFetch, CustomFetchOptions } from 'openid-client'
+import type { StorageError } from '../../gateway/core/errors.ts'
 import { readAnchors, unavailable } from './fetch.ts'
 import { maxKeySetBytes } from './limits.ts'
 import { type IssuerOptions, mayFetch } from './options.ts'
 
+/** Whether this address is at an origin that is spoken to, and is so over TLS (where the issuer is insecure: or on loopback). */
+export function mayReach(address: string, issuer: IssuerOptions, origins: readonly string[]): boolean {
+  const origin = URL.parse(address)?.origin
+  const isAllowed = [issuer.issuer, ...origins].some((each) => URL.parse(each)?.origin === origin)
+  return origin !== undefined && isAllowed && mayFetch(address, issuer)
+}
+
 /** Rejects with `unavailable` for what is not at one of these origins, for what does not answer, and for too long an answer. */
 export function fetchFrom(issuer: IssuerOptions, origins: readonly string[]): CustomFetch {
-  const allowed = [issuer.issuer, ...origins].map((address) => URL.parse(address)?.origin)
   return async (address, options) => {
-    const origin = URL.parse(address)?.origin
-    if (origin === undefined || !allowed.includes(origin) || !mayFetch(address, issuer)) {
-      throw unavailable('its metadata names an endpoint that is not at an origin of the configuration')
-    }
+    if (!mayReach(address, issuer, origins)) throw foreignEndpoint()
     const ca = issuer.ca === undefined ? undefined : await readAnchors(issuer.ca)
     return exchange(new URL(address), options, ca)
   }
+}
+
+/** `unavailable` for metadata that lead elsewhere. */
+export function foreignEndpoint(): StorageError {
+  return unavailable('its metadata names an endpoint that is not at an origin of the configuration')
 }
 
 function exchange(url: URL, { method, headers, body, signal }: CustomFetchOptions, ca: Buffer | undefined) {

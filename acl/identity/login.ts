@@ -20,6 +20,7 @@ import {
   randomNonce,
   randomPKCECodeVerifier,
   randomState,
+  type ServerMetadata,
 } from 'openid-client'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Principal } from '../principal.ts'
@@ -27,8 +28,8 @@ import { nameClaim } from './claims.ts'
 import { type JsonObject, member } from './json.ts'
 import { type TrustedIssuer, verifySignature } from './jwt.ts'
 import { fetchDeadline } from './limits.ts'
-import { fetchFrom } from './login-fetch.ts'
-import type { IssuerOptions, LoginIssuerOptions } from './options.ts'
+import { fetchFrom, foreignEndpoint, mayReach } from './login-fetch.ts'
+import { type IssuerOptions, type LoginIssuerOptions, mayFetch } from './options.ts'
 import { groupsOf } from './profiles.ts'
 import { refuse } from './refusal.ts'
 import { byIssuer, claimsForRules, type SessionState, type SignedIn } from './sessions.ts'
@@ -118,13 +119,23 @@ export async function configure(login: LoginIssuerOptions, options: IssuerOption
     const metadata = configuration.serverMetadata()
     // OpenID Connect Discovery 1.0, section 4.3: exactly the issuer that was asked for.
     if (metadata.issuer !== options.issuer) throw unusable('its metadata is of another issuer')
-    for (const endpoint of [metadata.authorization_endpoint, metadata.token_endpoint]) {
-      if (endpoint === undefined) throw unusable('its metadata lacks an endpoint that signing in needs')
-    }
+    requireEndpoints(metadata, login, options)
     const methods = metadata.token_endpoint_auth_methods_supported
     // RFC 8414, section 2: client_secret_basic where nothing is said.
     return methods === undefined || methods.includes('client_secret_basic') ? configuration : ask(false)
   })
+}
+
+/** Told before anybody is sent there. The place to sign in may be anywhere, since it is the browser that goes there. */
+function requireEndpoints(metadata: ServerMetadata, { userInfo, origins }: LoginIssuerOptions, issuer: IssuerOptions) {
+  const { authorization_endpoint: place, token_endpoint: token, userinfo_endpoint: more } = metadata
+  if (place === undefined || token === undefined || (userInfo && more === undefined)) {
+    throw unusable('its metadata lacks an endpoint that signing in needs')
+  }
+  if (!mayFetch(place, issuer)) throw unusable('its metadata names a place to sign in that is not https')
+  for (const endpoint of [token, userInfo ? more : undefined]) {
+    if (endpoint !== undefined && !mayReach(endpoint, issuer, origins)) throw foreignEndpoint()
+  }
 }
 
 interface Asking {
@@ -194,8 +205,8 @@ async function translated<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** What `fetchFrom` threw may come wrapped. */
-function storageErrorIn(thrown: unknown): StorageError | undefined {
+/** What `fetchFrom` threw, which may come wrapped. */
+export function storageErrorIn(thrown: unknown): StorageError | undefined {
   for (let error = thrown, depth = 0; error instanceof Error && depth < 5; error = error.cause, depth++) {
     if (error instanceof StorageError) return error
   }

@@ -33,6 +33,27 @@ t.test('an issuer is asked as if somebody were signing in', async (t) => {
   t.match(await said({}, { issuer: peer.url.replace('http:', 'https:') }), [/^error: main: it cannot be reached/])
   t.match(await said({}, { insecure: false }), [/^error: main: .*OAUTH_HTTP_REQUEST_FORBIDDEN/])
   t.equal(peer.given, 0, 'nobody had to sign in')
+
+  const elsewhere = peer.url.replace('127.0.0.1', '127.0.0.2')
+  const foreign = /^error: main: its metadata names an endpoint that is not at an origin of the configuration$/
+  const unsafe = /^error: main: its metadata names a place to sign in that is not https$/
+  for (const [metadata, problem] of [
+    [{ token_endpoint: `${elsewhere}/token` }, foreign],
+    [{ token_endpoint: 'file:///etc/passwd' }, foreign],
+    [{ userinfo_endpoint: `${elsewhere}/userinfo` }, foreign],
+    [{ authorization_endpoint: 'http://login.example.org/authorize' }, unsafe],
+    [{ authorization_endpoint: 'javascript:alert(1)' }, unsafe],
+    [{ authorization_endpoint: 'https://who:ami@login.example.org/' }, unsafe],
+    [{ token_endpoint: undefined }, /^error: main: its metadata lacks an endpoint/],
+    [{ scopes_supported: Array.from({ length: 60_000 }, () => 'openid') }, /^error: .* larger than/],
+  ] as const) {
+    peer.metadata = metadata
+    t.match(await said({}), [problem], JSON.stringify(metadata).slice(0, 80))
+  }
+  peer.metadata = { token_endpoint: `${elsewhere}/token` }
+  t.match(await said({ origins: [elsewhere] }), [/^error: main: it cannot be reached/], 'nobody answers there')
+  peer.metadata = { authorization_endpoint: 'https://login.example.org/authorize' }
+  t.match(await said({}), [/^ok/], 'people are sent anywhere over TLS')
 })
 
 t.test('a wrong login section is an error with its line', async (t) => {
