@@ -25,6 +25,7 @@ import {
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Principal } from '../principal.ts'
 import { nameClaim } from './claims.ts'
+import { createGate, type Gate } from './gate.ts'
 import { type JsonObject, member } from './json.ts'
 import { type TrustedIssuer, verifySignature } from './jwt.ts'
 import { fetchDeadline } from './limits.ts'
@@ -53,6 +54,8 @@ export interface Arrived {
 /** The issuers of one configuration at which people sign in. */
 export class Login {
   readonly #known = new Map<string, Known>()
+  /** By issuer. Whoever was sent there once can come back as often as he likes, and it is asked each time. */
+  readonly #asking = new Map<string, Gate>()
 
   /** Throws `not-found`, `unavailable`. */
   async start(name: string, redirectUri: string, state: SessionState, now: number) {
@@ -75,12 +78,21 @@ export class Login {
     return { url, pending }
   }
 
-  /** Throws `unauthenticated`, `denied`, `not-found`, `unavailable`. */
+  /** Throws `unauthenticated`, `denied`, `not-found`, `unavailable`, `busy`. */
   async finish(pending: PendingSignIn, answer: URL, state: SessionState, now: number): Promise<Arrived> {
     const { login, issuer } = chosen(pending.issuer, state)
     const configuration = await this.#configuration(login, issuer, now)
-    const claims = await translated(() => claimsOf(pending, answer, { login, issuer, configuration }))
+    const ask = () => translated(() => claimsOf(pending, answer, { login, issuer, configuration }))
+    const claims = await this.#gate(login.name)(ask)
     return arrive(claims, { login, issuer, state })
+  }
+
+  #gate(name: string): Gate {
+    const known = this.#asking.get(name)
+    if (known !== undefined) return known
+    const made = createGate({ running: 8, waiting: 64 })
+    this.#asking.set(name, made)
+    return made
   }
 
   #configuration(login: LoginIssuerOptions, issuer: TrustedIssuer, now: number): Promise<Configuration> {

@@ -19,7 +19,8 @@ export interface SignIn {
   start(issuer: string, redirectUri: string): Promise<{ readonly url: URL; readonly pending: PendingSignIn }>
   /**
    * Who came back, at the address `answer`. Throws `unauthenticated` for anything that is not the answer to `pending`,
-   * `denied` for somebody who has no account here, `unavailable` when the issuer cannot be asked.
+   * `denied` for somebody who has no account here, `unavailable` when the issuer cannot be asked, `busy` when it is asked
+   * too often.
    */
   finish(pending: PendingSignIn, answer: URL): Promise<Principal>
 }

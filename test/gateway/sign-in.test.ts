@@ -233,6 +233,29 @@ t.test('an answer is good once, also for who has kept the cookies', async (t) =>
   t.equal((await thief.visit(back, { site: 'cross-site' })).status, 401)
 })
 
+t.test('nobody makes the gateway ask an issuer as often as he likes', async (t) => {
+  const browser = newBrowser()
+  const back = targetOf(await issuer.consent(await leave(browser), 'alice')).replace(/code=[^&]+/, 'code=x')
+  const { promise, resolve } = Promise.withResolvers<void>()
+  issuer.held = promise
+  let answered = 0
+  const guesses = Array.from({ length: 200 }, async () => {
+    const thief = newBrowser()
+    for (const [name, value] of browser.cookies) thief.cookies.set(name, value)
+    const { status } = await thief.visit(back, { site: 'cross-site' })
+    answered++
+    return status
+  })
+  await eventually(() => Promise.resolve(answered + issuer.waiting >= 60), 20_000, 'all of them wait')
+  t.ok(issuer.waiting <= 16, `${issuer.waiting} requests at once by two workers`)
+  resolve()
+  issuer.held = undefined
+  const statuses = new Set(await Promise.all(guesses))
+  t.ok(issuer.mostWaiting <= 16, `${issuer.mostWaiting} at most`)
+  t.same([...statuses].toSorted(), [401, 503])
+  t.equal((await signIn(newBrowser())).status, 303, 'and everybody else signs in')
+})
+
 t.test('nobody can choose the session of somebody else, or be sent elsewhere', async (t) => {
   const browser = newBrowser()
   const planted = 'A'.repeat(43)

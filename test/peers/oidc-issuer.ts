@@ -34,6 +34,11 @@ export interface OidcIssuer {
   spoil: Claims
   /** Signs the next ID tokens with a key that it does not show. */
   forge: boolean
+  /** The token endpoint answers only then. */
+  held: Promise<void> | undefined
+  /** Requests at the token endpoint that wait for that, and the most there were. */
+  readonly waiting: number
+  readonly mostWaiting: number
   /** How often the token endpoint gave tokens. */
   readonly given: number
   /** What a browser does: opens the address, types the name. Gives where it is sent then. */
@@ -62,6 +67,9 @@ class Provider implements OidcIssuer {
   metadata: Claims = {}
   spoil: Claims = {}
   forge = false
+  held: Promise<void> | undefined
+  waiting = 0
+  mostWaiting = 0
   given = 0
   readonly #codes = new Map<string, Grant>()
   readonly #tokens = new Map<string, string>()
@@ -194,6 +202,10 @@ class Provider implements OidcIssuer {
   }
 
   async #give(request: IncomingMessage, asked: URLSearchParams, response: ServerResponse): Promise<void> {
+    this.waiting++
+    this.mostWaiting = Math.max(this.waiting, this.mostWaiting)
+    await this.held
+    this.waiting--
     const [id = '', secret = ''] = Buffer.from(request.headers.authorization?.slice('Basic '.length) ?? '', 'base64')
       .toString()
       .split(':')
