@@ -32,6 +32,8 @@ function headersWith(referrer: string): readonly string[] {
 
 /** Who is looking at the page; all values are plain text. */
 export interface PageHeader {
+  /** Whose link was opened: whoever looks is not known, and is nobody's account. */
+  readonly link?: string
   /** The caller, and where a session can be ended. */
   readonly account?: { readonly name: string; readonly signOut?: string | undefined } | undefined
   /** Where somebody unknown can say who they are. */
@@ -56,8 +58,9 @@ export function pageStart(title: string, header: PageHeader = {}): string {
 
 export const pageEnd = '</body>\n</html>\n'
 
-function accountArea({ account, signIn }: PageHeader): string {
+function accountArea({ account, link, signIn }: PageHeader): string {
   const items: string[] = []
+  if (link !== undefined) items.push(`<li>By a link of <span class="name">${escapeHtml(link)}</span></li>`)
   if (account) items.push(`<li>Signed in as <span class="name">${escapeHtml(account.name)}</span></li>`)
   if (account?.signOut !== undefined) items.push(`<li><a href="${escapeHtml(account.signOut)}">Sign out</a></li>`)
   if (signIn !== undefined) items.push(`<li><a href="${escapeHtml(signIn)}">Sign in</a></li>`)

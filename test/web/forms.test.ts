@@ -344,6 +344,8 @@ t.test('the cookie of a share link opens pages without forms', async (t) => {
     },
   })
   const { text } = await ask(port, 'GET', '/data/', { headers: { accept, cookie: `portolan-link=${secret.reveal()}` } })
+  t.match(text, 'By a link of <span class="name">')
+  t.notMatch(text, 'Signed in as', 'whoever looks need not be its maker')
   t.match(text, 'You may see what is in it, add files')
   t.notMatch(text, /<form|<button/)
 })
