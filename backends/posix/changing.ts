@@ -2,9 +2,9 @@
 
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Changes } from '../backend.ts'
+import { removeDirectory } from './emptying.ts'
 import type { HandleRef } from './handles.ts'
 import * as sys from './native/sys.ts'
-import { stagingPrefix } from './options.ts'
 import type { AclBytes, EntryWire, Expected, Numbered } from './wire.ts'
 import { closing, kindOf, syncDirectory, type Workshop } from './workshop.ts'
 
@@ -145,27 +145,6 @@ export function remove(shop: Workshop, { parent, name, expected, marker }: Remov
     if (shop.setup.sync) syncDirectory(directory)
     return gone
   })
-}
-
-/** What nobody can see keeps no directory: drafts that were left in it go with it. */
-function removeDirectory(shop: Workshop, directory: number, name: string): void {
-  try {
-    sys.unlinkat(directory, name, sys.AT_REMOVEDIR)
-  } catch (error) {
-    if (!sys.isErrno(error, 'ENOTEMPTY') && !sys.isErrno(error, 'EEXIST')) throw error
-    closing(shop.walker.open(directory, name, sys.O_RDONLY | sys.O_DIRECTORY), (inner) => {
-      const drafts: sys.DirectoryEntry[] = []
-      for (let batch = sys.getdents(inner); batch.length > 0; batch = sys.getdents(inner)) {
-        for (const one of batch) {
-          if (!one.name?.startsWith(stagingPrefix)) throw error
-          drafts.push(one)
-        }
-      }
-      for (const draft of drafts)
-        sys.unlinkat(inner, draft.name ?? '', draft.type === sys.DT_DIR ? sys.AT_REMOVEDIR : 0)
-    })
-    sys.unlinkat(directory, name, sys.AT_REMOVEDIR)
-  }
 }
 
 /** Replaces the target only if it still is what was seen, and makes a new name only if it still is free. */

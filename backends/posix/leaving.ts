@@ -5,7 +5,8 @@ import { overflowId } from './changing.ts'
 import type { HandleRef } from './handles.ts'
 import * as sys from './native/sys.ts'
 import { stagingPrefix } from './options.ts'
-import { kindOf, type Workshop } from './workshop.ts'
+import { hidesAcl } from './passing-on.ts'
+import { closing, kindOf, type Workshop } from './workshop.ts'
 
 export interface OpenStagedArgs {
   readonly parent: HandleRef
@@ -24,19 +25,47 @@ export interface OpenStaged {
 export function openStaged(shop: Workshop, { parent, hidden, id }: OpenStagedArgs): OpenStaged {
   if (!hidden.startsWith(stagingPrefix)) throw new StorageError('internal', 'not a name of ours')
   return shop.using(parent, (directory) => {
-    const fd = shop.walker.open(directory, hidden, sys.O_RDWR | sys.O_NONBLOCK)
+    const fd = openAgain(shop, directory, hidden, id)
     try {
       claim(fd)
       const stat = sys.fstat(fd)
-      // A second name is that under which it became visible, before its process died.
-      const isOurs = kindOf(stat) === sys.S_IFREG && shop.maker.id(stat) === id && stat.nlink === 1
-      if (!isOurs) throw new StorageError('not-found', 'the draft is gone')
+      if (!isSame(shop, stat, id)) throw new StorageError('not-found', 'the draft is gone')
       return { fd, size: stat.size, overflow: overflowId(id, stat) }
     } catch (error) {
       sys.close(fd)
       throw error
     }
   })
+}
+
+/** A second name is that under which it became visible, before its process died. */
+function isSame({ maker }: Workshop, stat: sys.Stat, id: string): boolean {
+  return kindOf(stat) === sys.S_IFREG && maker.id(stat) === id && stat.nlink === 1
+}
+
+const flags = sys.O_RDWR | sys.O_NONBLOCK
+const readWrite = 0o600
+
+/** Also what has got a mode that keeps its owner out, by a default ACL or of a file that it could not replace. */
+function openAgain(shop: Workshop, directory: number, hidden: string, id: string): number {
+  const { walker, maker } = shop
+  try {
+    return walker.open(directory, hidden, flags)
+  } catch (error) {
+    if (!sys.isErrno(error, 'EACCES')) throw error
+    return closing(walker.open(directory, hidden, sys.O_PATH), (path) => {
+      const stat = sys.fstat(path)
+      const keepsOut = (stat.mode & readWrite) !== readWrite && isSame(shop, stat, id)
+      // There a mode is made of a list and changes it.
+      if (!keepsOut || maker.acls.hasNfs4(path, stat.dev) || hidesAcl(shop, path)) throw error
+      sys.fchmod(path, (stat.mode & 0o777) | readWrite)
+      try {
+        return sys.openat(sys.AT_FDCWD, sys.procPath(path), flags, 0)
+      } finally {
+        sys.fchmod(path, stat.mode & 0o777)
+      }
+    })
+  }
 }
 
 /**

@@ -3,6 +3,7 @@
 import type { Path } from '../../gateway/core/path.ts'
 import type { Entry, Listing } from '../backend.ts'
 import type { Caller, Desk } from './desk.ts'
+import type { Stray } from './emptying.ts'
 import type { Handle } from './handles.ts'
 import type { Page } from './looking.ts'
 import { withoutAcl } from './path-acls.ts'
@@ -39,6 +40,7 @@ export class DirectoryListing implements Listing {
         if (page.done) return
         this.#desk.badNames += page.skipped
         const entries = this.#desk.entries(page.entries, page)
+        if (page.strays.length > 0) await this.#drop(page.strays)
         // The next page is read while this one is on its way out.
         next = this.#next()
         if (entries.length > 0) yield* this.#completed(entries)
@@ -58,6 +60,23 @@ export class DirectoryListing implements Listing {
     for (let at = 0; at < entries.length; at += batch) {
       const some = entries.slice(at, at + batch)
       yield await pathAcls.completeEntries(this.#directory, some, glance, this.#caller.signal)
+    }
+  }
+
+  /** As their owners, who made them there. What cannot be taken away stays. */
+  async #drop(strays: readonly Stray[]): Promise<void> {
+    const { name, setup, itself } = this.#desk
+    const age = setup.abandoned ?? Number.POSITIVE_INFINITY
+    for (const some of Map.groupBy(strays, ({ uid }) => uid).values()) {
+      const [{ uid, gid } = { uid: 0, gid: 0 }] = some
+      const caller = setup.native ? { ids: { uid, gid, gids: [] }, signal: itself.signal } : itself
+      const args = { directory: this.#handle.ref, names: some.map((stray) => stray.name), age }
+      try {
+        const count = await this.#desk.run('dropStrays', args, caller)
+        this.#desk.log(`${name}: ${count} hidden files of nobody were taken away`)
+      } catch (error) {
+        this.#desk.log(`${name}: hidden files of nobody could not be taken away`, error)
+      }
     }
   }
 

@@ -1,6 +1,7 @@
 /** Operations of an I/O thread that look: walks, opens, listings. */
 
 import type { Path } from '../../gateway/core/path.ts'
+import { type Stray, strayAt } from './emptying.ts'
 import type { Seen } from './entries.ts'
 import type { HandleRef } from './handles.ts'
 import * as sys from './native/sys.ts'
@@ -40,6 +41,8 @@ export interface Page extends Numbered {
   readonly entries: readonly EntryWire[]
   /** Names that are not UTF-8. */
   readonly skipped: number
+  /** Hidden names that nobody knows any more. */
+  readonly strays: readonly Stray[]
   readonly done: boolean
 }
 
@@ -156,15 +159,20 @@ export function page(shop: Workshop, { directory, acls }: PageArgs): Page {
     const batch = sys.getdents(fd, pageBytes)
     const self = sys.fstat(fd)
     const entries: EntryWire[] = []
+    const strays: Stray[] = []
+    const { abandoned } = shop.setup
     let skipped = 0
     for (const { name, type } of batch) {
       if (name === undefined) skipped++
       else if (!shop.walker.isReserved(name)) {
         const entry = listed(shop, fd, self, name, type, acls)
         if (entry) entries.push(entry)
+      } else if (abandoned !== undefined) {
+        const stray = strayAt(fd, name, abandoned)
+        if (stray) strays.push(stray)
       }
     }
-    return { entries, skipped, done: batch.length === 0, ...maker.teller.end() }
+    return { entries, skipped, strays, done: batch.length === 0, ...maker.teller.end() }
   })
 }
 

@@ -3,6 +3,7 @@
 import { randomInt } from 'node:crypto'
 import type { ThreadAclSource } from './acl-reading.ts'
 import { identify, mkdir, mkdirHidden, remove, rename, set } from './changing.ts'
+import { dropStrays } from './emptying.ts'
 import { inspectTree } from './inspecting.ts'
 import type { Operations, RunAs } from './io/protocol.ts'
 import { readAttributes, reopen, restat, truncate, usage, writeAttributes } from './keeping.ts'
@@ -38,6 +39,7 @@ const acts = {
   copyBytes,
   finishOld,
   dropHidden,
+  dropStrays,
   sweep,
   readAttributes,
   writeAttributes,

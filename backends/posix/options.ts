@@ -51,6 +51,11 @@ export interface PosixOptions {
   readonly xattrNamespace?: 'user' | 'trusted'
   /** Taken off the mode of new objects where their directory says nothing. Default 0o022 (`native`), 0o027 (`gateway`). */
   readonly umask?: number
+  /**
+   * ms after which a hidden file is nobody's any more, such as one whose directory was moved: a listing that meets
+   * it takes it away. Longer than any upload is kept. Never if absent.
+   */
+  readonly abandoned?: number
   /** Told of what no caller hears of. Holds no caller's data. */
   readonly log?: (message: string, cause?: unknown) => void
   /** Module that exports `createOperations`, instead of operations.ts; for tests. */
@@ -70,12 +75,20 @@ export interface PosixSetup {
   readonly replaceInPlace: boolean
   readonly xattrNamespace: 'user' | 'trusted'
   readonly umask: number
+  readonly abandoned?: number
   /** Claims on descriptors, see handles.ts. */
   readonly claims: SharedArrayBuffer
 }
 
 /** First bytes of the names of our own hidden files. */
 export const stagingPrefix = '.portolan-stage-'
+
+const ours = /^\.portolan-stage-[0-9a-f]{24}$/
+
+/** A hidden name as they are made for drafts and for what is to appear at once. */
+export function isOurs(name: string): boolean {
+  return ours.test(name)
+}
 
 /** What an NFS client calls files that were removed while they were open. */
 const removed = /^\.nfs[0-9a-f]{24}$/
@@ -100,6 +113,7 @@ export function setupOf(options: PosixOptions, claims: SharedArrayBuffer): Posix
     replaceInPlace: options.replace !== 'refuse',
     xattrNamespace: options.xattrNamespace ?? 'user',
     umask: options.umask ?? (native ? 0o022 : 0o027),
+    ...(options.abandoned !== undefined && { abandoned: options.abandoned }),
     claims,
   }
 }

@@ -37,6 +37,14 @@ export interface Target {
   readonly sight: Sight
 }
 
+interface Made {
+  readonly fd: number
+  readonly overflow: string
+  readonly hidden: Hidden | undefined
+  /** It may have other rights than a file made now. */
+  readonly differs: boolean
+}
+
 export class StagedFile {
   /** The open file, to be written to. */
   readonly handle: FileHandle
@@ -46,6 +54,10 @@ export class StagedFile {
   readonly #overflow: string
   /** What it is to get by path when it makes a new name. */
   readonly #list: Acl | undefined
+  /** What it is to get otherwise. */
+  readonly #acl: StageArgs['acl']
+  /** It has, or may have, other rights than a file made now. */
+  #differs: boolean
   /** What it has got by path. */
   #written: Acl | undefined
   #hidden: Hidden | undefined
@@ -54,14 +66,10 @@ export class StagedFile {
   /** The hidden name is the draft's only one. */
   #named: boolean
 
-  private constructor(
-    desk: Desk,
-    area: StagingArea,
-    target: Target,
-    made: { readonly fd: number; readonly overflow: string; readonly hidden: Hidden | undefined },
-    list?: Acl,
-  ) {
-    this.#list = list
+  private constructor(desk: Desk, area: StagingArea, target: Target, made: Made, acl: StageArgs['acl']) {
+    this.#list = desk.pathAcls && acl?.list
+    this.#acl = this.#list ? undefined : acl
+    this.#differs = made.differs
     this.#desk = desk
     this.#area = area
     this.#target = target
@@ -89,11 +97,13 @@ export class StagedFile {
     }
     if (desk.unnamedFiles) {
       const staged = await desk.run('stage', args, caller)
-      if ('fd' in staged) return new StagedFile(desk, area, target, { ...staged, hidden: undefined })
+      if ('fd' in staged) {
+        return new StagedFile(desk, area, target, { ...staged, hidden: undefined, differs: false }, acl)
+      }
       desk.unnamedFiles = false
     }
     const hidden = await area.reserve(directoryOf(target.sight, path), caller)
-    return StagedFile.#makeNamed(desk, area, target, args, hidden, list)
+    return StagedFile.#makeNamed(desk, area, target, args, hidden, acl)
   }
 
   /** Makes a file that may be left: `keep` is told its place first, and answers for it from then on. */
@@ -110,10 +120,10 @@ export class StagedFile {
     const args: StageArgs = { parent: parent.ref, size, acl: list ? undefined : acl, replaces, lasting: true }
     const hidden = area.name(directoryOf(sight, path), caller)
     await keep(hidden.place)
-    return StagedFile.#makeNamed(desk, area, target, args, hidden, list)
+    return StagedFile.#makeNamed(desk, area, target, args, hidden, acl)
   }
 
-  /** A file that was left, open again. `acl`: what it is to get by path when it makes a new name. */
+  /** A file that was left, open again. `acl`: what it is to get when it makes a new name. */
   static again(
     desk: Desk,
     area: StagingArea,
@@ -121,7 +131,7 @@ export class StagedFile {
     left: { readonly fd: number; readonly overflow: string; readonly hidden: Hidden },
     acl: StageArgs['acl'],
   ): StagedFile {
-    return new StagedFile(desk, area, target, left, desk.pathAcls && acl?.list)
+    return new StagedFile(desk, area, target, { ...left, differs: true }, acl)
   }
 
   static async #makeNamed(
@@ -130,13 +140,15 @@ export class StagedFile {
     target: Target,
     args: StageArgs,
     hidden: Hidden,
-    list: Acl | undefined,
+    acl: StageArgs['acl'],
   ): Promise<StagedFile> {
     const { parent, caller } = target
     try {
       const staged = await desk.run('stage', { ...args, hidden: hidden.name }, caller)
-      if ('fd' in staged)
-        return await StagedFile.#listed(new StagedFile(desk, area, target, { ...staged, hidden }, list))
+      if ('fd' in staged) {
+        const made = { ...staged, hidden, differs: args.replaces === true }
+        return await StagedFile.#listed(new StagedFile(desk, area, target, made, acl))
+      }
     } catch (error) {
       // It may have been made all the same, or still be.
       await area.drop(hidden, parent, caller)
@@ -248,6 +260,7 @@ export class StagedFile {
     const marks = { marker: names.elsewhere, dropped: names.digests }
     const prepared = await unlessStale(this.#desk.run('prepare', { draft: this.handle.ref, ...at, ...marks }, caller))
     if (!prepared) return undefined
+    this.#differs = true
     if (!prepared.kept || !(await this.#passOn(old))) return this.#copyInto(old, options, size)
     const forget = await moveOverflow(this.#desk, prepared.overflow, this.#overflow)
     this.#moved = prepared.overflow !== undefined
@@ -271,6 +284,8 @@ export class StagedFile {
   async #publish(options: CommitOptions, expected: Expected | undefined): Promise<Entry | undefined> {
     const { caller, parent } = this.#target
     if (!expected && this.#list && this.#written !== this.#list) await this.#write(this.#list)
+    if (!expected && this.#moved) await forgetOverflow(this.#desk, this.#overflow)
+    const isRenewed = !expected && this.#differs && !this.#desk.pathAcls
     const labels = options.digests && digestsToKeep(this.#desk.setup, options.digests)
     const published = await this.#desk.run(
       'publish',
@@ -281,7 +296,8 @@ export class StagedFile {
         expected,
         hidden: this.#hidden?.name ?? '',
         named: this.#named,
-        dirty: expected !== undefined,
+        asNew: isRenewed ? { acl: this.#acl } : undefined,
+        dirty: expected !== undefined || isRenewed,
         modified: options.modified,
         labels,
       },

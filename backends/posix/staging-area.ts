@@ -9,7 +9,7 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import { type Path, parentOf } from '../../gateway/core/path.ts'
 import type { Caller, Desk, Sight } from './desk.ts'
 import type { Handle } from './handles.ts'
-import { stagingPrefix } from './options.ts'
+import { isOurs, stagingPrefix } from './options.ts'
 
 /** A hidden name in a directory that is kept open. */
 export interface Hidden {
@@ -133,7 +133,7 @@ function parse(text: string): Place | undefined {
   }
   if (typeof value !== 'object' || value === null) return undefined
   const { directory, name, uid, gid, gids } = value as Readonly<Record<string, unknown>>
-  if (typeof directory !== 'string' || typeof name !== 'string' || !name.startsWith(stagingPrefix)) return undefined
+  if (typeof directory !== 'string' || typeof name !== 'string' || !isOurs(name)) return undefined
   const place = { directory: directory as Path, name }
   if (typeof uid !== 'number' || typeof gid !== 'number') return place
   return { ...place, uid, gid, gids: Array.isArray(gids) ? gids.filter((id) => typeof id === 'number') : [] }

@@ -5,13 +5,13 @@
 
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
-import type { ThreadAclSource } from './acl-reading.ts'
 import type { Changed } from './changing.ts'
-import { inheritsMode, keepsElsewhere, overflowId, requireExpected, stale, storeAcl, told } from './changing.ts'
+import { keepsElsewhere, overflowId, requireExpected, stale, storeAcl, told } from './changing.ts'
+import { unlinkHidden } from './emptying.ts'
 import type { HandleRef } from './handles.ts'
 import { claim } from './leaving.ts'
 import * as sys from './native/sys.ts'
-import { stagingPrefix } from './options.ts'
+import { becomeNew, hidesAcl, modeForNew, openHidden, openUnnamed, passOn } from './passing-on.ts'
 import type { AclBytes, Expected } from './wire.ts'
 import { closing, syncDirectory, type Workshop } from './workshop.ts'
 
@@ -63,6 +63,8 @@ export interface PublishArgs {
   /** The hidden name that the draft has, or gets on its way. */
   readonly hidden: string
   readonly named: boolean
+  /** As a new name it is to have what a file made now would get, and this ACL. */
+  readonly asNew?: { readonly acl: AclBytes | undefined } | undefined
   /** The draft has changed since it was synced. */
   readonly dirty: boolean
   readonly modified?: bigint | undefined
@@ -82,7 +84,7 @@ export type Published =
 export function stage(shop: Workshop, { parent, hidden, size, acl, replaces, lasting }: StageArgs): Staged {
   return shop.using(parent, (directory) => {
     if (size !== undefined) requireRoom(directory, size)
-    const mode = inheritsMode(directory) ? 0o666 : 0o666 & ~shop.setup.umask
+    const mode = modeForNew(shop, directory)
     const fd =
       hidden === undefined ? openUnnamed(directory, mode) : openHidden(shop, directory, hidden, replaces ? 0o600 : mode)
     if (fd === undefined) return { unnamed: 'unsupported' }
@@ -99,20 +101,6 @@ export function stage(shop: Workshop, { parent, hidden, size, acl, replaces, las
       throw error
     }
   })
-}
-
-function openUnnamed(directory: number, mode: number): number | undefined {
-  try {
-    return sys.openat(directory, '.', sys.O_TMPFILE | sys.O_RDWR, mode)
-  } catch (error) {
-    // Kernels and file systems without it say so in different ways (open(2)).
-    if (['ENOTSUP', 'EISDIR', 'EINVAL', 'ENOSYS'].some((code) => sys.isErrno(error, code))) return undefined
-    throw error
-  }
-}
-
-function openHidden({ walker }: Workshop, directory: number, hidden: string, mode: number): number {
-  return walker.open(directory, hidden, sys.O_CREAT | sys.O_EXCL | sys.O_RDWR, mode)
 }
 
 /** Announced bytes that cannot fit are refused before they are sent. */
@@ -139,68 +127,13 @@ export function prepare(shop: Workshop, args: PrepareArgs): Prepared {
   )
 }
 
-/** GPFS has ACLs that no attribute shows, so without its library a new file could not be given them. */
-function hidesAcl({ maker }: Workshop, fd: number): boolean {
-  return !maker.acls.library && sys.fstatfs(fd).type === sys.fileSystemTypes.gpfs
-}
-
-function passOn({ maker }: Workshop, old: number, stat: sys.Stat, draft: number, dropped: string): boolean {
-  try {
-    const mine = sys.fstat(draft)
-    const uid = mine.uid === stat.uid ? undefined : stat.uid
-    const gid = mine.gid === stat.gid ? undefined : stat.gid
-    if (uid !== undefined || gid !== undefined) sys.fchown(draft, uid, gid)
-    copyAttributes(old, stat, draft, dropped)
-    return !maker.acls.library || passOnList(maker.acls.library, old, draft)
-  } catch (error) {
-    if (error instanceof StorageError && error.code === 'denied') return false
-    // Not his to give away or to read: then the old file must stay.
-    if (sys.isErrno(error, 'EPERM') || sys.isErrno(error, 'EACCES')) return false
-    throw error
-  }
-}
-
-/** False where the old file has mode bits alone and the draft has inherited a list, which can be replaced and not taken away. */
-function passOnList(library: ThreadAclSource, old: number, draft: number): boolean {
-  const list = library.read(old)
-  if (!list) return library.read(draft) === undefined
-  library.write(draft, list)
-  return true
-}
-
-const systemAttributes = new Set(['system.posix_acl_access', 'system.nfs4_acl'])
-
-function copyAttributes(old: number, stat: sys.Stat, draft: number, dropped: string): void {
-  const names = attributesOf(old).filter((name) => name !== dropped)
-  const wanted = new Set(names)
-  for (const name of attributesOf(draft)) if (!wanted.has(name)) sys.fremovexattr(draft, name)
-  // Between the two: an ACL that is gone has left its mask in the mode, and one that comes must not be cut by it.
-  // Files get no setuid, setgid and sticky bits.
-  sys.fchmod(draft, stat.mode & 0o777)
-  for (const name of names) {
-    const value = sys.fgetxattr(old, name)
-    if (value) sys.fsetxattr(draft, name, value, 0)
-  }
-}
-
-/** The attributes that go with a file's content. Others, such as security labels, are the system's to set. */
-function attributesOf(fd: number): string[] {
-  try {
-    return sys
-      .flistxattr(fd)
-      .filter((name) => name.startsWith('user.') || name.startsWith('trusted.') || systemAttributes.has(name))
-  } catch (error) {
-    if (sys.isErrno(error, 'ENOTSUP')) return []
-    throw error
-  }
-}
-
 /** The one step that makes a draft visible. */
 export function publish(shop: Workshop, args: PublishArgs): Published {
   const { using, maker, setup } = shop
   maker.begin(true)
   return using(args.parent, (directory) =>
     using(args.draft, (draft) => {
+      if (args.asNew) becomeNew(shop, draft, directory, args.asNew.acl)
       if (args.modified !== undefined) sys.futimens(draft, 'omit', args.modified)
       const labelled = !args.labels || label(shop, draft, args.labels)
       if (setup.sync && (args.dirty || args.modified !== undefined || args.labels)) sys.fsync(draft)
@@ -307,14 +240,4 @@ export function sweep(shop: Workshop, { path, name }: { readonly path: Path; rea
     const directory = parent ? shop.walker.open(parent.fd, last, flags) : sys.dup(shop.walker.rootFd)
     closing(directory, () => unlinkHidden(directory, name))
   })
-}
-
-function unlinkHidden(directory: number, name: string): void {
-  if (!name.startsWith(stagingPrefix)) throw new StorageError('internal', 'not a name of ours')
-  try {
-    sys.unlinkat(directory, name, 0)
-  } catch (error) {
-    if (sys.isErrno(error, 'EISDIR')) sys.unlinkat(directory, name, sys.AT_REMOVEDIR)
-    else if (!sys.isErrno(error, 'ENOENT')) throw error
-  }
 }

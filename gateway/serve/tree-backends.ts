@@ -12,6 +12,9 @@ import { StorageError } from '../core/errors.ts'
 import { readText } from './files.ts'
 import { type Means, readWord, type Section } from './making.ts'
 
+/** ms. */
+const day = 24 * 3_600_000
+
 type ScaleSection = Section<'gpfs'> | Section<'dust'>
 
 /**
@@ -127,6 +130,7 @@ function treeOptions(mount: MountConfig, section: { type: string; root: string }
     grade,
     deadline: mount.deadline,
     minUid: config.minUid,
+    ...(!mount.readOnly && { abandoned: config.uploads.expire + day }),
     log: (message: string, cause?: unknown) => log.warn({ backend: name, err: cause }, message),
   }
 }

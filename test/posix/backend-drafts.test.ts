@@ -170,15 +170,15 @@ t.test('a journal that cannot be written stops what needs it', async (t) => {
 t.test('a sweep takes hidden names away, and touches nothing else', async (t) => {
   const tree = await treeOf(t)
   mkdirSync(tree.real('directory'))
-  const names = ['.portolan-stage-1', 'directory/.portolan-stage-2']
+  const names = ['.portolan-stage-111111111111111111111111', 'directory/.portolan-stage-222222222222222222222222']
   for (const name of names) writeFileSync(tree.real(name), 'left')
-  mkdirSync(tree.real('.portolan-stage-3'))
+  mkdirSync(tree.real('.portolan-stage-333333333333333333333333'))
   writeFileSync(tree.real('mine'), 'mine')
   const { places } = tree.services
-  places.add(JSON.stringify({ directory: '/', name: '.portolan-stage-1' }))
-  places.add(JSON.stringify({ directory: '/directory', name: '.portolan-stage-2' }))
-  places.add(JSON.stringify({ directory: '/', name: '.portolan-stage-3' }))
-  places.add(JSON.stringify({ directory: '/gone', name: '.portolan-stage-4' }))
+  places.add(JSON.stringify({ directory: '/', name: '.portolan-stage-111111111111111111111111' }))
+  places.add(JSON.stringify({ directory: '/directory', name: '.portolan-stage-222222222222222222222222' }))
+  places.add(JSON.stringify({ directory: '/', name: '.portolan-stage-333333333333333333333333' }))
+  places.add(JSON.stringify({ directory: '/gone', name: '.portolan-stage-444444444444444444444444' }))
   for (const odd of ['nonsense', '{"directory":"/","name":"mine"}', '{"directory":"/","name":"../mine"}', 'null']) {
     places.add(odd)
   }

@@ -198,9 +198,14 @@ t.test('what a process left is swept as its owner', { skip }, async (t) => {
   const tree = await treeOf(t)
   mkdirSync(tree.real('private'), { mode: 0o700 })
   chownSync(tree.real('private'), aliceId, aliceId)
-  place(tree, 'private/.portolan-stage-1', aliceId, 0o600)
+  place(tree, 'private/.portolan-stage-111111111111111111111111', aliceId, 0o600)
   tree.services.places.add(
-    JSON.stringify({ directory: '/private', name: '.portolan-stage-1', uid: aliceId, gid: aliceId }),
+    JSON.stringify({
+      directory: '/private',
+      name: '.portolan-stage-111111111111111111111111',
+      uid: aliceId,
+      gid: aliceId,
+    }),
   )
   await tree.backend.sweep(0)
   t.same(tree.leftovers(), [])

@@ -4,6 +4,7 @@ import { chmodSync, chownSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import type { PosixOptions } from '../../backends/posix/options.ts'
 import { PosixBackend } from '../../backends/posix/posix.ts'
 import { MemoryAudit } from '../../gateway/core/audit.ts'
 import { Storage } from '../../gateway/core/storage.ts'
@@ -42,10 +43,14 @@ export interface Worker {
 }
 
 /** One process of the gateway. */
-export async function openWorker({ root, state: directory, grade }: Ground, ahead = () => 0): Promise<Worker> {
+export async function openWorker(
+  { root, state: directory, grade }: Ground,
+  ahead = () => 0,
+  more: Partial<PosixOptions> = {},
+): Promise<Worker> {
   const now = () => Date.now() + ahead()
   const state = await openState({ directory, now, timing: { renew: 100, life: 1500 } })
-  const backend = new PosixBackend({ name: 'posix:test', root, grade, threads: 2 }, state)
+  const backend = new PosixBackend({ name: 'posix:test', root, grade, threads: 2, ...more }, state)
   await backend.ready()
   const bounds = { uploads: 100, bytes: 2 ** 40, spool: 2 ** 30 }
   const storage = new Storage({
