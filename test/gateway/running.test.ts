@@ -18,6 +18,7 @@ const size = 64 * 1024 * 1024
 function start(t: Test, workers = 1): Promise<TestGateway> {
   return startTestGateway(t, {
     workers,
+    more: { siteName: 'LAB-T2' },
     mounts: [
       {
         path: '/lab',
@@ -66,6 +67,12 @@ async function beginUpload(gateway: TestGateway, path: string) {
 async function settled(gateway: TestGateway): Promise<void> {
   for (let round = 0; round < 4; round++) await gateway.get('/lab/alice/none', 'alice')
 }
+
+t.test('grid clients are told the name of the site', async (t) => {
+  const { status, json } = await (await running()).request({ path: '/.well-known/wlcg-tape-rest-api' })
+  t.equal(status, 200)
+  t.equal(json().sitename, 'LAB-T2')
+})
 
 t.test('SIGHUP adds a mount and an account, and a running transfer goes on', async (t) => {
   const gateway = await running()
