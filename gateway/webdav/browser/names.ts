@@ -5,12 +5,12 @@ import { checkName, join, type Path, root } from '../../core/path.ts'
 import { ownPrefix } from '../../http/problem.ts'
 
 /**
- * The name of an uploaded file. Some browsers send the path that it had: folders go, with slashes or, in what looks
- * like a path of Windows, with backslashes, which elsewhere belong to names.
+ * The name of an uploaded file. Some browsers send the path that it had: folders go, with slashes or, in what is a
+ * whole path of Windows, with backslashes, which elsewhere belong to names, as colons do.
  */
 export function cleanName(filename: string): string {
   const last = filename.slice(filename.lastIndexOf('/') + 1)
-  return /^(?:[A-Za-z]:|\\)\\?/.test(last) ? last.slice(last.search(/[^\\:]*$/)) : last
+  return /^(?:[A-Za-z]:|\\)\\/.test(last) ? last.slice(last.lastIndexOf('\\') + 1) : last
 }
 
 /** Throws `invalid` or `name-too-long` for what cannot be a name in this directory, `denied` for what is ours. */
