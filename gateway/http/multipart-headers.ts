@@ -35,7 +35,10 @@ export function parsePartHead(headers: Readonly<Record<string, readonly string[]
   if (!/^(?:7bit|8bit|binary)$/i.test(encoding.trim())) throw unreadable('a transfer encoding')
   const name = found.get('name')
   if (name === undefined || name.length > maxName) throw unreadable('no name, or a long one')
-  return { name, filename: found.get('filename') }
+  const filename = found.get('filename')
+  // Taken for a field it would be lost without a word (RFC 7578, section 4.2, has no such names in forms).
+  if (filename === undefined && found.has('filename*')) throw unreadable('a name written as headers of mail have it')
+  return { name, filename }
 }
 
 /** Of a Content-Disposition. Browsers write `%22` for a quotation mark, curl may write `\"`; both leave backslashes alone. */

@@ -23,6 +23,8 @@ export interface FormHandler {
 const maxParts = 1000
 /** Bytes of a value that is no file. */
 const maxValue = 4096
+/** Bytes in a row that belong to no part: before the first and after the last, and headers without an end. */
+const maxOutside = 256 * 1024
 /** Bytes of a file that may wait to be taken. */
 const ahead = 256 * 1024
 
@@ -33,6 +35,7 @@ export class FormReader extends Writable {
   #parts = 0
   /** The last part that began has not told its headers yet. */
   #isNameless = false
+  #outside = 0
   /** Parts that have begun and are not dealt with. */
   #pending = 0
   #work: Promise<void> = Promise.resolve()
@@ -80,12 +83,22 @@ export class FormReader extends Writable {
 
   /** Small parts go into the parser whole: the next bytes come when no more than one is waiting. */
   async #feed(chunk: Buffer): Promise<void> {
+    const parts = this.#parts
+    const wasOutside = this.#isOutside
     // What follows the last boundary means nothing (RFC 2046, section 5.1.1).
-    if (!this.#parser.writable) return
-    await new Promise<void>((resolve) => {
-      this.#parser.write(chunk, () => resolve())
-    })
+    if (this.#parser.writable) {
+      await new Promise<void>((resolve) => {
+        this.#parser.write(chunk, () => resolve())
+      })
+    }
+    this.#outside = wasOutside && this.#isOutside && parts === this.#parts ? this.#outside + chunk.length : 0
+    if (this.#outside > maxOutside) throw new StorageError('too-large', 'the form has too much that is no part of it')
     while (this.#pending > 1 && !this.destroyed) await this.#change()
+  }
+
+  /** What comes now belongs to no part that has a name. */
+  get #isOutside(): boolean {
+    return this.#parts === 0 || this.#isNameless || this.#ended
   }
 
   async #finish(): Promise<void> {

@@ -185,6 +185,22 @@ t.test('an error of who takes the parts ends the form with it', async (t) => {
   await reader.settled()
 })
 
+t.test('what belongs to no part has an end', async (t) => {
+  const filler = Buffer.alloc(65_536, 'x')
+  const starts = ['', `--${boundary}\r\nX-Pad: `, part('csrf', 'token') + closing, part('a', 'x', 'name') + closing]
+  for (const start of starts) {
+    const heard: Heard[] = []
+    let left = 200
+    const body = Buffer.concat([Buffer.from(start), ...Array.from({ length: 200 }, () => filler)])
+    const sizes = () => {
+      left--
+      return filler.length
+    }
+    await t.rejects(read(body, sizes, heard), { code: 'too-large' }, start)
+    t.ok(left > 150, `${200 - left} pieces were taken`)
+  }
+})
+
 t.test('boundaries are what RFC 2046 allows', async (t) => {
   const good: ReadonlyArray<readonly [string, string]> = [
     ['multipart/form-data; boundary=abc', 'abc'],
@@ -210,12 +226,14 @@ t.test('the headers of a part are read as browsers write them', async (t) => {
   t.strictSame(head('form-data; name=a; filename=b'), { name: 'a', filename: 'b' })
   t.strictSame(head('form-data; name="a"; filename="x; name=y"'), { name: 'a', filename: 'x; name=y' })
   t.strictSame(head('Form-Data; filename=""; name="a"'), { name: 'a', filename: '' })
+  t.strictSame(head(`form-data; name="a"; filename="b"; filename*=UTF-8''c`), { name: 'a', filename: 'b' })
   const bad = [
     'attachment; name="a"',
     'form-data',
     'form-data; filename="x"',
     'form-data; name="a"; name="b"',
     'form-data; name="\xff"',
+    `form-data; name="a"; filename*=UTF-8''%c3%a4`,
   ]
   for (const each of bad) t.throws(() => head(each), { code: 'invalid' }, each)
 })
