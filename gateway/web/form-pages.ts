@@ -72,7 +72,7 @@ const shown = 200
 
 export function outcomePage(outcome: Outcome): string {
   const { done, refused, verb, more } = outcome
-  const title = refused.length === 0 ? `${counted(done.length, 'file')} ${verb}` : `Not everything was ${verb}`
+  const title = refused.length === 0 && more === undefined ? `${counted(done.length, 'file')} ${verb}` : `Not everything was ${verb}`
   const failures = listOf(
     refused,
     ({ name, why }) => `<span class="name">${escapeHtml(name)}</span>: ${escapeHtml(why)}`,
@@ -81,7 +81,7 @@ export function outcomePage(outcome: Outcome): string {
   const rest = more === undefined ? '' : `<p>${escapeHtml(more)}</p>\n`
   const bad = failures === '' ? '' : `<h2 class="bad">Not ${verb}</h2>\n${failures}`
   const good = successes === '' ? '' : `<h2 class="good">${capital(verb)}</h2>\n${successes}`
-  return page(outcome, title, `${bad}${rest}${good}`)
+  return page(outcome, title, `${bad}${good}${rest}`)
 }
 
 function listOf<T>(all: readonly T[], item: (one: T) => string): string {

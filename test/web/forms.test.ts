@@ -124,6 +124,8 @@ t.test('names are what the file is called, wherever it lay', async (t) => {
     ['../../four.txt', 'four.txt'],
     ['dir/sub/five.txt', 'five.txt'],
     ['back\\slash.txt', 'back\\slash.txt'],
+    ['a:colon.txt', 'a:colon.txt'],
+    ['\\first.txt', '\\first.txt'],
     ['naïve ☃.txt', 'naïve ☃.txt'],
     ['a\\"b.txt', 'a"b.txt'],
     ['a=b;c.txt', 'a=b;c.txt'],
@@ -175,6 +177,29 @@ t.test('a form that ends early, or is none, leaves nothing behind', async (t) =>
   )
   const { pages } = await storage.list(callOf(alice), parsePath('/data'))
   for await (const page of pages()) t.fail(`there is ${page[0]?.name}`)
+})
+
+t.test('of a form that goes wrong later it is told what was stored', async (t) => {
+  const { port } = await openDoor(t)
+  const csrf = part('csrf', await tokenFor(port, '/data/'))
+  const many = Array.from({ length: 1000 }, () => part('note', '')).join('')
+  const headless = `--${boundary}\r\n\r\nx\r\n`
+  const wrongs: ReadonlyArray<readonly [string, number, string]> = [
+    [many, 413, 'the form has too many parts'],
+    [headless, 400, 'a part of the form has no name'],
+  ]
+  for (const [index, [wrong, status, why]] of wrongs.entries()) {
+    const body = (name: string) => csrf + part('files', 'x', `${name}${index}`) + wrong + closing
+    const json = await upload(port, '/data/', body('a'), { headers: { accept: '*/*' } })
+    t.equal(json.status, status)
+    const ended = { code: status === 413 ? 'too-large' : 'invalid', why }
+    t.strictSame(JSON.parse(json.text), { stored: [`a${index}`], refused: [], ended })
+    const page = asPage(await upload(port, '/data/', body('b')))
+    t.equal(page.status, status)
+    t.strictSame(page.barriers, [])
+    t.match(page.text, /Not everything was stored[\s\S]*Stored<\/h2>\n<ul><li><span class="name">b\d/)
+    t.match(page.text, `What came after that was not looked at: ${why}.`)
+  }
 })
 
 t.test('a form that ends while its file is being opened is answered, and the file given up', async (t) => {

@@ -136,7 +136,7 @@ t.test('refused files are read past for a while, and then no more', async (t) =>
   let text = ''
   for await (const chunk of answer?.[0] ?? []) text += chunk
   t.match(text, 'taken</span>: there is something of this name already')
-  t.match(text, 'What came after that was not looked at.')
+  t.match(text, 'What came after that was not looked at: too much of the form was refused.')
   sending.destroy()
   t.equal((await storage.stat(callOf(alice), parsePath('/data/taken'))).size, 1)
 })

@@ -7,7 +7,6 @@ import type { Readable, Writable } from 'node:stream'
 import { StorageError } from '../../core/errors.ts'
 import type { Writing } from '../../core/storage.ts'
 import { requireFormToken } from '../../http/csrf.ts'
-import { HttpError } from '../../http/errors.ts'
 import type { Exchange } from '../../http/exchange.ts'
 import { type FilePart, type FormHandler, FormReader } from '../../http/multipart.ts'
 import { receiveBody, sendContinue } from '../../http/receive.ts'
@@ -40,22 +39,34 @@ export async function takeUpload(x: Exchange): Promise<void> {
   sendContinue(x)
   try {
     await receiveBody(x, reader, x.door.maxUpload)
-  } catch (error) {
-    reader.destroy(StorageError.from(error))
+  } catch (thrown) {
+    const error = StorageError.from(thrown)
+    reader.destroy(error)
     await reader.settled()
-    if (!upload.isOver) throw error
+    if (!isOfForm(error) || upload.isEmpty) throw thrown
+    return answer(x, upload, error)
   }
   await answer(x, upload)
 }
 
-async function answer(x: Exchange, { stored, refused, isOver }: FormUpload): Promise<void> {
+/** It is the form that ended too soon; whoever sent it is there, and has to know which files are stored all the same. */
+function isOfForm({ code }: StorageError): boolean {
+  return code === 'invalid' || code === 'too-large'
+}
+
+/** `ended`: why no more of the form was looked at. */
+async function answer(x: Exchange, { stored, refused, isEmpty }: FormUpload, ended?: StorageError): Promise<void> {
+  if (isEmpty) throw new StorageError('invalid', 'no file was sent')
   const [first] = refused
-  if (!first && stored.length === 0) throw new StorageError('invalid', 'no file was sent')
-  const status = stored.length > 0 ? 200 : first ? x.statusOf(first.error.code) : 200
+  const failure = stored.length > 0 ? ended : first?.error
+  const status = failure ? x.statusOf(failure.code) : 200
   const refusals = refused.map(({ name, error }) => ({ name, code: error.code, why: whyWords(error) }))
-  const more = isOver ? 'What came after that was not looked at.' : undefined
-  if (!isForPeople(x)) return sendJson(x, status, { stored, refused: refusals })
-  if (!first) return sendBack(x, 'stored')
+  if (!isForPeople(x)) {
+    const cut = ended && { ended: { code: ended.code, why: ended.message } }
+    return sendJson(x, status, { stored, refused: refusals, ...cut })
+  }
+  if (!first && !ended) return sendBack(x, 'stored')
+  const more = ended && `What came after that was not looked at: ${ended.message}.`
   const page = { ...aboutPage(x), done: stored, refused: refusals, verb: 'stored', ...(more && { more }) }
   await sendPage(x, status, outcomePage(page))
 }
@@ -63,8 +74,6 @@ async function answer(x: Exchange, { stored, refused, isOver }: FormUpload): Pro
 class FormUpload implements FormHandler {
   readonly stored: string[] = []
   readonly refused: { readonly name: string; readonly error: StorageError }[] = []
-  /** So much was refused that the rest was left alone. */
-  isOver = false
   readonly #x: Exchange
   #isOurs = false
   #replaces = false
@@ -72,6 +81,11 @@ class FormUpload implements FormHandler {
 
   constructor(x: Exchange) {
     this.#x = x
+  }
+
+  /** Nothing has become of any file. */
+  get isEmpty(): boolean {
+    return this.stored.length + this.refused.length === 0
   }
 
   field(name: string, value: string): void {
@@ -118,9 +132,7 @@ class FormUpload implements FormHandler {
   async #drop(bytes: Readable): Promise<void> {
     for await (const chunk of bytes.iterator({ destroyOnReturn: false })) {
       this.#dropped += chunk.length
-      if (this.#dropped <= patience) continue
-      this.isOver = true
-      throw new HttpError(413, 'too-large', 'too much of the form was refused')
+      if (this.#dropped > patience) throw new StorageError('too-large', 'too much of the form was refused')
     }
   }
 }
