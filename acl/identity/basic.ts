@@ -1,5 +1,6 @@
 /** Passwords of file accounts: checked slowly, few at a time, and ever more slowly for who keeps guessing. */
 
+import { LRUCache } from 'lru-cache'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { AttemptStore } from '../../gateway/state/state.ts'
 import type { Secret } from '../secret.ts'
@@ -24,17 +25,34 @@ export interface PasswordAttempt {
 export type CheckPassword = (attempt: PasswordAttempt, accounts: Accounts) => Promise<Account>
 
 const maxPasswordLength = 1024
+/** Milliseconds in which the store is not asked again about a guess that came too early: each time takes its one lock. */
+const pause = 1000
 
 /** `store` is asked for at every attempt, since a reload may bring another. */
 export function createPasswordCheck(store: () => AttemptStore): CheckPassword {
   // Hashing takes 32 MiB and a thread that files need too, so two at a time.
   const gate = createGate({ running: 2, waiting: 64 })
+  const early = new LRUCache<string, { readonly until: number; readonly error: StorageError }>({ max: 10_000 })
+  const permitted = async (user: string, from: string | undefined) => {
+    const key = `${user} ${from ?? ''}`
+    const known = early.get(key)
+    const now = store().now()
+    if (known !== undefined && now < known.until) throw known.error
+    try {
+      return await permitAttempt(store(), { user, from })
+    } catch (thrown) {
+      const error = StorageError.from(thrown)
+      const wait = Math.min(pause, (error.retryAfter ?? 0) * 1000)
+      if (StorageError.reasonOf(error)?.rule === 'attempts') early.set(key, { until: now + wait, error })
+      throw error
+    }
+  }
   return async ({ user, password, from, wasRight }, accounts) => {
     if (accounts.passwords.size === 0) throw refuse('password', 'no account here has a password')
     if (!accountName.test(user)) throw refuse('password', 'the user name is no account name')
     const length = password.reveal().length
     if (length === 0 || length > maxPasswordLength) throw refuse('password', 'the password is empty or too long')
-    const permit = wasRight ? undefined : await permitAttempt(store(), { user, from })
+    const permit = wasRight ? undefined : await permitted(user, from)
     try {
       const account = await gate(() => check(user, password, accounts))
       await (permit?.succeed() ?? noteSuccess(store(), { user, from }))

@@ -135,10 +135,11 @@ export class SessionDesk implements Sessions {
     if (session === undefined || !(isOwn || principal.administrator)) {
       throw new StorageError('not-found', 'no such session')
     }
-    const entry = { name: `session:${id}`, principal: principal.id, note: '', until: revocations.now() + told }
-    await revocations.add(entry, mostRevoked)
+    // First of all it is over: telling so may fail, since there is room for so many only.
     await sessions.remove(id)
     this.#found.delete(session.hash)
+    const entry = { name: `session:${id}`, principal: principal.id, note: '', until: revocations.now() + told }
+    await revocations.add(entry, mostRevoked)
     await options.revocations?.refresh?.()
     return shown(session)
   }

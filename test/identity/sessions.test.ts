@@ -6,14 +6,16 @@ import type { IdentityOptions, SignInOptions } from '../../acl/identity/options.
 import { hashPassword } from '../../acl/identity/password.ts'
 import { RevocationList } from '../../acl/identity/revocation-list.ts'
 import { Secret } from '../../acl/secret.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
 import { openState } from '../../gateway/state/open.ts'
+import type { State } from '../../gateway/state/state.ts'
 import { makeSetting, refusal } from './setting.ts'
 
 const quick = await hashPassword(new Secret('right'))
 const accountsOf = (hash: string) => `users:\n  alice: { uid: 2001, gid: 2001, passwordHash: "${hash}" }\n`
 
 /** An identity with a state store, both on one clock. */
-async function setUp(t: Test, change: Partial<SignInOptions> = {}) {
+async function setUp(t: Test, change: (stores: State) => Partial<SignInOptions> = () => ({})) {
   const directory = mkdtempSync(join(tmpdir(), 'portolan-sessions-'))
   const file = join(directory, 'accounts.yaml')
   writeFileSync(file, accountsOf(quick), { mode: 0o600 })
@@ -24,7 +26,7 @@ async function setUp(t: Test, change: Partial<SignInOptions> = {}) {
     ...{ issuers: [], passwords: true, idle: 600, lifetime: 3600 },
     ...{ sessions: state.sessions, appPasswords: state.appPasswords, attempts: state.attempts },
     ...{ appPasswordLifetime: 3600, maxAppPasswordLifetime: 7200, revocations: state.revocations },
-    ...change,
+    ...change(state),
   }
   const options: Partial<IdentityOptions> = {
     ...{ accounts: [{ file }], mapping: [], issuers: [], administrators: ['alice@desy.de'], now: () => now },
@@ -119,6 +121,51 @@ t.test('a changed password and a lost account end a session, also one that was j
   writeFileSync(file, 'users: {}\n', { mode: 0o600 })
   await service.reload(options)
   t.equal(await by(secret), 'denied account-unknown')
+})
+
+t.test('a session ends also when no more can be told to be revoked', async (t) => {
+  let isFull = false
+  const { begin, by, basic, sessions } = await setUp(t, (stores) => ({
+    revocations: {
+      ...{ now: stores.revocations.now, serial: () => stores.revocations.serial() },
+      ...{ list: () => stores.revocations.list(), remove: (name: string) => stores.revocations.remove(name) },
+      add(entry, most) {
+        if (isFull) throw new StorageError('busy', 'too much is revoked already')
+        return stores.revocations.add(entry, most)
+      },
+    },
+  }))
+  const { id, secret } = await begin()
+  t.equal(await by(secret), 'basic:alice@desy.de')
+  isFull = true
+  await t.rejects(sessions.end(await basic(), id), { code: 'busy' })
+  t.equal(await by(secret), 'unauthenticated session')
+})
+
+t.test('guesses that come too early do not reach the store every time', async (t) => {
+  let changes = 0
+  const { basic, pass } = await setUp(t, ({ attempts }) => ({
+    attempts: {
+      now: attempts.now,
+      change(names, decide) {
+        changes++
+        return attempts.change(names, decide)
+      },
+    },
+  }))
+  const refused = async (guess: number) => {
+    try {
+      await basic(`guess-${guess}`)
+      return ''
+    } catch (error) {
+      return refusal(error)
+    }
+  }
+  for (let guess = 0; guess < 5; guess++) t.equal(await refused(guess), 'unauthenticated password')
+  for (let guess = 5; guess < 100; guess++) t.equal(await refused(guess), 'busy attempts')
+  t.equal(changes, 6)
+  pass(1)
+  t.equal(await refused(100), 'unauthenticated password', 'a second later it is looked at')
 })
 
 t.test('application passwords end by themselves, and live no longer than is allowed', async (t) => {
