@@ -23,6 +23,7 @@ import { serveCommand } from './serve.ts'
 import { shareCommand } from './share.ts'
 import { stageCommand } from './stage.ts'
 import { tokenCommand } from './token.ts'
+import { uploadsCommand } from './uploads.ts'
 import { whoamiCommand } from './whoami.ts'
 
 const makers = [
@@ -34,6 +35,7 @@ const makers = [
   mountsCommand,
   locksCommand,
   unlockCommand,
+  uploadsCommand,
   putCommand,
   rmCommand,
   aclCommand,

@@ -37,50 +37,17 @@ import {
   shareRequest,
 } from './shares.ts'
 import { type ArchiveInfo, readArchiveInfo, readRequestId, readStageStatus, type StageStatus } from './tape.ts'
+import type { Download, GetOptions, PutOptions, Uploaded } from './transfers.ts'
 import { type Answer, type Ask, Transport, type TransportOptions } from './transport.ts'
+import { type RemoteUploads, uploadsOver } from './uploads.ts'
 
-export interface GetOptions {
-  /** First byte wanted, 0 by default. */
-  readonly start?: number
-  /** Byte after the last one wanted; the end of the file by default. */
-  readonly end?: number
-  /** Only if the file still has this entity tag. */
-  readonly ifMatch?: string
-  readonly signal?: AbortSignal
-}
-
-export interface Download {
-  readonly etag: string | undefined
-  /** Offset of the first byte of `body` in the file. */
-  readonly start: number
-  /** Bytes in `body`. */
-  readonly length: number | undefined
-  /** Bytes of the whole file. */
-  readonly size: number | undefined
-  /** Must be read to its end or destroyed. */
-  readonly body: Readable
-}
-
-export interface PutOptions {
-  /** Bytes of the body, if known. */
-  readonly size?: number
-  /** Only over this entity tag. */
-  readonly ifMatch?: string
-  /** Only where there is no file. */
-  readonly onlyNew?: boolean
-  readonly signal?: AbortSignal
-}
-
-export interface Uploaded {
-  readonly created: boolean
-  readonly etag: string | undefined
-}
+export type { Download, GetOptions, PutOptions, Uploaded }
 
 const api = '/.portolan/api/v1'
 const listForm = 'application/x-ndjson'
 /** Largest answer of the API read: an ACL of maxAces entries with long names fits. */
 const maxAnswer = maxAces * 2048
-/** Largest answer about a staging request: tens of thousands of files with long paths. */
+/** Largest answer about a staging request, or uploads: tens of thousands of files with long paths. */
 const maxTapeAnswer = 64 * 1024 * 1024
 /** How much of a refusal's body is read. */
 const maxProblem = 64 * 1024
@@ -288,6 +255,14 @@ export class Client {
       async (method, query, body) =>
         (await this.#api(method, 'app-passwords', query, { body, limit: maxTapeAnswer })).value,
       (id) => this.#done({ method: 'DELETE', target: `${api}/app-passwords/${encodeURIComponent(id)}` }),
+    )
+  }
+
+  /** Unfinished uploads of the caller, to an administrator those of all. */
+  get uploads(): RemoteUploads {
+    return uploadsOver(
+      async () => (await this.#api('GET', 'uploads', {}, { limit: maxTapeAnswer })).value,
+      (id) => this.#done({ method: 'DELETE', target: `${api}/uploads/${encodeURIComponent(id)}` }),
     )
   }
 
