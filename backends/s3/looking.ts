@@ -7,6 +7,7 @@ import type { Readable } from 'node:stream'
 import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3'
 import type { Acl } from '../../acl/acl.ts'
 import type { Call } from '../../gateway/core/call.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
 import { join, namesOf, type Path, root } from '../../gateway/core/path.ts'
 import type { Entry, Trail } from '../backend.ts'
 import { collect } from './body.ts'
@@ -30,13 +31,19 @@ export interface Seen {
   readonly parentAcl: Acl | undefined
   /** All the bytes, where they were asked for and are few. */
   readonly content: Uint8Array | undefined
+  /** Why bytes that were asked for did not come. Who may know is not decided yet. */
+  readonly failure: StorageError | undefined
 }
 
 /** What is at a key. */
 interface Found {
   readonly head: Head
   readonly content?: Uint8Array
+  readonly failure?: StorageError
 }
+
+/** For a look before a change. That an object is missing is known from GET alone: HEAD may be answered by anybody. */
+export const surely = 1
 
 /** `inlineUpTo`: the bytes of a file of this size come along. */
 export async function look(desk: Desk, path: Path, call: Call, inlineUpTo = -1): Promise<Seen> {
@@ -70,6 +77,7 @@ export async function look(desk: Desk, path: Path, call: Call, inlineUpTo = -1):
     above: levels.slice(0, names.length).map((level, index) => [level, kept[index]] as const),
     parentAcl,
     content: isDirectory ? undefined : file?.content,
+    failure: isDirectory ? undefined : file?.failure,
   }
 }
 
@@ -125,16 +133,24 @@ function acls(desk: Desk, levels: readonly Path[], kept: ReadonlyArray<Kept | un
   return result
 }
 
-async function lookAtFile(desk: Desk, path: Path, call: Call, inlineUpTo: number): Promise<Found | undefined> {
+export async function lookAtFile(
+  desk: Desk,
+  path: Path,
+  call: Pick<Call, 'signal'>,
+  inlineUpTo: number,
+): Promise<Found | undefined> {
+  let failure: StorageError | undefined
   try {
     if (inlineUpTo > 0) return await getStart(desk, path, call, inlineUpTo)
   } catch (error) {
-    // An empty object has no first byte.
-    if (!isCode(error, 'range')) return whereMissing(error)
+    // An empty object has no first byte, and one in an archive none that can be had.
+    if (!isCode(error, 'range', 'nearline')) return whereMissing(error)
+    if (isCode(error, 'nearline')) failure = StorageError.from(error)
   }
   try {
     const head = await headOf(desk, path, call)
-    return { head, ...(inlineUpTo >= 0 && head.size === 0 && { content: new Uint8Array(0) }) }
+    const isEmpty = inlineUpTo >= 0 && head.size === 0
+    return { head, ...(isEmpty && { content: new Uint8Array(0) }), ...(failure && { failure }) }
   } catch (error) {
     return whereMissing(error)
   }
@@ -160,7 +176,7 @@ export async function headOfKey(desk: Desk, Key: string, path: Path, call: Pick<
 }
 
 /** One request for attributes and the first bytes: all of them, if there are few. */
-async function getStart(desk: Desk, path: Path, call: Call, limit: number): Promise<Found> {
+async function getStart(desk: Desk, path: Path, call: Pick<Call, 'signal'>, limit: number): Promise<Found> {
   const input = { Bucket: desk.store.bucket, Key: desk.keys.object(path), Range: `bytes=0-${limit - 1}` }
   return desk.store.request({ signal: call.signal, path, again: true }, async (client, options) => {
     const answer = await client.send(new GetObjectCommand(input), options)

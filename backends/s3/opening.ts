@@ -22,7 +22,8 @@ export async function openSeen(desk: Desk, path: Path, seen: Seen, call: Call): 
   const entry = requireFile(seen.trail, path)
   const head = requireHead(seen, path)
   await requireWhole(desk, path, seen, call)
-  const { content } = seen
+  const { content, failure } = seen
+  if (failure) throw failure
   return {
     entry,
     ...(content && { content }),

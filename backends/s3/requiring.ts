@@ -7,7 +7,7 @@ import type { CommitCondition, Entry, Pending, Trail } from '../backend.ts'
 import { isCode } from './client.ts'
 import type { Desk } from './desk.ts'
 import type { Head } from './entries.ts'
-import { headOf, look, type Seen } from './looking.ts'
+import { headOf, look, type Seen, surely } from './looking.ts'
 
 /** Looks now; `act` gets what was seen. */
 export async function pending<T>(
@@ -98,7 +98,7 @@ function missing(error: unknown): undefined {
 
 /** Looks again and throws `stale` if something else is there now. The caller holds the lease of the path. */
 export async function lookAgain(desk: Desk, path: Path, seen: Seen, call: Call): Promise<Seen> {
-  const now = await look(desk, path, call)
+  const now = await look(desk, path, call, surely)
   requireSame(now, seen, path)
   return now
 }
