@@ -11,7 +11,8 @@ import { isCode } from './client.ts'
 import type { Desk } from './desk.ts'
 import { aclForNew, type Head, versionOf } from './entries.ts'
 import { isRefusal } from './errors.ts'
-import { look, lookAtNew, type Seen } from './looking.ts'
+import { withSidecar } from './journal.ts'
+import { look, lookAtNew, type Seen, surely } from './looking.ts'
 import { deleteKey } from './removing.ts'
 import { requireCondition, requireFile, requirePlace, stale } from './requiring.ts'
 import type { Sidecar } from './sidecar.ts'
@@ -38,7 +39,7 @@ export function commit(desk: Desk, path: Path, seen: Seen, publish: Publish, opt
 /** As `commit`; the caller holds the lease. */
 export async function commitNow(desk: Desk, path: Path, seen: Seen, publish: Publish, options: Commit): Promise<Entry> {
   for (let left = rivals; ; left--) {
-    const now = await look(desk, path, options.call)
+    const now = await look(desk, path, options.call, surely)
     if (!now.trail.parentExists && seen.trail.parentExists) throw stale(path)
     options.decide(now.trail)
     requirePlace(desk, now.trail, path)
@@ -53,9 +54,24 @@ export async function commitNow(desk: Desk, path: Path, seen: Seen, publish: Pub
 }
 
 async function place(desk: Desk, path: Path, now: Seen, publish: Publish, options: Commit): Promise<Entry> {
+  if (now.head) return placed(desk, path, now, undefined, publish, options)
+  // Without its object the sidecar would be that of whatever gets the name.
+  return withSidecar(desk, path, async () => {
+    const first = await writeFirst(desk, path, now, options.call)
+    return placed(desk, path, now, first, publish, options)
+  })
+}
+
+async function placed(
+  desk: Desk,
+  path: Path,
+  now: Seen,
+  first: First | undefined,
+  publish: Publish,
+  options: Commit,
+): Promise<Entry> {
   const { call } = options
   const { head } = now
-  const first = head ? undefined : await writeFirst(desk, path, now, call)
   let etag: string
   try {
     etag = await publish(head ? { IfMatch: head.etag } : { IfNoneMatch: '*' })
@@ -106,15 +122,10 @@ async function requireWay(desk: Desk, path: Path, { above }: Seen, { etag }: Fir
 
 /** What was there before is there again: it may be that of one who was faster to make the object. */
 async function takeBack(desk: Desk, path: Path, { etag }: First, { kept }: Seen): Promise<void> {
-  try {
-    const before = kept?.content
-    if (before === undefined || before === 'unreadable') await desk.sidecars.takeBack(path, etag)
-    else if ((await desk.sidecars.read(path, undefined))?.etag === etag) {
-      await desk.sidecars.update(path, undefined, () => before)
-    }
-  } catch (error) {
-    // The next one who makes the object replaces it.
-    desk.log('a sidecar without an object could not be removed', error)
+  const before = kept?.content
+  if (before === undefined || before === 'unreadable') await desk.sidecars.takeBack(path, etag)
+  else if ((await desk.sidecars.read(path, undefined))?.etag === etag) {
+    await desk.sidecars.update(path, undefined, () => before)
   }
 }
 
@@ -122,7 +133,8 @@ async function takeBack(desk: Desk, path: Path, { etag }: First, { kept }: Seen)
 function needsMore({ head, kept }: Seen, { digests, modified }: CommitOptions): boolean {
   if (modified !== undefined || (digests && Object.keys(digests).length > 0)) return true
   if (!head || !kept || kept.content === 'unreadable') return false
-  return kept.content.modified !== undefined || kept.content.digests !== undefined
+  const { modified: time, digests: sums, moving } = kept.content
+  return time !== undefined || sums !== undefined || moving !== undefined
 }
 
 /** Digests and time are of our bytes: they are not filed under those that somebody else has put there since. */

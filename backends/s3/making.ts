@@ -10,6 +10,7 @@ import { isCode } from './client.ts'
 import type { Desk } from './desk.ts'
 import { aclForNew, aclOf, directoryEntry } from './entries.ts'
 import { isRefusal } from './errors.ts'
+import { withSidecar } from './journal.ts'
 import { headOfKey, type Seen } from './looking.ts'
 import { lookAgain, requirePlace, stale, unhurried } from './requiring.ts'
 
@@ -20,14 +21,16 @@ export function makeDirectory(desk: Desk, path: Path, seen: Seen, call: Call): P
     const now = await lookAgain(desk, path, seen, call)
     const { signal } = unhurried(call)
     const acl = aclForNew(now.parentAcl, 'directory', call.principal)
-    const etag = await writeFirst(desk, path, acl, now, signal)
-    try {
-      await putMarker(desk, path, { signal })
-    } catch (error) {
-      if (error instanceof StorageError && isRefusal(error)) await desk.sidecars.takeBack(path, etag)
-      if (isCode(error, 'precondition')) throw exists(path)
-      throw error
-    }
+    await withSidecar(desk, path, async () => {
+      const etag = await writeFirst(desk, path, acl, now, signal)
+      try {
+        await putMarker(desk, path, { signal })
+      } catch (error) {
+        if (error instanceof StorageError && isRefusal(error)) await desk.sidecars.takeBack(path, etag)
+        if (isCode(error, 'precondition')) throw exists(path)
+        throw error
+      }
+    })
     const kept = await desk.sidecars.read(path, signal)
     return directoryEntry(desk, path, kept, aclOf(kept, 'directory', now.parentAcl))
   })

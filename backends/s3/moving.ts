@@ -3,7 +3,6 @@
  * `cross-mount`, so that each thing in it is copied and removed with rights of its own.
  */
 
-import type { Acl } from '../../acl/acl.ts'
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { isWithin, type Path, root } from '../../gateway/core/path.ts'
@@ -13,10 +12,12 @@ import { copyObject, keptDigests } from './copying.ts'
 import type { Desk } from './desk.ts'
 import { type Head, versionOf } from './entries.ts'
 import { isRefusal } from './errors.ts'
+import { withSidecar } from './journal.ts'
 import { headOf, lookAtNew, type Seen } from './looking.ts'
-import { isEmpty, notEmpty, removeFile, withSidecar } from './removing.ts'
+import { isEmpty, notEmpty, removeFile } from './removing.ts'
 import { lookAgain, requireEntry, requireHead, requirePlace, stale, unhurried } from './requiring.ts'
 import type { Moving, Sidecar } from './sidecar.ts'
+import { closed, contentOf } from './sidecars.ts'
 
 /** The rules of rename(2), `exists` for the condition, `cross-mount` for a directory that could move. */
 export async function renameSeen(
@@ -44,6 +45,8 @@ export async function renameSeen(
   return desk.underLeases([from, to], async () => {
     const now = await lookAgain(desk, from, source, call)
     const there = await lookAgain(desk, to, target, call)
+    await endEarlier(desk, from, now)
+    await endEarlier(desk, to, there)
     // Stopped halfway it would leave the target closed.
     return moveFile(desk, [from, to], [now, there], unhurried(call))
   })
@@ -69,7 +72,11 @@ async function moveFile(
   const goal: Sidecar = { acl, ...(properties && { properties }) }
   const digests = keptDigests(source)
   await withSidecar(desk, to, async () => {
-    await desk.sidecars.write(to, target.head ? closedFor(target.head, target, goal) : goal, target.kept, call.signal)
+    const first = target.head ? closedFor(target.head, target, goal) : goal
+    await desk.sidecars.write(to, first, target.kept, call.signal).catch((error: unknown) => {
+      // Another gateway, of another state store, changes the target.
+      throw isCode(error, 'precondition') ? stale(to) : error
+    })
     try {
       await copyObject(desk, from, head, to, call)
     } catch (error) {
@@ -86,7 +93,7 @@ async function moveFile(
   })
   // What somebody outside our state store has put there since is not what was moved.
   const still = await headOf(desk, from, call).catch(missing)
-  if (still?.etag === head.etag) await removeFile(desk, from, source, call)
+  if (!still || still.etag === head.etag) await removeFile(desk, from, source, call)
   const made = await lookAtNew(desk, to, target.parentAcl, call)
   if (!made) throw stale(to)
   return made.entry
@@ -96,13 +103,18 @@ function missing(error: unknown): undefined {
   if (!isCode(error, 'not-found')) throw error
 }
 
-/** Nobody may do anything. */
-const closed: Acl = { owner: undefined, group: undefined, aces: [], dialect: 'rfc8881' }
-
 /** What the target has until it is the source; with what ends the rename if we do not. */
 function closedFor(head: Head, { kept }: Seen, after: Sidecar): Sidecar {
-  const before = kept && kept.content !== 'unreadable' ? kept.content : undefined
+  const before = contentOf(kept)
   return { acl: closed, moving: { version: versionOf(head), ...(before && { before }), after } }
+}
+
+/** A rename that was stopped has closed the file: what it is to be is looked at again. */
+async function endEarlier(desk: Desk, path: Path, { head, kept }: Seen): Promise<void> {
+  const moving = kept?.content === 'unreadable' ? undefined : kept?.content.moving
+  if (!head || !moving) return
+  await endMove(desk, path, head, moving)
+  throw stale(path)
 }
 
 /** Ends a rename that was stopped; `head` is what the target is now. The caller holds its lease. */
@@ -114,10 +126,9 @@ export async function endMove(desk: Desk, to: Path, head: Head, { version, befor
 
 /** The sidecar of the target as it was before a copy that was refused. */
 async function putBack(desk: Desk, to: Path, { kept }: Seen): Promise<void> {
-  if (kept && kept.content !== 'unreadable') {
-    const before = kept.content
-    await desk.sidecars.update(to, undefined, () => before)
-  } else await desk.sidecars.remove(to, undefined)
+  const before = contentOf(kept)
+  if (before) await desk.sidecars.update(to, undefined, () => before)
+  else await desk.sidecars.remove(to, undefined)
 }
 
 /** The rules of rename(2): a directory replaces only a directory, a file only a file. */

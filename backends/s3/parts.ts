@@ -14,6 +14,7 @@ import { isCode } from './client.ts'
 import type { Desk } from './desk.ts'
 import { quoted } from './entries.ts'
 import { unavailable } from './errors.ts'
+import { placeOf } from './journal.ts'
 import type { Condition } from './trials.ts'
 
 /** Most parts and largest object (Amazon S3 User Guide, "Multipart upload limits"). */
@@ -204,9 +205,4 @@ export async function abortUpload(desk: Desk, path: Path, id: string): Promise<v
   } catch (error) {
     if (!isCode(error, 'stale', 'not-found')) throw error
   }
-}
-
-/** An upload in the journal; without an id, a sidecar that is being changed in two steps. */
-export function placeOf(path: Path, id?: string): string {
-  return JSON.stringify(id === undefined ? [path] : [path, id])
 }

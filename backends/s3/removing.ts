@@ -5,11 +5,11 @@ import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { type Path, parentOf, root } from '../../gateway/core/path.ts'
 import type { Desk } from './desk.ts'
-import { isRefusal } from './errors.ts'
+import { withSidecar } from './journal.ts'
 import { firstKeys, holds, type Seen } from './looking.ts'
 import { keepDirectory } from './making.ts'
-import { placeOf } from './parts.ts'
 import { lookAgain, requireEntry, unhurried } from './requiring.ts'
+import { contentOf } from './sidecars.ts'
 
 export function removeSeen(desk: Desk, path: Path, seen: Seen, call: Call): Promise<void> {
   const entry = requireEntry(seen.trail, path)
@@ -39,9 +39,8 @@ async function removeDirectory(desk: Desk, path: Path, now: Seen, call: Call): P
     if (await holds(desk, path, call)) throw await stays(desk, path, call)
     await desk.sidecars.remove(path, undefined)
     if (!(await holds(desk, path, call))) return
-    if (now.kept && now.kept.content !== 'unreadable') {
-      await desk.sidecars.write(path, now.kept.content, undefined, undefined)
-    }
+    const before = contentOf(now.kept)
+    if (before) await desk.sidecars.write(path, before, undefined, undefined)
     throw await stays(desk, path, call)
   })
 }
@@ -54,22 +53,6 @@ async function stays(desk: Desk, path: Path, call: Call): Promise<StorageError> 
 /** What has no sidecar leaves none. */
 function withItsSidecar(desk: Desk, path: Path, { kept }: Seen, work: () => Promise<void>): Promise<void> {
   return kept ? withSidecar(desk, path, work) : work()
-}
-
-/**
- * Tells the journal of a sidecar that does not belong to what has the name if the process ends now, for the sweep to
- * settle.
- */
-export async function withSidecar(desk: Desk, path: Path, work: () => Promise<void>): Promise<void> {
-  const place = placeOf(path)
-  await desk.services.journal.add(desk.journal, place)
-  try {
-    await work()
-  } catch (error) {
-    if (error instanceof StorageError && isRefusal(error)) await desk.services.journal.remove(desk.journal, place)
-    throw error
-  }
-  await desk.services.journal.remove(desk.journal, place)
 }
 
 /** Whether the directory holds nothing but its marker: another key would come among the first two. */

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { LRUCache } from 'lru-cache'
+import type { Acl } from '../../acl/acl.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
 import { collect } from './body.ts'
@@ -22,6 +23,14 @@ export interface Kept {
   readonly changed: bigint
   /** `unreadable`: something is there that is not a sidecar of ours. */
   readonly content: Sidecar | 'unreadable'
+}
+
+/** Nobody may do anything. */
+export const closed: Acl = { owner: undefined, group: undefined, aces: [], dialect: 'rfc8881' }
+
+/** What is written to have the state of a look again. What could not be read goes on giving no rights. */
+export function contentOf(kept: Kept | undefined): Sidecar | undefined {
+  return kept?.content === 'unreadable' ? { acl: closed } : kept?.content
 }
 
 /** Bytes of sidecars that are remembered. */

@@ -5,9 +5,8 @@
 
 import { StorageError } from '../../gateway/core/errors.ts'
 import { type Path, parsePath } from '../../gateway/core/path.ts'
-import { isCode } from './client.ts'
 import type { Desk } from './desk.ts'
-import { headOf, holds } from './looking.ts'
+import { holds, lookAtFile, surely } from './looking.ts'
 import { endMove } from './moving.ts'
 import { abortUpload } from './parts.ts'
 
@@ -34,16 +33,15 @@ async function clear(desk: Desk, { path, id }: Left): Promise<void> {
   if (id !== undefined) await abortUpload(desk, path, id)
   const call = { signal: desk.store.alive(undefined) }
   await desk.underLeases([path], async () => {
-    try {
-      const head = await headOf(desk, path, call)
+    const found = await lookAtFile(desk, path, call, surely)
+    if (found) {
       const kept = await desk.sidecars.read(path, call.signal)
       const content = kept?.content
       const moving = id === undefined && content !== 'unreadable' ? content?.moving : undefined
-      if (moving) await endMove(desk, path, head, moving)
-    } catch (error) {
-      if (!isCode(error, 'not-found')) throw error
-      // A directory may have the name by now.
-      if (!(await holds(desk, path, call))) await desk.sidecars.remove(path, undefined)
+      if (moving) await endMove(desk, path, found.head, moving)
+    } else if (!(await holds(desk, path, call))) {
+      // No directory has the name by now.
+      await desk.sidecars.remove(path, undefined)
     }
   })
 }
