@@ -11,9 +11,10 @@ export class Keys {
   /** Empty, or ends in a slash. */
   readonly prefix: string
 
-  /** Throws `invalid` for a prefix that no path could be made of. */
+  /** Throws `invalid` for a prefix that no path could be made of, or that lies among the sidecars of another. */
   constructor(prefix: string) {
     const path = parsePath(`/${prefix.replace(/^\/+|\/+$/g, '')}`)
+    if (namesOf(path).includes(reserved)) throw new StorageError('invalid', `the name ${reserved} is reserved`)
     this.prefix = path === root ? '' : `${path.slice(1)}/`
   }
 
