@@ -6,7 +6,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -67,6 +67,7 @@ async function boot(directory: string, children: ChildProcess[]): Promise<Omit<R
     // The signal ends it should the test be killed.
     const words = ['--pdeathsig', 'KILL', command, '-c', conf, ...args, '-f']
     const child = spawn('/usr/bin/setpriv', words, { stdio: ['ignore', log, log], env: environment })
+    closeSync(log)
     child.on('error', () => {})
     children.push(child)
   }

@@ -121,5 +121,6 @@ t.test('sidecars of different things have different keys, none of which a path c
     t.equal(keys.reach(parsePath(`/${key.slice('lab/data/'.length)}`)), 0)
   }
   t.throws(() => new Keys('a/../b'))
+  t.throws(() => new Keys('a/.portolan/acl'), { code: 'invalid' })
   t.throws(() => keys.requireReach(parsePath(`/${'x'.repeat(200)}`.repeat(6))), { code: 'name-too-long' })
 })

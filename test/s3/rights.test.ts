@@ -8,7 +8,7 @@ import { parsePath, root } from '../../gateway/core/path.ts'
 import { act, fails } from '../backends/conformance/area.ts'
 import { type Fake, refuse } from './fake.ts'
 import { file, setUp, sometimes } from './fake-world.ts'
-import { alice, openAcl } from './world.ts'
+import { openAcl } from './world.ts'
 
 const sidecar = '.portolan/acl/:file'
 const directory = parsePath('/directory')
@@ -214,6 +214,43 @@ t.test('a directory that is removed while a file is being put into it ends with 
   }
 })
 
+t.test(
+  'a file that comes when its directory has just been found empty ends in no directory without an ACL',
+  async (t) => {
+    const { fake, area, backend } = await setUp(t, { rootAcl: open })
+    await area.mkdir(directory)
+    await act(backend.acls.set(directory, openAcl, {}, area.call))
+    const draft = await area.draft(parsePath('/directory/file'), 'x')
+    let land: (() => void) | undefined
+    const reached = Promise.withResolvers<void>()
+    const landed = Promise.withResolvers<void>()
+    fake.fault = ({ method, key }, response, store) => {
+      if (method === 'PUT' && key === 'directory/file') {
+        land = () => void response.writeHead(200, { ETag: store.put(key, 'x').etag }).end()
+        reached.resolve()
+        return true
+      }
+      if (method !== 'DELETE' || key !== '.portolan/acl/:directory') return false
+      store.objects.delete(key)
+      land?.()
+      void landed.promise.then(() => response.writeHead(204).end())
+      return true
+    }
+    const commit = area.commit(draft)
+    await reached.promise
+    const removal = area.remove(directory)
+    // Its end is waited for: it must not find what it relies on put back in time.
+    await fails(t, commit, 'stale')
+    landed.resolve()
+    await Promise.allSettled([removal])
+    await draft.discard()
+    fake.fault = () => false
+    const entry = await area.entry(directory)
+    if (entry) t.same(whose(entry.acl), ['OWNER@'])
+    t.notOk(fake.objects.has('directory/file'))
+  },
+)
+
 t.test('what was removed halfway leaves no ACL to those who come after', async (t) => {
   const { fake, area, backend, services } = await setUp(t)
   for (const path of [file, directory]) {
@@ -292,7 +329,136 @@ t.test('a source that was replaced while it was moved is not lost', async (t) =>
   t.equal(fake.objects.get('file')?.bytes.toString(), 'newer')
 })
 
-t.test('a path whose object is not found lies in no other’s hands', async (t) => {
-  const { area } = await setUp(t)
-  t.equal((await area.known(root)).acl?.owner, alice.user)
+t.test('what never came leaves no ACL to those who come after', async (t) => {
+  const { fake, area, backend, services } = await setUp(t)
+  for (const [path, key] of [
+    [file, 'file'],
+    [directory, 'directory/'],
+  ] as const) {
+    // The process ends between the two.
+    fake.fault = ({ method, key: asked }, response) => {
+      if (method !== 'PUT' || asked !== key) return false
+      response.destroy()
+      return true
+    }
+    await fails(t, path === file ? area.write(path, 'x') : area.mkdir(path), 'unavailable')
+    fake.fault = () => false
+    t.ok(fake.objects.has(`.portolan/acl/:${path.slice(1)}`))
+    await backend.sweep(0)
+    t.notOk(fake.objects.has(`.portolan/acl/:${path.slice(1)}`), key)
+    t.equal(services.places.size, 0)
+  }
+  await area.write(file, 'x')
+  await area.mkdir(directory)
+  t.equal(services.places.size, 0)
+})
+
+t.test('a HEAD that somebody on the way answers with 404 costs no file and no ACL', async (t) => {
+  const { fake, area, backend, services } = await setUp(t)
+  await area.write(file, 'kept')
+  const acl = fake.objects.get(sidecar)?.bytes
+  const draft = await area.draft(file, 'new')
+  const strip: Fake['fault'] = ({ method, headers, key }, response) => {
+    delete headers['if-none-match']
+    delete headers['if-match']
+    if (method !== 'HEAD' || key !== 'file') return false
+    response.writeHead(404).end()
+    return true
+  }
+  fake.fault = strip
+  await area.write(parsePath('/source'), 'other')
+  await fails(t, area.commit(draft, { condition: 'absent' }), 'exists', 'a commit')
+  await draft.discard()
+  await area.rename(parsePath('/source'), file, 'absent').catch(() => {})
+  t.equal(fake.objects.get('file')?.bytes.toString(), 'kept')
+  await services.journal.add(`s3:${fake.endpoint.host}/bucket/`, JSON.stringify(['/file']))
+  await backend.sweep(0)
+  t.ok(acl && fake.objects.get(sidecar)?.bytes.equals(acl), 'the ACL is the one it had')
+})
+
+t.test('who may not read learns nothing of an archive', async (t) => {
+  const { fake, area, backend } = await setUp(t)
+  fake.put('file', 'bytes')
+  fake.fault = ({ method, key }, response) => {
+    if (method !== 'GET' || key !== 'file') return false
+    refuse(response, 403, 'InvalidObjectState')
+    return true
+  }
+  const pending = await backend.open(file, { inlineUpTo: 1000 }, area.call)
+  t.equal(pending.trail.entry?.size, 5)
+  await fails(t, pending.proceed(), 'nearline')
+})
+
+t.test('a file that a rename has closed is opened by nobody’s ACL when it is written anew', async (t) => {
+  const { fake, area, backend, services } = await setUp(t)
+  await area.write(file, 'old')
+  const nobody = { ...closed, aces: [] }
+  const { version } = await area.known(file)
+  fake.put(sidecar, encodeSidecar({ acl: nobody, moving: { version, after: { acl: open } } }, ''))
+  await services.journal.add(`s3:${fake.endpoint.host}/bucket/`, JSON.stringify(['/file']))
+  await area.write(file, 'new')
+  await backend.sweep(0)
+  t.same(whose((await area.known(file)).acl), [])
+})
+
+t.test('a rename over one that was stopped ends that first', async (t) => {
+  const { fake, area } = await setUp(t)
+  await area.write(file, 'old')
+  await area.write(parsePath('/source'), 'other')
+  const { version } = await area.known(file)
+  const nobody = { ...closed, aces: [] }
+  fake.put(sidecar, encodeSidecar({ acl: nobody, moving: { version, before: { acl: open }, after: {} } }, ''))
+  await fails(t, area.rename(parsePath('/source'), file), 'stale')
+  t.same(whose((await area.known(file)).acl), ['EVERYONE@'])
+  await area.rename(parsePath('/source'), file)
+  t.equal(await area.text(file), 'other')
+})
+
+t.test('a sidecar that cannot be read gives no more rights when what was begun is taken back', async (t) => {
+  const { fake, area, backend } = await setUp(t, { rootAcl: openAcl })
+  await area.write(file, 'new')
+  fake.put('to', 'old')
+  fake.put('.portolan/acl/:to', 'garbage')
+  fake.fault = ({ headers }, response) => {
+    if (headers['x-amz-copy-source'] === undefined) return false
+    refuse(response, 403, 'AccessDenied')
+    return true
+  }
+  await fails(t, area.rename(file, parsePath('/to')), 'denied')
+  t.same(whose((await area.known(parsePath('/to'))).acl) ?? [], [])
+  fake.fault = () => false
+  await area.mkdir(directory)
+  fake.put('.portolan/acl/:directory', 'garbage')
+  fake.fault = ({ method, key }, _response, store) => {
+    // Another one has just put it there.
+    if (method === 'DELETE' && key === '.portolan/acl/:directory') store.put('directory/file', 'x')
+    return false
+  }
+  await fails(t, act(backend.remove(directory, area.call)), 'not-empty')
+  t.same(whose((await area.known(directory)).acl) ?? [], [])
+})
+
+t.test('a file that a stopped rename has closed is opened again before it is moved on', async (t) => {
+  const { fake, area } = await setUp(t)
+  await area.write(file, 'old')
+  const { version } = await area.known(file)
+  const nobody = { ...closed, aces: [] }
+  fake.put(sidecar, encodeSidecar({ acl: nobody, moving: { version, before: { acl: open }, after: {} } }, ''))
+  await fails(t, area.rename(file, parsePath('/to')), 'stale')
+  await area.rename(file, parsePath('/to'))
+  t.same(whose((await area.known(parsePath('/to'))).acl), ['EVERYONE@'])
+})
+
+t.test('a rename that another gateway crosses looks again', async (t) => {
+  const { fake, area } = await setUp(t)
+  await area.write(file, 'x')
+  fake.fault = sometimes(
+    2,
+    ({ method, key }) => method === 'PUT' && key === '.portolan/acl/:to',
+    (_asked, response) => {
+      refuse(response, 412, 'PreconditionFailed')
+      return true
+    },
+  )
+  await fails(t, area.rename(file, parsePath('/to')), 'stale')
 })
