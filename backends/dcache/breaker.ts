@@ -11,14 +11,14 @@ export interface BreakerOptions {
   readonly now?: () => number
 }
 
+/** Milliseconds. */
+const probePatience = 30_000
+
 /**
  * Closed: everybody goes through. Open: nobody does, `enter` throws `unavailable` with the time until the next try.
  * After that one caller goes through as a probe: its success closes the breaker, its failure opens it again. Some
  * requests take hours, such as for a file on tape; so after a while without news another one is let through.
  */
-/** Milliseconds. */
-const probePatience = 30_000
-
 export class Breaker {
   readonly #limit: number
   readonly #pause: number

@@ -192,7 +192,7 @@ export class HttpDoor implements Door {
           leave('gave up')
           throw error
         }
-        leave(error.kind === 'aborted' ? 'gave up' : 'failed')
+        leave(error.kind === 'aborted' || error.kind === 'crowded' ? 'gave up' : 'failed')
         if (isFresh || error.kind !== 'network' || !mayRepeat(error)) throw error.toStorageError(signal)
       }
     }

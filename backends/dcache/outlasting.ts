@@ -3,11 +3,13 @@
  * before its end a macaroon is asked for with it (dCache User Guide, "Macaroons"), for this one file and nothing else.
  */
 
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Secret } from '../../acl/secret.ts'
 import type { Call } from '../../gateway/core/call.ts'
-import { StorageError } from '../../gateway/core/errors.ts'
+import { type ErrorCode, StorageError } from '../../gateway/core/errors.ts'
 import { whileWanted } from './lent.ts'
 import { type Granted, narrowed } from './macaroons.ts'
+import { longestTimer } from './sending.ts'
 
 /** What is left to be done when the bytes are there: a look, taking over attributes, the name, and clearing away. */
 export const finishing = ['DELETE', 'MANAGE', 'READ_METADATA', 'UPDATE_METADATA'] as const
@@ -26,10 +28,12 @@ const ahead = 60_000
 const early = 5000
 /** Milliseconds for asking. */
 const deadline = 15_000
-/** The longest that a timer can wait, in milliseconds. */
-const longest = 2 ** 31 - 1
+/** Milliseconds before it is asked for again, doubled each time, where nobody said no. */
+const firstPause = 1000
+/** What may be otherwise a moment later; the last is a question that took too long. */
+const passing: ReadonlySet<ErrorCode> = new Set(['unavailable', 'busy', 'timeout', 'cancelled'])
 
-/** One macaroon, asked for at most once. */
+/** One macaroon, asked for until there is an answer. */
 export class Provision {
   readonly #end: number
   readonly #ask: (signal: AbortSignal) => Promise<Granted>
@@ -66,11 +70,23 @@ export class Provision {
   #wait(): void {
     const left = this.#end - Date.now() - ahead
     if (left > 0) {
-      this.#timer = setTimeout(() => this.#wait(), Math.min(left, longest)).unref()
+      this.#timer = setTimeout(() => this.#wait(), Math.min(left, longestTimer)).unref()
     } else {
-      const signal = AbortSignal.any([this.#over.signal, AbortSignal.timeout(deadline)])
-      // Whether it matters shows later.
-      this.#asking = this.#ask(signal).catch((error) => StorageError.from(error))
+      // Whether it matters that there is none shows later.
+      this.#asking = this.#answer()
+    }
+  }
+
+  async #answer(): Promise<Granted | StorageError> {
+    const { signal } = this.#over
+    for (let wait = firstPause; ; wait *= 2) {
+      try {
+        return await this.#ask(AbortSignal.any([signal, AbortSignal.timeout(deadline)]))
+      } catch (thrown) {
+        const error = StorageError.from(thrown)
+        if (signal.aborted || !passing.has(error.code) || this.#end - Date.now() <= wait) return error
+      }
+      await pause(wait, undefined, { signal, ref: false }).catch(() => {})
     }
   }
 }

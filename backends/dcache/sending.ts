@@ -2,6 +2,7 @@
 
 import http, { type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
 import https from 'node:https'
+import { StorageError } from '../../gateway/core/errors.ts'
 import { type Answered, abortOf, unavailable } from './errors.ts'
 import { TappedAgent } from './tapping.ts'
 
@@ -9,6 +10,8 @@ import { TappedAgent } from './tapping.ts'
 const maxHeaderSize = 32 * 1024
 /** Milliseconds that a connection without a request is kept: less than servers usually keep theirs. */
 const idle = 8000
+/** The longest that a timer can wait, in milliseconds: one that shall wait longer ends at once. */
+export const longestTimer = 2 ** 31 - 1
 
 /** Connections to one side, all with the same trust. */
 export interface Agents {
@@ -55,7 +58,8 @@ export interface Outgoing {
 
 /** An exchange without an answer. */
 export class SendFailure extends Error {
-  readonly kind: 'aborted' | 'timeout' | 'network'
+  /** `crowded`: all connections were taken by others; it says nothing of the server. */
+  readonly kind: 'aborted' | 'timeout' | 'network' | 'crowded'
   /** Nothing of the request can have arrived: no connection came about. */
   readonly isUnsent: boolean
 
@@ -68,6 +72,7 @@ export class SendFailure extends Error {
   /** As it crosses the module boundary. */
   toStorageError(signal: AbortSignal) {
     if (this.kind === 'aborted') return abortOf(signal)
+    if (this.kind === 'crowded') return new StorageError('busy', 'too many transfers at once', { retryAfter: 5 })
     const text = this.kind === 'timeout' ? 'the storage did not answer in time' : 'the storage cannot be reached'
     return unavailable(text, { cause: this })
   }
@@ -77,6 +82,8 @@ export class SendFailure extends Error {
 export interface Started {
   readonly request: ClientRequest
   readonly isUnsent: () => boolean
+  /** What it means when it took too long. */
+  readonly lateness: () => 'timeout' | 'crowded'
 }
 
 /** Begins a request without sending its body. The signal is not watched here. */
@@ -85,12 +92,14 @@ export function begin({ url, method, headers, agents }: Omit<Outgoing, 'signal' 
   const options = { method, headers, maxHeaderSize, agent: isTls ? agents.https : agents.http }
   const request = isTls ? https.request(url, options) : http.request(url, options)
   let isConnected = false
+  let hasSocket = false
   request.on('socket', (socket) => {
+    hasSocket = true
     // Over TLS nothing of the request leaves before the handshake is done.
     if (request.reusedSocket || !socket.connecting) isConnected = true
     else socket.once(isTls ? 'secureConnect' : 'connect', () => (isConnected = true))
   })
-  return { request, isUnsent: () => !isConnected }
+  return { request, isUnsent: () => !isConnected, lateness: () => (hasSocket ? 'timeout' : 'crowded') }
 }
 
 /** Sends and resolves with the head of the answer, whatever its status. Rejects with SendFailure alone. */
@@ -98,7 +107,7 @@ export function send(outgoing: Outgoing): Promise<IncomingMessage> {
   const { signal, deadline, body } = outgoing
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(new SendFailure('aborted', true, signal.reason))
-    const { request, isUnsent } = begin(outgoing)
+    const { request, isUnsent, lateness } = begin(outgoing)
     let isSettled = false
     const settle = () => {
       isSettled = true
@@ -112,7 +121,7 @@ export function send(outgoing: Outgoing): Promise<IncomingMessage> {
       reject(new SendFailure(kind, isUnsent(), cause))
       request.destroy()
     }
-    const timer = setTimeout(() => fail('timeout', undefined), deadline)
+    const timer = setTimeout(() => fail(lateness(), undefined), Math.min(deadline, longestTimer))
     const onAbort = () => fail('aborted', signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })
     request.on('response', (message) => {

@@ -115,7 +115,7 @@ function beginPut(
   const signal = door.signalOf(call)
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(new SendFailure('aborted', true, abortOf(signal)))
-    const { request, isUnsent } = begin({ url, method: 'PUT', headers, agents })
+    const { request, isUnsent, lateness } = begin({ url, method: 'PUT', headers, agents })
     const { promise: answer, ...final } = Promise.withResolvers<IncomingMessage>()
     // Whoever waits for it hears of it.
     answer.catch(() => {})
@@ -139,7 +139,7 @@ function beginPut(
       reject(failure)
       request.destroy()
     }
-    const timer = setTimeout(() => fail('timeout', undefined), door.options.deadline)
+    const timer = setTimeout(() => fail(lateness(), undefined), door.options.deadline)
     const unasked = setTimeout(() => (isUnsent() ? undefined : ready()), patience)
     const onAbort = () => fail('aborted', signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })

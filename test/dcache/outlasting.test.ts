@@ -206,6 +206,34 @@ t.test('a whole copy through Storage outlives its token, properties too, and the
   t.same(await area.leftovers(), [])
 })
 
+t.test('a copy of any length waits for its answer', async (t) => {
+  const { world, area } = await prepared(t)
+  await world.dcache.tree.add({ path: '/data/long', size: 4 * 2 ** 40, owner: 'alice' })
+  const { asked } = holdBytes(world, '/data/long')
+  const controller = new AbortController()
+  const { copying } = world.backend
+  const options = { condition: 'any', decide() {} } as const
+  const copied = act(copying.copy(parsePath('/long'), parsePath('/copy'), options, callBy(alice, controller.signal)))
+  await Promise.race([asked(), copied])
+  // A timer of more than 24 days would be over at once, long before these answers.
+  t.ok(await area.exists(file))
+  t.ok(await area.exists(file))
+  controller.abort()
+  await fails(t, copied, 'cancelled')
+})
+
+t.test('a door that is ill for a moment gives the macaroon a little later', async (t) => {
+  const { world, area, brief, given, end, renew } = await prepared(t)
+  world.dcache.faults.add({ at: 'door', kind: 'POST', times: 1, fault: { type: 'status', status: 503 } })
+  const draft = await area.draft(parsePath('/new'), 'bytes', callBy(brief))
+  await given()
+  end()
+  await area.commit(draft)
+  renew()
+  t.equal(await area.text(parsePath('/new')), 'bytes')
+  t.same(await area.leftovers(), [])
+})
+
 t.test('properties go along with a copy where dCache decides by the rights of the caller alone', async (t) => {
   const { backend } = await worldFor(t)
   t.equal(backend.copying.takesProperties?.(alice), true)
