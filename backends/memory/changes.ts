@@ -18,9 +18,9 @@ export interface Change {
 /**
  * Makes bytes visible under the place that `seen` describes. Replacing keeps owner, group, ACL, mode and
  * properties. Throws `stale` when the parent is another one now, what `decide` throws, `exists` or
- * `precondition` for the condition, `is-directory`, `quota`.
+ * `precondition` for the condition, `is-directory`, `quota`. `id`: that of the new node.
  */
-export function commit(change: Change, seen: Spot, bytes: Buffer, options: CommitOptions): Entry {
+export function commit(change: Change, seen: Spot, bytes: Buffer, options: CommitOptions, id?: string): Entry {
   const { tree, host, principal } = change
   const spot = tree.look(seen.path)
   if (!spot.parent || spot.parent !== seen.parent) {
@@ -31,7 +31,7 @@ export function commit(change: Change, seen: Spot, bytes: Buffer, options: Commi
   const old = spot.node ? needFile(spot) : undefined
   host.makeRoom(bytes.length - (old?.bytes.length ?? 0))
   const permissions = old?.permissions ?? permissionsOfNew('file', spot.parent.permissions, principal)
-  const node = tree.make('file', permissions)
+  const node = tree.make('file', permissions, undefined, id)
   node.bytes = bytes
   node.modified = options.modified ?? node.modified
   node.properties = new Map(old?.properties)

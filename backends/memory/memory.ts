@@ -72,7 +72,7 @@ export class MemoryBackend implements Backend {
       tree: this.#tree,
       host: this.#host,
       pending: (file, call, act) => this.#pending(file, call, act),
-      commit: (spot, bytes, options, call) => commit(this.#change(call), spot, bytes, options),
+      commit: (spot, { bytes, id }, options, call) => commit(this.#change(call), spot, bytes, options, id),
     })
     if (tape) this.tape = new MemoryTape(this.#tree, (call) => this.#host.check(call), tape)
   }

@@ -25,7 +25,7 @@ export interface ResumingHost {
   readonly tree: Tree
   readonly host: Host
   pending<T>(file: Path, call: Call, act: (spot: Spot) => T | Promise<T>): Pending<T>
-  commit(spot: Spot, bytes: Buffer, options: CommitOptions, call: Call): Entry
+  commit(spot: Spot, made: Pick<Left, 'bytes' | 'id'>, options: CommitOptions, call: Call): Entry
 }
 
 interface Left {
@@ -53,7 +53,7 @@ export class MemoryResuming implements ResumingFacet {
       this.#host.host.makeRoom(size ?? 0)
       const place = randomUUID()
       await keep(place)
-      const left: Left = { id: `draft ${place}`, bytes: Buffer.alloc(0), open: true }
+      const left: Left = { id: this.#host.tree.nextId(), bytes: Buffer.alloc(0), open: true }
       this.#left.set(place, left)
       return this.#draft(place, left, spot, call)
     })
@@ -97,7 +97,8 @@ export class MemoryResuming implements ResumingFacet {
       commit: async (size, options) => {
         requireOpen()
         if (left.bytes.length < size) throw new StorageError('stale', 'bytes of the draft are missing')
-        const entry = this.#host.commit(spot, Buffer.from(left.bytes.subarray(0, size)), options, call)
+        const made = { bytes: Buffer.from(left.bytes.subarray(0, size)), id: left.id }
+        const entry = this.#host.commit(spot, made, options, call)
         this.#left.delete(place)
         return entry
       },

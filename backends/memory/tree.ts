@@ -59,11 +59,16 @@ export class Tree {
     return this.#lastTime
   }
 
+  /** An id that no node has had. */
+  nextId(): string {
+    return (++this.#lastId).toString(16)
+  }
+
   /** A node that no directory holds yet. */
-  make(type: Node['type'], permissions: Permissions, target?: string): Node {
+  make(type: Node['type'], permissions: Permissions, target?: string, id = this.nextId()): Node {
     const time = this.tick()
     return {
-      id: (++this.#lastId).toString(16),
+      id,
       type,
       target,
       children: new Map(),

@@ -11,6 +11,7 @@ import { drafts } from './conformance/drafts.ts'
 import { editing } from './conformance/editing.ts'
 import { ending } from './conformance/ending.ts'
 import { extras } from './conformance/extras.ts'
+import { leaving } from './conformance/leaving.ts'
 import { listing } from './conformance/listing.ts'
 import { looking } from './conformance/looking.ts'
 import { racing } from './conformance/racing.ts'
@@ -23,6 +24,7 @@ const cases: readonly Case[] = [
   ...listing,
   ...reading,
   ...drafts,
+  ...leaving,
   ...changing,
   ...racing,
   ...editing,

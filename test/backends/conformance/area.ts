@@ -51,7 +51,16 @@ export interface Case {
   run(t: Test, area: Area): Promise<void>
 }
 
-export const facets = ['acls', 'copying', 'checksums', 'quotas', 'editing', 'properties', 'checking'] as const
+export const facets = [
+  'acls',
+  'copying',
+  'checksums',
+  'quotas',
+  'editing',
+  'properties',
+  'checking',
+  'resuming',
+] as const
 export type Facet = (typeof facets)[number]
 
 export class Area {
