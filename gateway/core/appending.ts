@@ -242,6 +242,7 @@ class Appending {
     await this.#progress({ offset, reserved: this.#reserved })
     this.#offset = offset
     this.#pending = 0
+    if (more) this.#options.progress?.(offset)
   }
 
   async #progress(progress: UploadProgress): Promise<void> {

@@ -50,6 +50,8 @@ export interface AppendOptions {
   readonly digest?: Digests
   /** Without a digest also: what the body ends in an error counts as nothing. The body may so check itself. */
   readonly whole?: boolean
+  /** Told every now and then how many bytes of the upload are here to stay, in a long body that has not ended. */
+  readonly progress?: (offset: number) => void
 }
 
 /**

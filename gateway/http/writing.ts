@@ -12,14 +12,19 @@ import { HttpError } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { encodePath } from './target.ts'
 
-/** Everything but the length. Throws `invalid`, and 415 for bodies that would have to be decoded first. */
-export function writeOptionsOf(headers: IncomingHttpHeaders, conditions: Conditions | undefined): WriteOptions {
+/** Throws `invalid` for a part of a file, and 415 for bodies that would have to be decoded first. */
+export function requirePlain(headers: IncomingHttpHeaders): void {
   // RFC 9110, section 14.5: a part must not be taken for the whole.
   if (headers['content-range'] !== undefined) throw new StorageError('invalid', 'partial PUT is not supported')
   const coding = headers['content-encoding']
   if (coding !== undefined && coding.trim().toLowerCase() !== 'identity') {
     throw new HttpError(415, 'unsupported', 'bodies are stored as they are, without a content coding')
   }
+}
+
+/** Everything but the length. Throws as `requirePlain`, and `invalid`. */
+export function writeOptionsOf(headers: IncomingHttpHeaders, conditions: Conditions | undefined): WriteOptions {
+  requirePlain(headers)
   const expected = parseExpected(headers)
   const digests = parseWanted(headers)?.kinds ?? []
   const all: readonly Digest[] = [...new Set([...digests, ...(Object.keys(expected ?? {}) as Digest[])])]

@@ -16,6 +16,24 @@ export const uploadsPrefix = `${ownPrefix}/uploads`
 /** RFC 9651, section 3.3.1: an Integer has at most fifteen digits. */
 const longestInteger = 999_999_999_999_999
 
+/** Characters of an Item that is looked at, with its parameters. */
+const longestItem = 256
+
+/** An Item and its parameters (RFC 9651, section 3.1.2), which mean nothing to the fields of the draft. */
+const withParameters =
+  /^([^;]*)(?:; *[a-z*][\w.*-]*(?:=(?:\?[01]|-?\d{1,15}(?:\.\d{1,3})?|"(?:[ !#-[\]-~]|\\["\\])*"|[A-Za-z*][\w!#$%&'*+.^`|~:/-]*|:[\w+/=]*:))?)*$/
+
+/** The headers of the draft, without parameters. */
+export function bareItems(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  const names = ['upload-complete', 'upload-length', 'upload-offset'] as const
+  return { ...headers, ...Object.fromEntries(names.map((name) => [name, bare(headers[name])])) }
+}
+
+function bare(text: string | string[] | undefined): string | string[] | undefined {
+  if (typeof text !== 'string' || text.length > longestItem) return text
+  return withParameters.exec(text)?.[1] ?? text
+}
+
 /** A number that is not negative; undefined where there is none. Throws `invalid`. */
 export function integerField(headers: IncomingHttpHeaders, name: string): number | undefined {
   const text = headers[name]
@@ -38,6 +56,19 @@ export function booleanField(headers: IncomingHttpHeaders, name: string): boolea
 export function contentLength(x: Exchange): number | undefined {
   if (x.request.headers['transfer-encoding'] !== undefined) return undefined
   return Number(x.request.headers['content-length'] ?? 0)
+}
+
+/** Of what these say it is only the content of one message that they say it of (RFC 9530, section 2). */
+const ofContent = ['content-digest', 'content-md5'] as const
+
+/** What is said of the content of this request alone. */
+export function ofThisContent(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  return Object.fromEntries(ofContent.map((name) => [name, headers[name]]))
+}
+
+/** What is said of the whole file by a request that may bring only a part of it. */
+export function ofTheWhole(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  return { ...headers, ...Object.fromEntries(ofContent.map((name) => [name, undefined])) }
 }
 
 /** Content-Type without parameters, lower case. */

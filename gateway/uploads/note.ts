@@ -9,16 +9,16 @@ export interface Note extends Telling {
   readonly metadata: string | undefined
 }
 
-/** For `NewUpload.note`. */
-export function noteOf({ request: { headers } }: Exchange): string {
-  const metadata = headers['upload-metadata']
-  const note: Note = { ...tellingOf(headers), metadata: metadata === undefined ? undefined : String(metadata) }
-  return JSON.stringify(note)
+/** For `NewUpload.note`: what is told, and in a line of its own, as it is, `metadata`, which is no more than a header can hold. */
+export function noteOf({ request: { headers } }: Exchange, metadata?: string): string {
+  const told = JSON.stringify(tellingOf(headers))
+  return metadata === undefined ? told : `${told}\n${metadata}`
 }
 
 /** Of an upload that another door made there is none. */
 export function readNote({ note }: UploadState): Note {
   if (note === undefined) return { wanted: undefined, timed: false, metadata: undefined }
+  const [told = '', metadata] = note.split('\n')
   // Only ever written above.
-  return { wanted: undefined, metadata: undefined, ...(JSON.parse(note) as Pick<Note, 'timed'>) }
+  return { wanted: undefined, ...(JSON.parse(told) as Pick<Note, 'timed'>), metadata }
 }

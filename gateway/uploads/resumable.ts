@@ -5,6 +5,7 @@
  */
 
 import type { IncomingHttpHeaders } from 'node:http'
+import type { Digests } from '../../backends/backend.ts'
 import { type ErrorCode, StorageError } from '../core/errors.ts'
 import { OffsetError, type UploadState } from '../core/uploads.ts'
 import { parseExpected } from '../http/digests.ts'
@@ -12,8 +13,9 @@ import { HttpError } from '../http/errors.ts'
 import type { Exchange } from '../http/exchange.ts'
 import type { DataDoor, Method } from '../http/options.ts'
 import { respond } from '../http/respond.ts'
-import { lengthOf, writeOptionsOf } from '../http/writing.ts'
+import { lengthOf, requirePlain, writeOptionsOf } from '../http/writing.ts'
 import {
+  bareItems,
   booleanField,
   completed,
   contentLength,
@@ -23,6 +25,8 @@ import {
   largestUpload,
   mediaType,
   mismatching,
+  ofTheWhole,
+  ofThisContent,
   uploadLimit,
   uploadUrl,
 } from './fields.ts'
@@ -46,6 +50,9 @@ const passing: ReadonlySet<ErrorCode> = new Set([
   'quota',
   'no-space',
   'internal',
+  // Of the credential and of what was looked at, not of the upload.
+  'unauthenticated',
+  'stale',
 ])
 
 /** The methods on the namespace, PUT with resumption. */
@@ -54,12 +61,15 @@ export function resumable(data: DataDoor, options: UploadsOptions): DataDoor {
   if (!put || !ask) throw new StorageError('internal', 'there is no PUT to resume')
   const methods: Readonly<Record<string, Method>> = {
     ...data.methods,
-    PUT: { ...put, run: async (x) => ((await isResumable(x)) ? startAt(options, x) : put.run(x)) },
+    PUT: { ...put, run: async (x) => (isResumable(x) ? startAt(options, x) : put.run(x)) },
     OPTIONS: {
       ...ask,
       async run(x) {
         // Section "Limits".
-        if (x.door.storage.uploads.available) x.response.setHeader('Accept-Patch', partialUpload)
+        if (x.door.storage.uploads.available) {
+          x.response.setHeader('Accept-Patch', partialUpload)
+          x.response.setHeader('Upload-Limit', uploadLimit(x))
+        }
         await ask.run(x)
       },
     },
@@ -67,9 +77,9 @@ export function resumable(data: DataDoor, options: UploadsOptions): DataDoor {
   return { ...data, methods }
 }
 
-/** Throws `invalid` for a part that would otherwise be taken for the whole. */
-async function isResumable(x: Exchange): Promise<boolean> {
-  const { headers } = x.request
+/** Whether it is to be resumed if it breaks. Throws `invalid` for a part that would otherwise be taken for the whole. */
+function isResumable(x: Exchange): boolean {
+  const headers = bareItems(x.request.headers)
   if (headers['upload-complete'] === undefined && headers['upload-incomplete'] === undefined) return false
   // What the drafts up to 02 say is the opposite, and about other requests than these.
   const complete = booleanField(headers, 'upload-complete') ?? !booleanField(headers, 'upload-incomplete')
@@ -78,7 +88,11 @@ async function isResumable(x: Exchange): Promise<boolean> {
   if (keeps && isSomebody(x)) return true
   if (complete) return false
   if (keeps) throw new StorageError('unauthenticated', 'uploads under way belong to somebody')
-  throw new HttpError(400, 'unsupported', 'uploads in parts are not taken in this version of resumable uploads')
+  throw anotherVersion()
+}
+
+function anotherVersion(): HttpError {
+  return new HttpError(400, 'unsupported', 'uploads in parts are not taken in this version of resumable uploads')
 }
 
 async function startAt(options: UploadsOptions, x: Exchange): Promise<void> {
@@ -88,16 +102,22 @@ async function startAt(options: UploadsOptions, x: Exchange): Promise<void> {
   await start(options, x)
 }
 
+/** The same where there is no PUT that a whole file could be for. */
+export async function startPosted(options: UploadsOptions, x: Exchange): Promise<void> {
+  if (!isResumable(x)) throw anotherVersion()
+  await start(options, x)
+}
+
 /** Section "Upload Creation", for the file at `x.path`. */
-export async function start(options: UploadsOptions, x: Exchange): Promise<void> {
-  const { headers } = x.request
+async function start(options: UploadsOptions, x: Exchange): Promise<void> {
+  const headers = bareItems(x.request.headers)
   const { uploads } = x.door.storage
   aim(x, x.path)
   const complete = requireComplete(headers)
   x.response.setHeader('Upload-Limit', uploadLimit(x))
-  const length = lengthFrom(x, 0, complete)
+  const length = lengthFrom(x, headers, 0, complete)
   const state = await uploads.create(x.call, x.path, {
-    ...writeOptionsOf(complete ? headers : withoutPartial(headers), await options.conditions(x)),
+    ...writeOptionsOf(complete ? headers : ofTheWhole(headers), await options.conditions(x)),
     ...(length !== undefined && { size: length }),
     note: noteOf(x),
   })
@@ -105,7 +125,8 @@ export async function start(options: UploadsOptions, x: Exchange): Promise<void>
   if (x.request.httpVersionMinor > 0) x.response.writeInformation(104, told)
   let now: UploadState
   try {
-    now = await receive(x, state, 0, { complete, length })
+    // Of a whole file it has been said already what it is.
+    now = await receive(x, state, 0, { complete, length, digest: complete ? undefined : contentDigest(x) })
   } catch (error) {
     await giveUp(x, state, error)
     throw error
@@ -116,7 +137,7 @@ export async function start(options: UploadsOptions, x: Exchange): Promise<void>
 
 /** Section "Upload Append". */
 export async function append(options: UploadsOptions, x: Exchange, id: string): Promise<void> {
-  const { headers } = x.request
+  const headers = bareItems(x.request.headers)
   if (mediaType(x) !== partialUpload) {
     const accepted = ['Accept-Patch', partialUpload]
     throw new HttpError(415, 'unsupported', `an upload is continued by ${partialUpload}`, { headers: accepted })
@@ -124,16 +145,18 @@ export async function append(options: UploadsOptions, x: Exchange, id: string): 
   const offset = integerField(headers, 'upload-offset')
   if (offset === undefined) throw new StorageError('invalid', 'Upload-Offset is missing')
   const complete = requireComplete(headers)
+  requirePlain(headers)
+  const digest = contentDigest(x)
   const state = await x.door.storage.uploads.state(x.call, id, { settled: true })
   if (state.complete) throw x.hasBody ? inconsistent() : completed()
   if (offset !== state.offset) throw mismatching(state.offset, offset)
-  const length = lengthFrom(x, offset, complete)
+  x.response.setHeader('Upload-Limit', uploadLimit(x, state))
+  const length = lengthFrom(x, headers, offset, complete)
   if (length !== undefined && length !== (state.length ?? length)) throw inconsistent()
   await submitLocks(options, x, state)
-  const now = await receive(x, state, offset, { complete, length })
+  const now = await receive(x, state, offset, { complete, length, digest })
   if (complete) return finish(x, now)
-  const told = ['Upload-Offset', String(now.offset), 'Upload-Complete', '?0', 'Upload-Limit', uploadLimit(x, now)]
-  await respond(x, 204, told)
+  await respond(x, 204, ['Upload-Offset', String(now.offset), 'Upload-Complete', '?0'])
 }
 
 /** Section "Offset Retrieval". Of a finished upload it also tells what the last answer told, which may have been lost. */
@@ -158,6 +181,8 @@ interface Part {
   readonly complete: boolean
   /** Of the whole, as far as this request tells. */
   readonly length: number | undefined
+  /** Of its content. */
+  readonly digest: Digests | undefined
 }
 
 async function receive(x: Exchange, state: UploadState, offset: number, part: Part): Promise<UploadState> {
@@ -166,8 +191,13 @@ async function receive(x: Exchange, state: UploadState, offset: number, part: Pa
   const limit = (length ?? largestUpload(x)) - offset
   const announced = contentLength(x)
   if (announced !== undefined && announced > limit) throw length === undefined ? tooLarge(x) : inconsistent()
-  const digest = part.complete && offset === 0 ? undefined : parseExpected(partial(x.request.headers))
-  const options = { ...(part.length !== undefined && { length: part.length }), ...(digest && { digest }) }
+  // A credential for smaller files than it was begun with.
+  if (length !== undefined && length > largestUpload(x)) throw tooLarge(x)
+  const options = {
+    ...(part.length !== undefined && { length: part.length }),
+    ...(part.digest && { digest: part.digest }),
+    progress: (now: number) => tellProgress(x, now),
+  }
   try {
     const now = await takeBody(x, limit, (body) => uploads.append(x.call, state.id, offset, body, options))
     if (part.complete && length !== undefined && now.offset < length) throw inconsistent()
@@ -181,6 +211,16 @@ async function receive(x: Exchange, state: UploadState, offset: number, part: Pa
     await uploads.remove(x.call, state.id)
     throw inconsistent()
   }
+}
+
+/**
+ * Section "Upload Append": what is here to stay, in an interim answer. To who does not read the answers while sending
+ * nothing more is told than fits on the way.
+ */
+function tellProgress({ request, response }: Exchange, offset: number): void {
+  if (request.httpVersionMinor === 0 || response.headersSent || response.destroyed || request.socket.writableLength > 0)
+    return
+  response.writeInformation(104, ['Upload-Offset', String(offset)])
 }
 
 /** Whatever is wrong with the file now is what PUT would have said, and told to be about the whole upload. */
@@ -210,8 +250,8 @@ function requireComplete(headers: IncomingHttpHeaders): boolean {
 }
 
 /** Section "Length": two ways to tell it, which must agree. Throws the problem for contradictions. */
-function lengthFrom(x: Exchange, offset: number, complete: boolean): number | undefined {
-  const told = x.request.headers['upload-length']
+function lengthFrom(x: Exchange, headers: IncomingHttpHeaders, offset: number, complete: boolean): number | undefined {
+  const told = headers['upload-length']
   const length = told === undefined ? undefined : lengthOf(x, told)
   const announced = contentLength(x)
   if (announced === undefined) return length
@@ -220,15 +260,8 @@ function lengthFrom(x: Exchange, offset: number, complete: boolean): number | un
   return complete ? end : length
 }
 
-/** Of what these say it is only the content of one message that they say it of (RFC 9530, section 2). */
-const ofContent = ['content-digest', 'content-md5'] as const
-
-function partial(headers: IncomingHttpHeaders): IncomingHttpHeaders {
-  return Object.fromEntries(ofContent.map((name) => [name, headers[name]]))
-}
-
-function withoutPartial(headers: IncomingHttpHeaders): IncomingHttpHeaders {
-  return { ...headers, ...Object.fromEntries(ofContent.map((name) => [name, undefined])) }
+function contentDigest({ request: { headers } }: Exchange): Digests | undefined {
+  return parseExpected(ofThisContent(headers))
 }
 
 /** Section "Limits": it tells what the limit is. */

@@ -8,7 +8,7 @@ import { sendProblem } from '../http/problem.ts'
 import type { RouteDoor } from '../http/routes.ts'
 import { isSomebody, mediaType, uploadsPrefix } from './fields.ts'
 import { aim, type UploadsOptions } from './finishing.ts'
-import { append, cancel, describe, start } from './resumable.ts'
+import { append, cancel, describe, startPosted } from './resumable.ts'
 import { parseMetadata, targetOf } from './target.ts'
 import { offsetStream, serveTus } from './tus.ts'
 
@@ -63,7 +63,7 @@ async function create(options: UploadsOptions, x: Exchange): Promise<void> {
   const { headers } = x.request
   if (isTus(x) || headers['upload-complete'] === undefined) return serveTus(options, x, 'POST')
   aim(x, targetOf(x, parseMetadata(headers['upload-metadata'])))
-  await start(options, x)
+  await startPosted(options, x)
 }
 
 function isTus({ request }: Exchange): boolean {

@@ -8,11 +8,13 @@
 import type { Readable } from 'node:stream'
 import { DataStore, Upload } from '@tus/server'
 import { OffsetError, type UploadState } from '../core/uploads.ts'
+import { parseExpected } from '../http/digests.ts'
 import { HttpError } from '../http/errors.ts'
 import type { Exchange } from '../http/exchange.ts'
+import { receiveWhole } from '../http/receive.ts'
 import { writeOptionsOf } from '../http/writing.ts'
 import { parseChecksum } from './checksum.ts'
-import { largestUpload } from './fields.ts'
+import { largestUpload, ofTheWhole, ofThisContent } from './fields.ts'
 import { finishUpload, submitLocks, type UploadsOptions } from './finishing.ts'
 import { noteOf } from './note.ts'
 import { takeBody } from './taking.ts'
@@ -50,11 +52,13 @@ export class TusStore extends DataStore {
   /** For the file at the path of the exchange. */
   override async create(upload: Upload): Promise<Upload> {
     const x = this.#x
+    const { headers } = x.request
     const conditions = await this.#options.conditions(x)
+    const metadata = headers['upload-metadata']
     this.state = await x.door.storage.uploads.create(x.call, x.path, {
-      ...writeOptionsOf(x.request.headers, conditions),
+      ...writeOptionsOf(ofTheWhole(headers), conditions),
       ...(upload.size !== undefined && { size: upload.size }),
-      note: noteOf(x),
+      note: noteOf(x, metadata === undefined ? undefined : String(metadata)),
     })
     this.created = true
     upload.id = this.state.id
@@ -82,11 +86,16 @@ export class TusStore extends DataStore {
     nothing.resume()
     const x = this.#x
     const { uploads } = x.door.storage
-    if (this.state?.complete) return offset
+    if (this.state?.complete) {
+      if (x.hasBody) await receiveWhole(x, 0)
+      return offset
+    }
+    const digest = parseExpected(ofThisContent(x.request.headers))
     const check = parseChecksum(x.request.headers['upload-checksum'])
     const limit = (this.state?.length ?? largestUpload(x)) - offset
     try {
-      const add = (body: Readable) => uploads.append(x.call, id, offset, body, { whole: check !== undefined })
+      const options = { whole: check !== undefined, ...(digest && { digest }) }
+      const add = (body: Readable) => uploads.append(x.call, id, offset, body, options)
       this.state = await takeBody(x, limit, add, check)
       return this.state.offset
     } catch (error) {

@@ -8,6 +8,7 @@ import { StorageError } from '../core/errors.ts'
 import { HttpError } from '../http/errors.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { respond } from '../http/respond.ts'
+import { requirePlain } from '../http/writing.ts'
 import { checksumAlgorithms, parseChecksum } from './checksum.ts'
 import { integerField, largestUpload, mediaType, uploadLimit, uploadsPrefix, uploadUrl } from './fields.ts'
 import { aim, forgetUpload, type UploadsOptions } from './finishing.ts'
@@ -118,6 +119,7 @@ function requireReadable(x: Exchange, method: TusMethod): void {
   }
   parseChecksum(headers['upload-checksum'])
   if (method !== 'PATCH') return
+  requirePlain(headers)
   if (mediaType(x) !== offsetStream) throw new HttpError(415, 'unsupported', `tus sends ${offsetStream}`)
   if (offset === undefined) throw new StorageError('invalid', 'Upload-Offset is missing')
 }

@@ -1,5 +1,6 @@
 /** Requests of tus, for the tests of this folder. */
 
+import type { Readable } from 'node:stream'
 import type { Asked } from '../gateway/harness.ts'
 import type { Answer, Sent } from '../gateway/http.ts'
 
@@ -33,7 +34,13 @@ export async function makeUpload(
 }
 
 /** One PATCH of tus, as alice. */
-export function appendTo(ask: Ask, path: string, offset: number, body: string | Buffer, headers: Sent['headers'] = {}) {
+export function appendTo(
+  ask: Ask,
+  path: string,
+  offset: number,
+  body: string | Buffer | Readable,
+  headers: Sent['headers'] = {},
+) {
   const all = { ...tusVersion, 'Upload-Offset': offset, 'Content-Type': offsetStream, ...headers }
   return ask({ method: 'PATCH', path, user: 'alice', body, headers: all })
 }

@@ -5,18 +5,22 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { MemoryAudit } from '../../gateway/core/audit.ts'
+import type { StorageError } from '../../gateway/core/errors.ts'
 import { Storage } from '../../gateway/core/storage.ts'
+import type { UploadOperations } from '../../gateway/core/uploads.ts'
 import { openState } from '../../gateway/state/open.ts'
 import { resumable } from '../../gateway/uploads/resumable.ts'
 import { createUploads } from '../../gateway/uploads/routes.ts'
 import { webdav } from '../../gateway/webdav/methods.ts'
 import { writeConditions } from '../../gateway/webdav/put.ts'
-import { openDoor } from '../http/door.ts'
+import { alice, identity, openDoor } from '../http/door.ts'
 
 export interface UploadWorld {
   readonly port: number
   /** Moves the clock of the state store on by so many seconds. */
   pass(seconds: number): void
+  /** What the next steps that would make a file fail with. */
+  readonly failures: StorageError[]
 }
 
 export interface UploadWorldOptions {
@@ -24,6 +28,15 @@ export interface UploadWorldOptions {
   readonly lifetime?: number
   /** False: nothing keeps uploads. */
   readonly keeps?: boolean
+}
+
+/** Besides those of the door the token `small`: alice, with a credential for files of at most 8 bytes. */
+const withSmall: typeof identity = {
+  ...identity,
+  async authenticate(credential) {
+    const isSmall = credential.kind === 'bearer' && credential.token.reveal() === 'small'
+    return isSmall ? { ...alice, maxUpload: 8 } : identity.authenticate(credential)
+  },
 }
 
 const plenty = { uploads: 10_000, bytes: 2 ** 40, spool: 2 ** 40 }
@@ -35,9 +48,14 @@ export async function openUploads(t: Test, options: UploadWorldOptions = {}): Pr
   const state = await openState({ directory, now: () => Date.now() + moved })
   const uploading = { conditions: writeConditions }
   const uploads = { state, spoolDirectory: join(directory, 'spool'), lifetime, bounds: plenty }
+  const failures: StorageError[] = []
   const { port } = await openDoor(t, {
-    around: ({ namespace }) =>
-      new Storage({ namespace, audit: new MemoryAudit(), spillDirectory: directory, ...(keeps && { uploads }) }),
+    identity: withSmall,
+    around: ({ namespace }) => {
+      const audit = new MemoryAudit()
+      const storage = new Storage({ namespace, audit, spillDirectory: directory, ...(keeps && { uploads }) })
+      return Object.defineProperty(storage, 'uploads', { value: failing(storage.uploads, failures) })
+    },
     data: resumable(webdav, uploading),
     routes: (app, door) => createUploads(uploading)(app, door),
   })
@@ -47,8 +65,23 @@ export async function openUploads(t: Test, options: UploadWorldOptions = {}): Pr
   })
   return {
     port,
+    failures,
     pass: (seconds) => {
       moved += seconds * 1000
     },
   }
+}
+
+/** The same, but `finish` throws what is the next of `failures`. */
+function failing(uploads: UploadOperations, failures: StorageError[]): UploadOperations {
+  return new Proxy(uploads, {
+    get(target, key) {
+      const value: unknown = Reflect.get(target, key, target)
+      if (typeof value !== 'function') return value
+      return (...given: unknown[]) => {
+        const failure = key === 'finish' ? failures.shift() : undefined
+        return failure ? Promise.reject(failure) : value.apply(target, given)
+      }
+    },
+  })
 }
