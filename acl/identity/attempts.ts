@@ -116,7 +116,7 @@ function networkOf(address: string): string {
 }
 
 /** What a provider gets at once: a /32 of IPv6 (RFC 6177 gives a site up to a /48 of it), and of IPv4 a /16. */
-function providerOf(address: string): string {
+export function providerOf(address: string): string {
   if (isIPv6(address)) return groupsOf(address).slice(0, 2).join(':')
   return isIPv4(address) ? address.split('.').slice(0, 2).join('.') : address
 }

@@ -5,7 +5,7 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { AttemptStore } from '../../gateway/state/state.ts'
 import type { Secret } from '../secret.ts'
 import type { Account, Accounts } from './accounts.ts'
-import { noteSuccess, permitAttempt } from './attempts.ts'
+import { noteSuccess, permitAttempt, providerOf } from './attempts.ts'
 import { createGate } from './gate.ts'
 import { accountName } from './names.ts'
 import { decoyHash, verifyPassword } from './password.ts'
@@ -28,10 +28,14 @@ const maxPasswordLength = 1024
 /** Milliseconds in which the store is not asked again about a guess that came too early: each time takes its one lock. */
 const pause = 1000
 
+/** Of the places to wait for a hash, those that one provider's network may take: nobody fills them all from his addresses. */
+const mostOfNetwork = 32
+
 /** `store` is asked for at every attempt, since a reload may bring another. */
 export function createPasswordCheck(store: () => AttemptStore): CheckPassword {
   // Hashing takes 32 MiB and a thread that files need too, so two at a time.
-  const gate = createGate({ running: 2, waiting: 64 })
+  const gate = createGate({ running: 2, waiting: 128 })
+  const shares = createShares(mostOfNetwork)
   const early = new LRUCache<string, { readonly until: number; readonly error: StorageError }>({ max: 10_000 })
   const permitted = async (user: string, from: string | undefined) => {
     const key = `${user} ${from ?? ''}`
@@ -52,15 +56,34 @@ export function createPasswordCheck(store: () => AttemptStore): CheckPassword {
     if (!accountName.test(user)) throw refuse('password', 'the user name is no account name')
     const length = password.reveal().length
     if (length === 0 || length > maxPasswordLength) throw refuse('password', 'the password is empty or too long')
-    const permit = wasRight ? undefined : await permitted(user, from)
+    return shares(providerOf(from ?? ''), async () => {
+      const permit = wasRight ? undefined : await permitted(user, from)
+      try {
+        const account = await gate(() => check(user, password, accounts))
+        await (permit?.succeed() ?? noteSuccess(store(), { user, from }))
+        return account
+      } catch (error) {
+        // Nobody guessed wrong when the check itself could not be made.
+        if (StorageError.from(error).code !== 'unauthenticated') await permit?.undo()
+        throw error
+      }
+    })
+  }
+}
+
+/** Runs at most so many works at once for each name; throws `busy` past that. */
+function createShares(most: number): <T>(name: string, work: () => Promise<T>) => Promise<T> {
+  const running = new Map<string, number>()
+  return async (name, work) => {
+    const before = running.get(name) ?? 0
+    if (before >= most) throw new StorageError('busy', 'too many sign-ins at once', { retryAfter: 1 })
+    running.set(name, before + 1)
     try {
-      const account = await gate(() => check(user, password, accounts))
-      await (permit?.succeed() ?? noteSuccess(store(), { user, from }))
-      return account
-    } catch (error) {
-      // Nobody guessed wrong when the check itself could not be made.
-      if (StorageError.from(error).code !== 'unauthenticated') await permit?.undo()
-      throw error
+      return await work()
+    } finally {
+      const left = (running.get(name) ?? 1) - 1
+      if (left === 0) running.delete(name)
+      else running.set(name, left)
     }
   }
 }

@@ -9,6 +9,8 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import { directoryFor } from './issuer.ts'
 import { makeSetting, refusal } from './setting.ts'
 
+t.setTimeout(120_000)
+
 /** A hash of the least cost that is accepted. */
 function quickHash(password: string): string {
   const salt = Buffer.from('0123456789abcdef')
@@ -122,6 +124,19 @@ t.test('guesses sent at once do not all pass for the first', async (t) => {
   const answers = await Promise.all(Array.from({ length: 12 }, (_, index) => signIn('alice', `guess-${index}`)))
   t.equal(answers.filter((answer) => answer === 'unauthenticated password').length, 5)
   t.equal(answers.filter((answer) => answer === 'busy attempts').length, 7)
+})
+
+t.test('whoever sends guesses from all addresses of a network does not keep others waiting for long', async (t) => {
+  const { signIn } = await setUp(t)
+  const guesses = Array.from({ length: 60 }, (_, index) =>
+    signIn(`user${index}`, 'guess', `2001:db8:${index.toString(16)}::1`),
+  )
+  const owner = signIn('alice', 'right', '198.51.100.7')
+  t.equal(await owner, 'basic:alice@desy.de')
+  const answers = Map.groupBy(await Promise.all(guesses), (answer) => answer)
+  t.equal(answers.get('unauthenticated password')?.length, 32)
+  t.equal(answers.get('busy no reason')?.length, 28)
+  t.equal(await signIn('user7', 'guess', '2001:db8::1'), 'unauthenticated password', 'there is room again')
 })
 
 t.test('a gate lets so many work, so many wait, and turns the rest away', async (t) => {
