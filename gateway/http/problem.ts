@@ -95,6 +95,7 @@ function problemOf(exchange: Exchange, error: StorageError, status: number): Pro
 /** Where a person goes on from: the directory of what was asked for, or that a form was sent to. */
 function folderOf({ path, slash, request }: Exchange): string | undefined {
   if (isWithin(path, ownPrefix as Path)) return undefined
+  if (path === '/' && request.method !== 'POST') return undefined
   const folder = slash && request.method === 'POST' ? path : parentOf(path)
   return folder === '/' ? '/' : `${encodePath(folder)}/`
 }

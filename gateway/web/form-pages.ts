@@ -2,7 +2,7 @@
 
 import { hidden } from './directory-forms.ts'
 import { escapeHtml, type PageHeader, pageEnd, pageStart } from './page.ts'
-import { counted } from './words.ts'
+import type { Kind } from './words.ts'
 
 /** What all of them need. */
 export interface FormPage {
@@ -18,22 +18,29 @@ export interface Chosen extends FormPage {
   readonly name: string
   /** The name as the directory's page has it in its links. */
   readonly encoded: string
-  readonly isDirectory: boolean
-  /** The version of a file, so that it is this one that goes. */
+  readonly type: Kind
+  /** The version of what is no directory, so that it is this one that goes. */
   readonly version?: string
 }
 
+const kinds: Readonly<Record<Kind, string>> = {
+  file: 'the file',
+  directory: 'the folder',
+  symlink: 'the link, and not what it leads to:',
+  other: 'the special file',
+}
+
 export function deletePage(chosen: Chosen): string {
-  const { name, encoded, isDirectory, token, version } = chosen
-  const all = isDirectory
-    ? '<p><input id="all" type="checkbox" name="all" value="yes"> <label for="all">and everything in it</label></p>\n'
-    : ''
-  const what = isDirectory ? 'the folder' : 'the file'
+  const { name, encoded, type, token, version } = chosen
+  const all =
+    type === 'directory'
+      ? '<p><input id="all" type="checkbox" name="all" value="yes"> <label for="all">and everything in it</label></p>\n'
+      : ''
   return page(
     chosen,
     `Delete ${name}?`,
     `<form method="post" action="${escapeHtml(chosen.href)}">${hidden('csrf', token)}${hidden('delete', encoded)}${hidden('confirmed', 'yes')}${version === undefined ? '' : hidden('version', version)}
-<p>This deletes ${what} <strong class="name">${escapeHtml(name)}</strong>. It cannot be taken back.</p>
+<p>This deletes ${kinds[type]} <strong class="name">${escapeHtml(name)}</strong>. It cannot be taken back.</p>
 ${all}<p><button type="submit">Delete</button></p>
 </form>`,
   )
@@ -70,9 +77,9 @@ export interface Outcome extends FormPage {
 /** Names in a list. */
 const shown = 200
 
+/** Where not all went well. */
 export function outcomePage(outcome: Outcome): string {
   const { done, refused, verb, more } = outcome
-  const title = refused.length === 0 && more === undefined ? `${counted(done.length, 'file')} ${verb}` : `Not everything was ${verb}`
   const failures = listOf(
     refused,
     ({ name, why }) => `<span class="name">${escapeHtml(name)}</span>: ${escapeHtml(why)}`,
@@ -81,7 +88,7 @@ export function outcomePage(outcome: Outcome): string {
   const rest = more === undefined ? '' : `<p>${escapeHtml(more)}</p>\n`
   const bad = failures === '' ? '' : `<h2 class="bad">Not ${verb}</h2>\n${failures}`
   const good = successes === '' ? '' : `<h2 class="good">${capital(verb)}</h2>\n${successes}`
-  return page(outcome, title, `${bad}${good}${rest}`)
+  return page(outcome, `Not everything was ${verb}`, `${bad}${good}${rest}`)
 }
 
 function listOf<T>(all: readonly T[], item: (one: T) => string): string {

@@ -155,7 +155,7 @@ export function listingRow(row: ListingRow, tape: boolean): string {
   const bytes = type === 'file' && size !== undefined ? readableSize(size) : ''
   const exact = bytes === '' ? '' : ` title="${size} bytes"`
   const date = row.modified === undefined ? '' : dateCell(row.modified)
-  const where = tape ? `<td>${locality === undefined ? '' : localityWords(locality)}</td>` : ''
+  const where = tape ? `<td>${locality === undefined ? '' : escapeHtml(localityWords(locality))}</td>` : ''
   return `<tr><th scope="row">${link}${target}</th><td>${kindWords(row.name, type)}</td><td class="number"${exact}>${bytes}</td><td class="date">${date}</td><td class="who">${escapeHtml(owner).replace('@', '@<wbr>')}</td>${where}<td>${escapeHtml(rights)}</td><td class="acts">${actsOf(row)}</td></tr>\n`
 }
 

@@ -14,7 +14,7 @@ const places: Readonly<Record<string, string>> = {
 
 /** '' for what has no bytes. */
 export function localityWords(locality: string): string {
-  return places[locality] ?? locality
+  return Object.hasOwn(places, locality) ? (places[locality] ?? '') : locality
 }
 
 export type Kind = 'file' | 'directory' | 'symlink' | 'other'
@@ -52,6 +52,8 @@ const onDirectory: RightWords = [
   [right.delete, 'delete'],
   [right.writeAcl, 'share'],
 ]
+/** Of links and special files, which nobody reads here. */
+const onOther: RightWords = [[right.delete, 'delete']]
 /** Of the directory that is being looked at. */
 const here: RightWords = [
   [right.listDirectory, 'see what is in it'],
@@ -62,8 +64,9 @@ const here: RightWords = [
 ]
 
 /** "read, change"; "nothing" where not one of the rights is held that people ask for. */
-export function rightsWords(rights: Rights, kind: 'file' | 'directory'): string {
-  const words = heldOf(kind === 'directory' ? onDirectory : onFile, rights)
+export function rightsWords(rights: Rights, kind: Kind): string {
+  const table = kind === 'file' ? onFile : kind === 'directory' ? onDirectory : onOther
+  const words = heldOf(table, rights)
   return words.length === 0 ? 'nothing' : words.join(', ')
 }
 

@@ -4,7 +4,6 @@ import type { Entry, Range } from '../../backends/backend.ts'
 import { StorageError } from '../core/errors.ts'
 import { nameOf } from '../core/path.ts'
 import type { Reading, ReadOptions } from '../core/storage.ts'
-import { wantsHtml } from '../http/accept.ts'
 import { etagOf, parseConditions } from '../http/conditions.ts'
 import { guardHeaders, kindOf } from '../http/content-type.ts'
 import { lastModified } from '../http/dates.ts'
@@ -18,7 +17,7 @@ import { respond } from '../http/respond.ts'
 import { type BytesReading, sendReading } from '../http/send.ts'
 import { encodePath } from '../http/target.ts'
 import { asksForVersions, sendVersions } from './browser/versions.ts'
-import { sendListing } from './listing.ts'
+import { isPage, sendListing } from './listing.ts'
 import { Turns } from './turns.ts'
 
 export const get: Method = {
@@ -43,9 +42,9 @@ async function sendOther(x: Exchange, reading: Exclude<Reading, { kind: 'bytes' 
     // The URL opens the file to whoever has it: nobody keeps it, and no page that is reached by it is told.
     const guards = ['Cache-Control', 'no-store', 'Referrer-Policy', 'no-referrer']
     await respond(x, 307, ['Location', reading.url.href, ...guards])
-  } else if (wantsHtml(x.request.headers.accept)) {
-    // Relative links of the page need the slash.
-    const location = `${x.door.publicUrl}${encodePath(x.path)}/${x.query === '' ? '' : `?${x.query}`}`
+  } else if (isPage(x)) {
+    // To the host that was asked: sessions and links have their cookies there.
+    const location = `${encodePath(x.path)}/${x.query === '' ? '' : `?${x.query}`}`
     await respond(x, 301, ['Location', location, 'Cache-Control', 'no-cache', 'Vary', 'Accept'])
   } else {
     x.action = 'list'

@@ -9,7 +9,8 @@ import type { Exchange } from '../http/exchange.ts'
 import { sendText } from '../http/send.ts'
 import { encodePath } from '../http/target.ts'
 import { formPageHeaders, pageHeaders } from '../web/page.ts'
-import { asksForNames, canPost, listingPage } from './browser/listing-page.ts'
+import { asksForNames, listingPage } from './browser/listing-page.ts'
+import { canPost } from './browser/surroundings.ts'
 
 const json = 'application/json'
 const lines = 'application/x-ndjson'
@@ -31,10 +32,18 @@ export interface ListedEntry {
   readonly locality?: string
 }
 
+/** Whether it would be a page, whose links need the slash behind the directory's name. */
+export function isPage({ request }: Exchange): boolean {
+  return formOf(request.headers.accept) === html
+}
+
+function formOf(accept: string | undefined) {
+  return preferred(accept, [json, lines, html])
+}
+
 /** Sends the directory in the form that Accept likes best; HTML only to who names it. */
 export async function sendListing(x: Exchange): Promise<void> {
-  const accept = x.request.headers.accept
-  const form = preferred(accept, [json, lines, html])
+  const form = formOf(x.request.headers.accept)
   const listed = await x.door.storage.list(x.call, x.path, { order: asksForNames(x) ? 'name' : 'native' })
   const { pages } = listed
   const render =

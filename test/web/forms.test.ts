@@ -297,6 +297,16 @@ t.test('deleting asks first, and deletes what was asked about', async (t) => {
   t.equal((await post(port, '/data/', { csrf, delete: 'none' })).status, 404)
 })
 
+t.test('a link is deleted as one', async (t) => {
+  const { port, storage } = await openDoor(t, {
+    around: (storage) =>
+      instead(storage, { stat: async (...args) => ({ ...(await storage.stat(...args)), type: 'symlink' as const }) }),
+  })
+  await fill({ storage }, { a: 'x' })
+  const csrf = await tokenFor(port, '/data/')
+  t.match((await post(port, '/data/', { csrf, delete: 'a' })).text, 'deletes the link, and not what it leads to: <')
+})
+
 t.test('renaming never takes a name that is taken', async (t) => {
   const setting = await openDoor(t)
   const { port } = setting
@@ -371,6 +381,6 @@ t.test('the cookie of a share link opens pages without forms', async (t) => {
   const { text } = await ask(port, 'GET', '/data/', { headers: { accept, cookie: `portolan-link=${secret.reveal()}` } })
   t.match(text, 'By a link of <span class="name">')
   t.notMatch(text, 'Signed in as', 'whoever looks need not be its maker')
-  t.match(text, 'You may see what is in it, add files')
+  t.match(text, 'You may see what is in it.', 'what the link allows besides is for programs')
   t.notMatch(text, /<form|<button/)
 })

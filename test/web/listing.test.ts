@@ -6,6 +6,7 @@ import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { parsePath, root } from '../../gateway/core/path.ts'
 import type { Storage, StorageOperations } from '../../gateway/core/storage.ts'
+import { listingRow } from '../../gateway/web/listing.ts'
 import { versioned } from '../core/versioned.ts'
 import { ace, aclOf, alice, ask, callOf, looking, openDoor, store } from '../http/door.ts'
 import { accept, asPage, fill, instead, pageOf, rowsOf } from './world.ts'
@@ -107,6 +108,58 @@ t.test('a row tells size, time, owner and what the caller may do', async (t) => 
   t.equal(file?.[6], 'Download a.txtRename a.txtDelete a.txt')
   t.match((await rows('bob'))[1]?.slice(5), ['read', 'Download a.txt'])
   t.match((await rows(''))[1]?.slice(5), ['read', 'Download a.txt'])
+})
+
+t.test('what only the storage knows is said to be so, and is not made up', async (t) => {
+  const unknown: Entry = { name: 'd', type: 'directory', size: 0, modified: 0n, changed: 0n, version: '1', id: '1' }
+  const rights: Entry = { ...unknown, name: 'l', type: 'symlink', target: 'd', modified: 10n ** 18n }
+  const { port } = await openDoor(t, {
+    around: (storage) =>
+      instead(storage, {
+        list: async (...args) => {
+          const listed = await storage.list(...args)
+          const about = {
+            ...listed.about,
+            rights: ({ name }: Entry) => (name === 'd' ? ('unknown' as const) : 0x10001),
+          }
+          return {
+            ...listed,
+            about,
+            async *pages() {
+              yield [unknown, rights]
+            },
+          }
+        },
+      }),
+  })
+  const page = await pageOf(port, '/data/', 'alice')
+  t.match(page.text, 'Where the table does not tell what you may do, the storage itself decides, each time you try.')
+  const [directory, link] = rowsOf(page)
+  t.strictSame(directory, ['d/', 'Folder', '', '', '', '', 'Rename dDelete d'], 'no time, no rights')
+  t.equal(link?.[5], 'delete', 'nobody reads a link')
+  t.notMatch((await pageOf((await openDoor(t)).port, '/data/', 'alice')).text, 'Where the table')
+})
+
+t.test('parts of the namespace have no buttons', async (t) => {
+  const nested = (storage: Storage) => {
+    const mounts: StorageOperations['mounts'] = (call) =>
+      storage.mounts(call).flatMap((mount) => [mount, { ...mount, path: parsePath('/data/part/of') }])
+    return instead(storage, { mounts })
+  }
+  const setting = await openDoor(t, { around: nested })
+  await fill(setting, { part: null, sub: null })
+  t.strictSame(
+    rowsOf(await pageOf(setting.port, '/data/', 'alice')).map(([name, , , , , , acts]) => [name, acts]),
+    [
+      ['part/', ''],
+      ['sub/', 'Rename subDelete sub'],
+    ],
+  )
+})
+
+t.test('where files are is text', (t) => {
+  t.equal(listingRow({ name: 'a', type: 'file', href: './a', locality: '<b>' }, true).includes('<b>'), false)
+  t.end()
 })
 
 t.test('what is closed to the caller is not on the page', async (t) => {
@@ -261,7 +314,12 @@ t.test('errors are pages that lead on', async (t) => {
   t.match(denied.text, /href="http:\/\/localhost\/.portolan\/api\/v1\/explain\?path=%2Fdata&amp;action=list">Ask why/)
   const unknown = await pageOf(closed.port, '/data/')
   t.equal(unknown.status, 401)
-  for (const page of [missing, denied, unknown]) {
+  const inner = await openDoor(t, { mount: { anonymous: false } })
+  const top = await pageOf(inner.port, '/')
+  t.equal(top.status, 401)
+  t.notMatch(top.text, 'Go to the folder', 'there is none above')
+  t.match(unknown.text, 'href="/">Go to the folder')
+  for (const page of [missing, denied, unknown, top]) {
     t.strictSame(page.barriers, [])
     t.match(page.text, String(page.headers['x-request-id']))
   }

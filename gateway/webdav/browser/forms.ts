@@ -108,8 +108,7 @@ async function at<T>(x: Exchange, path: Path, work: () => Promise<T>): Promise<T
 async function chosen(x: Exchange, encoded: string): Promise<Chosen> {
   const path = pathOf(x, encoded)
   const { type, version } = await at(x, path, () => x.door.storage.stat(x.call, path))
-  const isDirectory = type === 'directory'
   const name = nameOf(path)
-  const about = { ...aboutPage(x), token: formToken(x), name, encoded: encodePath(name), isDirectory }
-  return isDirectory ? about : { ...about, version }
+  const about = { ...aboutPage(x), token: formToken(x), name, encoded: encodePath(name), type }
+  return type === 'directory' ? about : { ...about, version }
 }

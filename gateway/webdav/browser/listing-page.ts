@@ -22,7 +22,16 @@ import {
 import { rightsWords } from '../../web/words.ts'
 import { doneWords } from './done.ts'
 import { sortable, sorted, sortingOf } from './sorting.ts'
-import { addFile, addFolder, mayHere, type Surroundings, sentencesOf, surroundingsOf } from './surroundings.ts'
+import {
+  addFile,
+  addFolder,
+  canPost,
+  mayHere,
+  reachable,
+  type Surroundings,
+  sentencesOf,
+  surroundingsOf,
+} from './surroundings.ts'
 
 /** The whole page, piece by piece. */
 export async function* listingPage(x: Exchange, listed: Listed): AsyncGenerator<string> {
@@ -30,8 +39,12 @@ export async function* listingPage(x: Exchange, listed: Listed): AsyncGenerator<
   const asked = sortingOf(query)
   const surroundings = await surroundingsOf(x)
   const rows = new Rows(x, surroundings, listed.about)
-  const head = (rest: Pick<ListingHead, 'sorting' | 'empty' | 'unsorted'>) =>
-    listingStart({ ...headOf(x, surroundings, query), ...rest })
+  // Rows come first: they tell what is to be said of all.
+  const begin = (first: readonly Entry[], rest: Pick<ListingHead, 'sorting' | 'empty' | 'unsorted'>) => {
+    const text = rows.of(first)
+    const about = sentencesOf(surroundings, rows.hasUnknown)
+    return listingStart({ ...headOf(x, surroundings, query), about, ...rest }) + text
+  }
   const wanted: Sorting = asked ?? { key: 'name', descending: false }
   // Names that the storage was asked to sort stay so, however many they are.
   const kept = asked?.key === 'name' && !asked.descending ? asked : undefined
@@ -43,11 +56,11 @@ export async function* listingPage(x: Exchange, listed: Listed): AsyncGenerator<
       waiting.push(...page)
       continue
     }
-    if (waiting) yield head({ sorting: kept, unsorted: !kept, empty: false }) + rows.of(waiting)
+    if (waiting) yield begin(waiting, { sorting: kept, unsorted: !kept, empty: false })
     waiting = undefined
     yield rows.of(page)
   }
-  if (waiting) yield head({ sorting: wanted, empty: count === 0 }) + rows.of(sorted(waiting, wanted))
+  if (waiting) yield begin(sorted(waiting, wanted), { sorting: wanted, empty: count === 0 })
   yield listingEnd(count)
 }
 
@@ -68,17 +81,11 @@ function headOf(x: Exchange, surroundings: Surroundings, query: URLSearchParams)
     ...(x.path !== root && { parent: hrefOf(parentOf(x.path)) }),
     ...(done !== undefined && { done }),
     ...(mount?.note !== undefined && { note: mount.note }),
-    about: sentencesOf(surroundings),
     tape: mount?.tape,
     forms: canPost(x)
       ? { token: formToken(x), upload: mayHere(surroundings, addFile), mkdir: mayHere(surroundings, addFolder) }
       : undefined,
   }
-}
-
-/** The cookie of a share link opens what can be looked at, and no form. */
-export function canPost({ principal, request }: Exchange): boolean {
-  return principal.macaroon === undefined || request.headers.authorization !== undefined
 }
 
 function crumbsOf(path: Path): Crumb[] {
@@ -98,14 +105,26 @@ export function hrefOf(path: Path): string {
 
 /** The rows of one page of entries after the other. */
 class Rows {
+  readonly #x: Exchange
   readonly #about: About
   readonly #tape: boolean
   readonly #staged: boolean
   readonly #versions: boolean
   readonly #changes: boolean
-  readonly #words = new Map<number, string>()
+  readonly #words: Readonly<Record<Entry['type'], Map<Rights, string>>> = {
+    file: new Map(),
+    directory: new Map(),
+    symlink: new Map(),
+    other: new Map(),
+  }
+  /** Of some entry only the storage knows what the caller may do. */
+  hasUnknown = false
 
-  constructor(x: Exchange, { mount }: Surroundings, about: About) {
+  readonly #mounted: ReadonlySet<string>
+
+  constructor(x: Exchange, { mount, mounted }: Surroundings, about: About) {
+    this.#x = x
+    this.#mounted = mounted
     this.#about = about
     this.#tape = mount?.tape !== undefined
     this.#staged = this.#tape && canPost(x) && x.principal.user !== undefined
@@ -124,14 +143,16 @@ class Rows {
     const { name, type, size, target, locality, acl } = entry
     // A name that begins like a scheme must not become one.
     const href = `./${encodePath(name)}${type === 'directory' ? '/' : ''}`
-    const held = this.#about.rights(entry)
+    const held = reachable(this.#x, this.#about.rights(entry))
+    if (held === 'unknown') this.hasUnknown = true
     const acts = this.#actsOn(entry, held)
     const row = { name, type, href, acts, ...(held !== 'unknown' && { rights: this.#wordsFor(held, type) }) }
     if (entry.version === '') return row
     return {
       ...row,
       ...(type === 'file' && { size, versions: this.#versions }),
-      modified: isoDate(entry.modified),
+      // A directory that is only known to be there has no time.
+      ...((type !== 'directory' || entry.modified !== 0n) && { modified: isoDate(entry.modified) }),
       ...(acl?.owner !== undefined && { owner: acl.owner }),
       ...(locality !== undefined && type === 'file' && { locality }),
       ...(target !== undefined && { target }),
@@ -139,21 +160,20 @@ class Rows {
   }
 
   #wordsFor(held: Rights, type: Entry['type']): string {
-    const key = type === 'directory' ? -1 - held : held
-    let words = this.#words.get(key)
+    let words = this.#words[type].get(held)
     if (words === undefined) {
-      words = rightsWords(held, type === 'directory' ? 'directory' : 'file')
-      this.#words.set(key, words)
+      words = rightsWords(held, type)
+      this.#words[type].set(held, words)
     }
     return words
   }
 
   /** What is not known to be forbidden: the answer to the form tells. */
-  #actsOn({ type, locality }: Entry, held: Rights | 'unknown'): RowAct[] {
+  #actsOn({ name, type, locality }: Entry, held: Rights | 'unknown'): RowAct[] {
     const acts: RowAct[] = []
     const may = (bit: Rights) => held === 'unknown' || (held & bit) !== 0
     if (this.#staged && type === 'file' && locality === 'tape' && may(right.readData)) acts.push('stage')
-    if (this.#changes && may(right.delete)) acts.push('rename', 'delete')
+    if (this.#changes && !this.#mounted.has(name) && may(right.delete)) acts.push('rename', 'delete')
     return acts
   }
 }
