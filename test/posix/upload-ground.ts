@@ -4,12 +4,14 @@ import { chmodSync, chownSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { claim } from '../../backends/posix/leaving.ts'
 import type { PosixOptions } from '../../backends/posix/options.ts'
 import { PosixBackend } from '../../backends/posix/posix.ts'
 import { MemoryAudit } from '../../gateway/core/audit.ts'
 import { Storage } from '../../gateway/core/storage.ts'
 import { openState } from '../../gateway/state/open.ts'
 import { Namespace } from '../../mounts/namespace.ts'
+import { withoutDrafts } from '../core/upload-world.ts'
 import { mountOf } from '../core/world.ts'
 import { openAcl, storeAclAt } from './backend-world.ts'
 
@@ -19,6 +21,8 @@ export interface Ground {
   readonly root: string
   readonly state: string
   readonly grade: Grade
+  /** As on storage that keeps no drafts. */
+  readonly spooled?: boolean
 }
 
 export function groundFor(t: Test, grade: Grade): Ground {
@@ -44,7 +48,7 @@ export interface Worker {
 
 /** One process of the gateway. */
 export async function openWorker(
-  { root, state: directory, grade }: Ground,
+  { root, state: directory, grade, spooled }: Ground,
   ahead = () => 0,
   more: Partial<PosixOptions> = {},
 ): Promise<Worker> {
@@ -54,10 +58,10 @@ export async function openWorker(
   await backend.ready()
   const bounds = { uploads: 100, bytes: 2 ** 40, spool: 2 ** 30 }
   const storage = new Storage({
-    namespace: new Namespace([mountOf('/data', backend, { enforce: grade })]),
+    namespace: new Namespace([mountOf('/data', spooled ? withoutDrafts(backend) : backend, { enforce: grade })]),
     audit: new MemoryAudit(),
     spillDirectory: directory,
-    uploads: { state, spoolDirectory: join(directory, 'spool'), lifetime: 3600, bounds },
+    uploads: { state, spoolDirectory: join(directory, 'spool'), claim, lifetime: 3600, bounds },
   })
   const close = async () => {
     await backend.close()

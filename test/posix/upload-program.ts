@@ -4,16 +4,17 @@ import { Readable } from 'node:stream'
 import { alice, callOf } from './backend-world.ts'
 import { type Grade, openWorker } from './upload-ground.ts'
 
-const [root = '', state = '', grade = '', id = '', offset = '0', piece = '65536'] = process.argv.slice(2)
-const worker = await openWorker({ root, state, grade: grade as Grade })
+const [root = '', state = '', grade = '', id = '', offset = '0', spooled = ''] = process.argv.slice(2)
+const worker = await openWorker({ root, state, grade: grade as Grade, spooled: spooled !== '' })
+const piece = 65_536
 let sent = 0
 const body = new Readable({
   read() {
-    this.push(Buffer.alloc(Number(piece), 120))
-    sent += Number(piece)
+    this.push(Buffer.alloc(piece, 120))
+    sent += piece
     // By then the first of it has long been written.
-    if (sent === 64 * Number(piece)) process.send?.('sending')
-    if (sent > 64 * Number(piece)) this.pause()
+    if (sent === 64 * piece) process.send?.('sending')
+    if (sent > 64 * piece) this.pause()
   },
 })
 process.send?.('open')
