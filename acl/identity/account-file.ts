@@ -42,10 +42,14 @@ type Users = z.infer<typeof schema>
 
 /**
  * Throws `invalid`, naming file and line or key but no value, when the file does not hold what it should
- * or when others than its owner may write to it.
+ * or when others than its owner may write to it; when it holds password hashes, also when everybody may read it.
  */
 export async function openAccountFile(file: string): Promise<AccountSource> {
-  const { users, groups } = parse(file, await readSafely(file))
+  const { text, isOpen } = await readSafely(file)
+  const { users, groups } = parse(file, text)
+  if (isOpen && Object.values(users).some(({ passwordHash }) => passwordHash !== undefined)) {
+    throw wrong(file, 'holds password hashes and may be read by others')
+  }
   const gidNames = new Map(
     Object.entries(groups).flatMap(([name, { gid }]) => (gid === undefined ? [] : [[gid, name]])),
   )
@@ -76,8 +80,8 @@ export async function openAccountFile(file: string): Promise<AccountSource> {
   }
 }
 
-/** Reads what was checked: mode, owner and bytes are those of one open file. */
-async function readSafely(file: string): Promise<string> {
+/** Reads what was checked: mode, owner and bytes are those of one open file. `isOpen`: everybody may read it. */
+async function readSafely(file: string): Promise<{ readonly text: string; readonly isOpen: boolean }> {
   try {
     const handle = await open(file, 'r')
     try {
@@ -86,7 +90,7 @@ async function readSafely(file: string): Promise<string> {
       if ((stats.mode & 0o022) !== 0) throw wrong(file, 'may be written by its group or by others')
       if (stats.uid !== 0 && stats.uid !== process.geteuid?.()) throw wrong(file, 'belongs to another user')
       if (stats.size > maxFileBytes) throw wrong(file, `is larger than ${maxFileBytes} bytes`)
-      return await handle.readFile('utf8')
+      return { text: await handle.readFile('utf8'), isOpen: (stats.mode & 0o007) !== 0 }
     } finally {
       await handle.close()
     }

@@ -104,6 +104,7 @@ t.test('a file that is wrong or writable by others is refused and never quoted',
     ['users: { alice: { passwordHash: secret } }', 0o600, /no scrypt hash/],
     ['users: { alice: { passwordHash: "scrypt$1024$8$1$AAAAAAAAAAAAAAAAAAAAAA$AAAA" } }', 0o600, /no scrypt hash/],
     ['- alice', 0o600, /accounts\.yaml/],
+    [`users: { alice: { passwordHash: "${hash}" } }`, 0o604, /holds password hashes and may be read by others/],
   ]
   for (const [text, mode, expected] of cases) {
     const file = fileWith(t, text, mode)
@@ -112,6 +113,8 @@ t.test('a file that is wrong or writable by others is refused and never quoted',
     t.match(error.message, expected)
     t.notMatch(error.message, /scrypt\$/)
   }
+  const names = fileWith(t, 'users: { alice: {} }', 0o644)
+  t.ok(await (await openAccountFile(names)).find('alice'), 'names may be read by everybody')
   await t.rejects(openAccountFile(join(directoryFor(t), 'none.yaml')), { code: 'invalid', message: /ENOENT/ })
   await t.rejects(openAccountFile(directoryFor(t)), { code: 'invalid', message: /not a regular file/ })
 })
