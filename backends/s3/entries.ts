@@ -59,6 +59,14 @@ export function fileEntry(desk: Desk, path: Path, head: Head, kept: Written | un
   }
 }
 
+/**
+ * When a sidecar was written, ns since 1970. The store tells whole seconds; what is below them tells the states of one
+ * second apart, in no order, for those who change an ACL only if it is still the one they saw.
+ */
+export function changedAt({ etag, modified }: Pick<Head, 'etag' | 'modified'>): bigint {
+  return modified + BigInt(createHash('sha256').update(etag).digest().readUInt32BE() % 999_999_999) + 1n
+}
+
 /** A directory has no time but that of its sidecar: 1970 without one. */
 export function directoryEntry(desk: Desk, path: Path, kept: Written | undefined, acl: Acl | undefined): Entry {
   const time = kept?.changed ?? 0n
@@ -66,7 +74,7 @@ export function directoryEntry(desk: Desk, path: Path, kept: Written | undefined
     name: nameOf(path),
     type: 'directory',
     size: 0,
-    modified: time,
+    modified: time - (time % 1_000_000_000n),
     changed: time,
     version: 'directory',
     id: desk.idOf(desk.keys.directory(path)),

@@ -8,7 +8,7 @@ import type { Call } from '../../gateway/core/call.ts'
 import { join, type Path } from '../../gateway/core/path.ts'
 import type { Entry, Listing, ListOptions } from '../backend.ts'
 import type { Desk } from './desk.ts'
-import { aclOf, directoryEntry, fileEntry, type Head, type Written } from './entries.ts'
+import { aclOf, changedAt, directoryEntry, fileEntry, type Head, type Written } from './entries.ts'
 import { compareBytes, isName } from './keys.ts'
 import { pagesOf } from './pages.ts'
 import { tellsTime } from './sidecar.ts'
@@ -123,7 +123,7 @@ async function entryOf(scope: Scope, { name, head }: Shown, { unasked, told }: S
   const { desk, directory, acls, call } = scope
   const path = join(directory, name)
   const about = told.get(name)
-  let written: Written | undefined = about && { changed: about.modified }
+  let written: Written | undefined = about && { changed: changedAt(about) }
   let kept: Kept | undefined
   if (unasked.has(name)) written = kept = await desk.sidecars.read(path, call.signal)
   else if (about && (acls || (head !== undefined && tellsTime(about.size)))) {

@@ -9,7 +9,7 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
 import { collect } from './body.ts'
 import { isCode, type Store } from './client.ts'
-import { quoted } from './entries.ts'
+import { changedAt, quoted } from './entries.ts'
 import { unavailable } from './errors.ts'
 import type { Keys } from './keys.ts'
 import { decodeSidecar, encodeSidecar, maxSidecarBytes, type Sidecar } from './sidecar.ts'
@@ -19,7 +19,7 @@ import type { Condition, Trials } from './trials.ts'
 /** A sidecar as it lies in the store. */
 export interface Kept {
   readonly etag: string
-  /** ns since 1970, in whole seconds: when it was written. */
+  /** ns since 1970: when it was written, as `changedAt` tells it. */
   readonly changed: bigint
   /** `unreadable`: something is there that is not a sidecar of ours. */
   readonly content: Sidecar | 'unreadable'
@@ -145,7 +145,10 @@ async function keptOf(answer: Answer, signal: AbortSignal): Promise<Kept & { rea
   const { ETag: etag, LastModified, ContentLength = 0 } = answer
   const body = answer.Body as Readable
   try {
-    const about = { etag: quoted(etag), changed: wholeSeconds(LastModified) }
+    const about = {
+      etag: quoted(etag),
+      changed: changedAt({ etag: quoted(etag), modified: wholeSeconds(LastModified) }),
+    }
     if (ContentLength > maxSidecarBytes) return { ...about, content: 'unreadable', size: 0 }
     const bytes = await collect(body, maxSidecarBytes, signal)
     if (bytes.length !== ContentLength || !etag) throw unavailable('the storage cut an object off')

@@ -25,7 +25,7 @@ export async function setUp(t: Test, more: Partial<S3Options> = {}, tls?: Parame
       pathStyle: true,
       rootAcl: openAcl,
       stall: 300,
-      deadline: 1000,
+      deadline: 10_000,
       partSize: 5 * 2 ** 20,
       ...more,
     },

@@ -34,6 +34,8 @@ export interface Fake {
   readonly asked: string[]
   /** What is asked before the store answers; replaced at will. */
   fault: Fault
+  /** The store's clock. */
+  clock: () => Date
   put(key: string, bytes: Buffer | string): Stored
   close(): Promise<void>
 }
@@ -54,9 +56,10 @@ export async function startFake(tls?: { readonly key: Buffer; readonly cert: Buf
     objects,
     asked: [],
     fault: () => false,
+    clock: () => new Date(),
     put: (key, given) => {
       const bytes = Buffer.from(given)
-      const stored = { bytes, etag: `"${createHash('md5').update(bytes).digest('hex')}"`, time: new Date() }
+      const stored = { bytes, etag: `"${createHash('md5').update(bytes).digest('hex')}"`, time: fake.clock() }
       objects.set(key, stored)
       return stored
     },

@@ -185,7 +185,7 @@ t.test('a part that fails is sent again, a completion that ends in an error is n
 })
 
 t.test('a store that does not answer costs no more than the deadline', async (t) => {
-  const { fake, area } = await setUp(t)
+  const { fake, area } = await setUp(t, { deadline: 1000 })
   fake.fault = () => true
   const started = performance.now()
   await fails(t, area.backend.walk(file, area.call), 'unavailable')
@@ -272,7 +272,7 @@ t.test('over TLS only the given authority counts, and bytes are not hashed twice
 })
 
 t.test('a transfer may take longer than the deadline of a request', async (t) => {
-  const { fake, area } = await setUp(t, { deadline: 300, stall: 5000 })
+  const { fake, area } = await setUp(t, { deadline: 1500, stall: 10_000 })
   const { bytes, etag, time } = fake.put('file', pattern(40))
   fake.fault = (asked, response) => {
     if (!isTransfer(asked)) return false
@@ -284,7 +284,7 @@ t.test('a transfer may take longer than the deadline of a request', async (t) =>
       'Content-Length': 40 - start,
     })
     let at = start
-    const timer = setInterval(() => response.write(bytes.subarray(at, ++at)), 50)
+    const timer = setInterval(() => response.write(bytes.subarray(at, ++at)), 60)
     response.on('close', () => clearInterval(timer))
     return true
   }
@@ -293,7 +293,7 @@ t.test('a transfer may take longer than the deadline of a request', async (t) =>
 })
 
 t.test('an answer that trickles costs no more than the deadline', async (t) => {
-  const { fake, area } = await setUp(t)
+  const { fake, area } = await setUp(t, { deadline: 1000 })
   fake.put('file', 'x')
   for (const kind of ['list', 'sidecar']) {
     fake.fault = ({ query, key }, response) => {

@@ -462,3 +462,23 @@ t.test('a rename that another gateway crosses looks again', async (t) => {
   )
   await fails(t, area.rename(file, parsePath('/to')), 'stale')
 })
+
+t.test('two changes of one ACL in the same second are two states', async (t) => {
+  const { fake, area, backend } = await setUp(t)
+  const now = new Date()
+  fake.clock = () => now
+  await area.write(file, 'x')
+  await area.mkdir(directory)
+  for (const path of [file, directory]) {
+    const { changed: seen } = await area.known(path)
+    const revoked = await act(backend.acls.set(path, closed, { ifChanged: seen }, area.call))
+    await fails(t, act(backend.acls.set(path, open, { ifChanged: seen }, area.call)), 'precondition', path)
+    t.same(whose((await area.known(path)).acl), ['OWNER@'])
+    t.same(await area.known(path), revoked)
+    for (const acls of [true, false]) {
+      const listed = (await area.list(root, { acls })).find(({ name }) => name === path.slice(1))
+      t.equal(listed?.changed, revoked.changed, 'a listing says the same')
+      t.equal(listed?.modified, revoked.modified)
+    }
+  }
+})
