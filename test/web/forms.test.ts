@@ -245,6 +245,38 @@ t.test('a storage that is full says so, and the files behind are tried', async (
   t.equal((await ask(port, 'GET', '/data/small')).text, 'y')
 })
 
+t.test('a file that is refused when all of it is there does not keep the others out', async (t) => {
+  const { port } = await openDoor(t, {
+    around: (storage) =>
+      instead(storage, {
+        write: async (call, path, options) => {
+          const writing = await storage.write(call, path, options)
+          if (path !== '/data/late') return writing
+          const { body, replaces } = writing
+          const discard = (error: unknown) => writing.discard(error)
+          const commit = async () => Promise.reject(new StorageError('quota', 'over quota', { path }))
+          return { body, replaces, announce: () => {}, commit, discard }
+        },
+      }),
+  })
+  const csrf = part('csrf', await tokenFor(port, '/data/'))
+  const body = csrf + part('files', 'x', 'first') + part('files', 'y'.repeat(1000), 'late') + part('files', 'z', 'last')
+  const answer = await upload(port, '/data/', body + closing, { headers: { accept: '*/*' } })
+  t.equal(answer.status, 200)
+  t.strictSame(JSON.parse(answer.text), {
+    stored: ['first', 'last'],
+    refused: [{ name: 'late', code: 'quota', why: 'the quota is used up' }],
+  })
+})
+
+t.test('of a form that is announced too long nothing is stored', async (t) => {
+  const { port, storage } = await openDoor(t, { limits: { maxUpload: 2_000_000 } })
+  const csrf = part('csrf', await tokenFor(port, '/data/'))
+  const body = csrf + part('files', 'x', 'first') + part('files', 'y'.repeat(3_000_000), 'second') + closing
+  t.equal((await upload(port, '/data/', body)).status, 413)
+  await t.rejects(storage.stat(callOf(alice), parsePath('/data/first')), { code: 'not-found' })
+})
+
 t.test('a folder is made', async (t) => {
   const { port } = await openDoor(t)
   const csrf = await tokenFor(port, '/data/')

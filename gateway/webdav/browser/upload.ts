@@ -10,6 +10,7 @@ import { requireFormToken } from '../../http/csrf.ts'
 import type { Exchange } from '../../http/exchange.ts'
 import { type FilePart, type FormHandler, FormReader } from '../../http/multipart.ts'
 import { receiveBody, sendContinue } from '../../http/receive.ts'
+import { lengthOf } from '../../http/writing.ts'
 import { outcomePage } from '../../web/form-pages.ts'
 import {
   aboutPage,
@@ -34,6 +35,9 @@ export function isUpload(x: Exchange): boolean {
 export async function takeUpload(x: Exchange): Promise<void> {
   requireDirectory(x)
   x.action = 'create'
+  const length = x.request.headers['content-length']
+  // What is known to be too much is not stored in part.
+  if (length !== undefined) lengthOf(x, length)
   const upload = new FormUpload(x)
   const reader = new FormReader(x.request.headers['content-type'] ?? '', upload)
   sendContinue(x)
@@ -109,7 +113,7 @@ class FormUpload implements FormHandler {
     } catch (thrown) {
       const error = StorageError.from(thrown)
       // What the sender did, or a caller who may not be here any more, concerns the whole form.
-      if (bytes.destroyed || error.code === 'cancelled' || error.code === 'unauthenticated') throw error
+      if (bytes.errored || error.code === 'cancelled' || error.code === 'unauthenticated') throw error
       this.refused.push({ name, error })
       await this.#drop(bytes)
     }
