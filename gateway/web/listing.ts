@@ -177,5 +177,6 @@ export function listingEnd(count: number): string {
 
 /** `iso` to the minute, and exactly for who points at it. */
 export function dateCell(iso: string): string {
-  return `<time datetime="${iso}" title="${iso}">${iso.slice(0, 10)} ${iso.slice(11, 16)}</time>`
+  const [day = '', time = ''] = iso.split('T')
+  return `<time datetime="${iso}" title="${iso}">${day} ${time.slice(0, 5)}</time>`
 }

@@ -157,6 +157,12 @@ t.test('parts of the namespace have no buttons', async (t) => {
   )
 })
 
+t.test('times far away are whole', (t) => {
+  const row = listingRow({ name: 'a', type: 'file', href: './a', modified: '+012345-06-07T08:09:10.000Z' }, false)
+  t.match(row, '>+012345-06-07 08:09</time>')
+  t.end()
+})
+
 t.test('where files are is text', (t) => {
   t.equal(listingRow({ name: 'a', type: 'file', href: './a', locality: '<b>' }, true).includes('<b>'), false)
   t.end()
