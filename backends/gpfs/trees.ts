@@ -46,7 +46,8 @@ export class Trees {
   /** One of snapshots, from an absolute path down, or with undefined from the mount's root. */
   ofSnapshots(top: string | undefined): PosixBackend {
     const { root, path } = this.#options
-    const base = this.#optionsOf(top ?? root, top ?? path, 'never')
+    // Nothing can be taken away there.
+    const { abandoned: _, ...base } = this.#optionsOf(top ?? root, top ?? path, 'never')
     // By another name, since what the journal holds of the mount itself is not for these trees to sweep.
     const name = `${base.name}, snapshots`
     const own = { name, reserved: [], symlinks: 'none', threads: 1, dataThreads: 2 } as const

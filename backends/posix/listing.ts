@@ -74,8 +74,8 @@ export class DirectoryListing implements Listing {
       try {
         const count = await this.#desk.run('dropStrays', args, caller)
         this.#desk.log(`${name}: ${count} hidden files of nobody were taken away`)
-      } catch (error) {
-        this.#desk.log(`${name}: hidden files of nobody could not be taken away`, error)
+      } catch {
+        // The next listing tries again.
       }
     }
   }
