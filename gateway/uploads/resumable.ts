@@ -208,7 +208,7 @@ async function receive(x: Exchange, state: UploadState, offset: number, part: Pa
     if (code !== 'too-large') throw error
     if (length === undefined) throw tooLarge(x)
     // Section "Upload Append": an upload that turns out longer than was told is not to be used again.
-    await uploads.remove(x.call, state.id)
+    await forgetUpload(x, state.id)
     throw inconsistent()
   }
 }

@@ -13,12 +13,14 @@ import { resumable } from '../../gateway/uploads/resumable.ts'
 import { createUploads } from '../../gateway/uploads/routes.ts'
 import { webdav } from '../../gateway/webdav/methods.ts'
 import { writeConditions } from '../../gateway/webdav/put.ts'
-import { alice, identity, openDoor } from '../http/door.ts'
+import { alice, callOf, identity, openDoor } from '../http/door.ts'
 
 export interface UploadWorld {
   readonly port: number
   /** Moves the clock of the state store on by so many seconds. */
   pass(seconds: number): void
+  /** How many uploads of alice's are kept. */
+  kept(): Promise<number>
   /** What the next steps that would make a file fail with. */
   readonly failures: StorageError[]
 }
@@ -49,12 +51,14 @@ export async function openUploads(t: Test, options: UploadWorldOptions = {}): Pr
   const uploading = { conditions: writeConditions }
   const uploads = { state, spoolDirectory: join(directory, 'spool'), lifetime, bounds: plenty }
   const failures: StorageError[] = []
+  let kept: Storage | undefined
   const { port } = await openDoor(t, {
     identity: withSmall,
     around: ({ namespace }) => {
       const audit = new MemoryAudit()
-      const storage = new Storage({ namespace, audit, spillDirectory: directory, ...(keeps && { uploads }) })
-      return Object.defineProperty(storage, 'uploads', { value: failing(storage.uploads, failures) })
+      const inner = new Storage({ namespace, audit, spillDirectory: directory, ...(keeps && { uploads }) })
+      kept = Object.defineProperty(inner, 'uploads', { value: failing(inner.uploads, failures) })
+      return kept
     },
     data: resumable(webdav, uploading),
     routes: (app, door) => createUploads(uploading)(app, door),
@@ -65,6 +69,7 @@ export async function openUploads(t: Test, options: UploadWorldOptions = {}): Pr
   })
   return {
     port,
+    kept: async () => (await kept?.uploads.list(callOf(alice)))?.length ?? 0,
     failures,
     pass: (seconds) => {
       moved += seconds * 1000
