@@ -119,6 +119,30 @@ t.test('davix', { skip: without('davix-ls', 'davix') }, async (t) => {
   t.not((await davix('ls', `${there}/d`)).status, 0)
 })
 
+t.test('gfal2 with a token', { skip: without('gfal-copy', 'gfal2-util-scripts') }, async (t) => {
+  const { here, there } = await rooms(t, 'gfal2')
+  writeFileSync(join(here, 'in'), bytes)
+  // Its programs are for the Python of the system, whatever comes first on the way.
+  const env = { BEARER_TOKEN: await gateway.token('alice'), GFAL_PYTHONBIN: '/usr/bin/python3' }
+  // A token is sent to names, not to addresses.
+  const url = there.replace('127.0.0.1', 'localhost')
+  const gfal = async (tool: string, ...args: readonly string[]) => {
+    const { status, out } = await run([`gfal-${tool}`, ...args], { cwd: here, env })
+    t.equal(status, 0, `gfal-${tool}: ${out.slice(-500)}`)
+    return out
+  }
+  await gfal('mkdir', `${url}/d`)
+  await gfal('copy', '-K', 'ADLER32', `file://${here}/in`, `${url}/d/a`)
+  t.match(await gfal('stat', `${url}/d/a`), 'Size: 3000000')
+  t.match(await gfal('sum', `${url}/d/a`, 'ADLER32'), / [0-9a-f]{8}$/m)
+  t.match(await gfal('ls', '-l', `${url}/d`), / 3000000 .* a\s*$/m)
+  await gfal('rename', `${url}/d/a`, `${url}/d/b`)
+  await gfal('copy', `${url}/d/b`, `file://${here}/out`)
+  t.ok(readFileSync(join(here, 'out')).equals(bytes))
+  await gfal('rm', '-r', `${url}/d`)
+  t.equal((await gateway.get('/lab/alice/gfal2/d', 'alice')).status, 404)
+})
+
 for (const vendor of ['other', 'nextcloud', 'owncloud']) {
   t.test(`rclone as for ${vendor}`, { skip: without('rclone') }, async (t) => {
     const { here, there } = await rooms(t, `rclone-${vendor}`)
