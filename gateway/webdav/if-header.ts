@@ -92,12 +92,13 @@ export function withIf(x: Exchange, conditions: Conditions | undefined): Conditi
   return withVersions(conditions, bound.get(x))
 }
 
-/** If-Match, where the request has it, says enough. */
+/** If-Match, where the request names versions in it, says enough. */
 export function withVersions(
   conditions: Conditions | undefined,
   ifMatch: readonly string[] | undefined,
 ): Conditions | undefined {
-  return ifMatch && conditions?.ifMatch === undefined ? { ...conditions, ifMatch } : conditions
+  const { ifMatch: named } = conditions ?? {}
+  return ifMatch && (named === undefined || named === '*') ? { ...conditions, ifMatch } : conditions
 }
 
 /** Undefined for what another server answers for, and for what cannot be a path of ours. */

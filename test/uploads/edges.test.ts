@@ -243,3 +243,20 @@ t.test('nobody of HTTP/1.0 gets an interim answer', async (t) => {
   await once(socket, 'close')
   t.match(heard, /^HTTP\/1\.1 201 /)
 })
+
+t.test(
+  'a version in the If header is one that the file must still have at the end, whatever If-Match says',
+  async (t) => {
+    const { ask, begin, patch } = await setting(t)
+    for (const match of ['none', 'any', 'own'] as const) {
+      const { headers } = await ask({ method: 'PUT', path: '/data/version', body: 'one' })
+      const etag = String(headers.etag)
+      const ifMatch = { none: {}, any: { 'If-Match': '*' }, own: { 'If-Match': etag } }[match]
+      const url = await begin('/data/version', { If: `([${etag}])`, ...ifMatch })
+      t.equal((await patch(url, 0, false, 'mine')).status, 204)
+      t.equal((await ask({ method: 'PUT', path: '/data/version', body: 'two' })).status, 204)
+      t.equal((await patch(url, 4, true, '')).status, 412, match)
+      t.equal((await ask({ path: '/data/version' })).text, 'two')
+    }
+  },
+)
