@@ -163,7 +163,7 @@ function fieldOf(choice: string, token: string, dice: Dice): string {
 t.test('no request makes us fail', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'portolan-fuzz-'))
   const state = await openState({ directory })
-  const { port, storage } = await openDav(t, { locks: state.locks })
+  const { port, storage, audit, lines } = await openDav(t, { locks: state.locks })
   t.teardown(async () => {
     await state.close()
     rmSync(directory, { recursive: true, force: true })
@@ -212,6 +212,9 @@ t.test('no request makes us fail', async (t) => {
   for (let round = 0; round < rounds; round += 8) {
     // Most requests are to find nothing locked.
     if (round % 48 === 0) await unlockAll()
+    // What this test is told of each request is not the door's to keep.
+    lines.length = 0
+    audit.records.length = 0
     await Promise.all(Array.from({ length: 8 }, (_, i) => one(round + i).catch(() => {})))
     if (round >= rounds / 4 && before === 0) before = process.memoryUsage().rss
   }
