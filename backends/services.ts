@@ -14,8 +14,11 @@ export interface BackendServices {
 }
 
 export interface StagingJournal {
-  /** Written before the file is made. `place` is opaque to the store. */
-  add(backend: string, place: string): Promise<void>
+  /**
+   * Written before the file is made. `place` is opaque to the store. `hasty`: the entry outlives this process but not
+   * a power cut, as on mounts that promise no more of their files.
+   */
+  add(backend: string, place: string, options?: { readonly hasty?: boolean }): Promise<void>
   remove(backend: string, place: string): Promise<void>
   /** Entries older than `age` milliseconds whose owner process is gone or has not renewed them. */
   stale(backend: string, age: number): Promise<readonly string[]>

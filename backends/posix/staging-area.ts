@@ -53,7 +53,8 @@ export class StagingArea {
   /** A name that the journal knows of. */
   async reserve(directory: Path, caller: Caller): Promise<Hidden> {
     const hidden = this.name(directory, caller)
-    await this.#desk.services.journal.add(this.#desk.name, hidden.place)
+    const { services, name, setup } = this.#desk
+    await services.journal.add(name, hidden.place, { hasty: !setup.sync })
     return hidden
   }
 

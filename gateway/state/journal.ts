@@ -1,8 +1,8 @@
 /**
  * Files about to be made under a reserved name, so that a sweep finds them after a crash.
  *
- * An entry is on disk when `add` resolves: without that a power cut could leave a hidden file that
- * nothing but a walk over the whole tree would find. What arrives while an entry is being written is
+ * An entry is on disk when `add` resolves, unless it is a hasty one: without that a power cut could leave a hidden file
+ * that nothing but a walk over the whole tree would find. What arrives while an entry is being written is
  * written together in the next transaction, so that many uploads cost few syncs. Removing needs no
  * sync: an entry that comes back after a power cut names a file that is gone, and the sweep drops it.
  */
@@ -21,6 +21,7 @@ const maxStale = 10_000
 interface Addition {
   readonly backend: string
   readonly place: string
+  readonly hasty: boolean
   resolve(): void
   reject(error: unknown): void
 }
@@ -38,9 +39,9 @@ export class SharedJournal implements StagingJournal {
     this.#durably = durably
   }
 
-  add(backend: string, place: string): Promise<void> {
+  add(backend: string, place: string, { hasty = false } = {}): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#additions.push({ backend, place, resolve, reject })
+      this.#additions.push({ backend, place, hasty, resolve, reject })
       this.#writing ??= this.#write()
     })
   }
@@ -84,12 +85,14 @@ export class SharedJournal implements StagingJournal {
     const rows = new Map(
       batch.map(({ backend, place }) => [`${backend}\0${place}`, { backend, place, holder, added }] as const),
     )
-    await this.#durably(async (db) => {
+    const insert = async (db: Kysely<Tables>) => {
       await db
         .insertInto('journal')
         .values([...rows.values()])
         .onConflict((conflict) => conflict.columns(['backend', 'place']).doUpdateSet({ holder, added }))
         .execute()
-    })
+    }
+    if (batch.every(({ hasty }) => hasty)) await insert(this.#db)
+    else await this.#durably(insert)
   }
 }

@@ -22,6 +22,7 @@ if (task === 'count') {
   process.disconnect?.()
 } else if (task === 'hold') {
   await state.journal.add('posix:/x', 'left-behind')
+  await state.journal.add('posix:/x', 'left-in-haste', { hasty: true })
   await state.leases.withLease('held', 1000, async () => {
     await tell('holding')
     await new Promise(() => {})

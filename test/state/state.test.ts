@@ -188,7 +188,7 @@ t.test('what a killed process held is free within its lifetime, and its journal 
   child.kill('SIGKILL')
   await once(child, 'exit')
   t.equal(await state.leases.withLease('held', 5000, async () => 'mine'), 'mine')
-  t.same(await state.journal.stale('posix:/x', 0), ['left-behind'])
+  t.same(await state.journal.stale('posix:/x', 0), ['left-behind', 'left-in-haste'])
   await state.close()
 })
 
