@@ -74,8 +74,10 @@ t.test('a mount point and what holds one stay', async (t) => {
 t.test('a final slash, a depth and a condition count', async (t) => {
   await gateway.put('/lab/alice/f', 'alice', 'x')
   t.equal((await remove('/lab/alice/f/')).status, 404, 'a file is no directory')
-  t.equal((await remove('/lab/alice/f', { Depth: '0' })).status, 400)
+  t.equal((await remove('/lab/alice/', { Depth: '0' })).status, 400, 'a directory goes as a whole')
   t.equal((await remove('/lab/alice/f', { 'If-Match': '"other"' })).status, 412)
   const { etag } = (await gateway.get('/lab/alice/f', 'alice')).headers
   t.equal((await remove('/lab/alice/f', { 'If-Match': String(etag) })).status, 204)
+  await gateway.put('/lab/alice/f', 'alice', 'x')
+  t.equal((await remove('/lab/alice/f', { Depth: '0' })).status, 204, 'to a file every depth is the same')
 })
