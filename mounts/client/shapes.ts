@@ -2,7 +2,7 @@
 
 import type { Acl } from '../../acl/acl.ts'
 import { aclFromJson } from '../../acl/codec/json.ts'
-import { StorageError } from '../../gateway/core/errors.ts'
+import { list, members, optional, strange, text, texts } from './members.ts'
 
 const types = ['file', 'directory', 'symlink', 'other'] as const
 
@@ -212,31 +212,4 @@ function readStep(value: unknown): ExplainedStep {
 
 function verdict(value: unknown): boolean | string {
   return typeof value === 'boolean' ? value : text(value, 'allowed')
-}
-
-function members(value: unknown): Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw strange('object')
-  return value as Readonly<Record<string, unknown>>
-}
-
-function list(value: unknown, name: string): readonly unknown[] {
-  if (!Array.isArray(value)) throw strange(name)
-  return value
-}
-
-function texts(value: unknown, name: string): readonly string[] {
-  return list(value, name).map((item) => text(item, name))
-}
-
-function text(value: unknown, name: string): string {
-  if (typeof value !== 'string') throw strange(name)
-  return value
-}
-
-function optional(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined
-}
-
-function strange(name: string, cause?: unknown): StorageError {
-  return new StorageError('unavailable', `the answer is not that of a Portolan gateway (${name})`, { cause })
 }

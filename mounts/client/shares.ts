@@ -1,6 +1,6 @@
 /** Links and macaroons as the gateway tells of them, read with suspicion. */
 
-import { StorageError } from '../../gateway/core/errors.ts'
+import { members, strange, text, texts } from './members.ts'
 
 export interface ShareOrder {
   readonly path: string
@@ -53,25 +53,6 @@ export function readShares(value: unknown): readonly RemoteShare[] {
 export function readMacaroon(value: unknown): { readonly macaroon: string; readonly seconds: number | undefined } {
   const { macaroon, expires_in: seconds } = members(value)
   return { macaroon: text(macaroon, 'macaroon'), seconds: typeof seconds === 'number' ? seconds : undefined }
-}
-
-function members(value: unknown): Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw strange('object')
-  return value as Readonly<Record<string, unknown>>
-}
-
-function text(value: unknown, name: string): string {
-  if (typeof value !== 'string') throw strange(name)
-  return value
-}
-
-function texts(value: unknown, name: string): readonly string[] {
-  if (!Array.isArray(value)) throw strange(name)
-  return value.map((each) => text(each, name))
-}
-
-function strange(name: string): StorageError {
-  return new StorageError('unavailable', `the answer is not that of a Portolan gateway (${name})`)
 }
 
 export interface RemoteBan {

@@ -1,6 +1,6 @@
 /** What the tape interface of the gateway tells (WLCG Tape REST API v1), read with suspicion. */
 
-import { StorageError } from '../../gateway/core/errors.ts'
+import { members, strange } from './members.ts'
 
 const states = ['SUBMITTED', 'STARTED', 'CANCELLED', 'FAILED', 'COMPLETED'] as const
 const localities = ['DISK', 'TAPE', 'DISK_AND_TAPE', 'UNAVAILABLE', 'LOST', 'NONE'] as const
@@ -60,13 +60,4 @@ function readFile(value: unknown): StagedFile {
   const state = states.find((one) => one === given) ?? (onDisk === true ? 'COMPLETED' : undefined)
   if (!state) throw strange('state')
   return { path, state, ...(typeof error === 'string' && { error }) }
-}
-
-function members(value: unknown): Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw strange('object')
-  return value as Readonly<Record<string, unknown>>
-}
-
-function strange(name: string): StorageError {
-  return new StorageError('unavailable', `the answer is not that of a tape interface (${name})`)
 }

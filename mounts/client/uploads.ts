@@ -1,6 +1,6 @@
 /** Unfinished uploads as the gateway tells of them, read with suspicion. */
 
-import { StorageError } from '../../gateway/core/errors.ts'
+import { members, strange, text } from './members.ts'
 
 export interface RemoteUpload {
   readonly id: string
@@ -47,21 +47,7 @@ function readUpload(value: unknown): RemoteUpload {
   }
 }
 
-function members(value: unknown): Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw strange('object')
-  return value as Readonly<Record<string, unknown>>
-}
-
-function text(value: unknown, name: string): string {
-  if (typeof value !== 'string') throw strange(name)
-  return value
-}
-
 function bytes(value: unknown, name: string): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw strange(name)
   return value
-}
-
-function strange(name: string): StorageError {
-  return new StorageError('unavailable', `the answer is not that of a Portolan gateway (${name})`)
 }
