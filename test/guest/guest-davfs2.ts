@@ -29,7 +29,7 @@ function mount(url: string): void {
   }
   writeFileSync(`${here}/secrets`, `${url} alice ${password}\n`, { mode: 0o600 })
   const settings = [`secrets ${here}/secrets`, `cache_dir ${here}/cache`, 'ask_auth 0', 'use_locks 1', 'delay_upload 0']
-  writeFileSync(`${here}/conf`, `${[...settings, 'file_refresh 0', 'dir_refresh 0'].join('\n')}\n`, { mode: 0o600 })
+  writeFileSync(`${here}/conf`, `${[...settings, 'file_refresh 0', 'dir_refresh 1'].join('\n')}\n`, { mode: 0o600 })
   sh(`mount.davfs -o conf=${here}/conf ${url} ${mounted}`)
 }
 
@@ -73,6 +73,8 @@ t.test('davfs2 mounts the namespace', async (t) => {
 
   await t.test('what comes by another door is seen', async (t) => {
     t.equal((await gateway.put('/lab/alice/other', 'alice', 'by PUT')).status, 201)
+    // It looks at a directory again after a second, at the earliest.
+    await eventually(() => sh(`ls ${mounted}`).includes('other'), 20_000, 'the file is listed')
     t.equal(sh(`cat ${mounted}/other`), 'by PUT')
   })
 
