@@ -39,7 +39,8 @@ export class Browser {
     const flags = ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run']
     const child = spawn(program, [...flags, '--remote-debugging-pipe', `--user-data-dir=${home}`, 'about:blank'], {
       stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
-      env: { ...process.env, HOME: home, XDG_CONFIG_HOME: home, XDG_CACHE_HOME: home },
+      // Names of files are UTF-8 to it only in such a locale.
+      env: { ...process.env, LC_ALL: 'C.UTF-8', HOME: home, XDG_CONFIG_HOME: home, XDG_CACHE_HOME: home },
     })
     const ended = once(child, 'exit')
     const browser = new Browser(child)
