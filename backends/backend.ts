@@ -15,12 +15,15 @@ import type { Readable, Writable } from 'node:stream'
 import type { Acl, Rights } from '../acl/acl.ts'
 import type { Principal } from '../acl/principal.ts'
 import type { Call } from '../gateway/core/call.ts'
-import type { StorageError } from '../gateway/core/errors.ts'
 import type { Path } from '../gateway/core/path.ts'
+import type { Kept, MembersFacet, RecordFacet } from './kept.ts'
 import type { ResumingFacet } from './resuming.ts'
+import type { TapeFacet } from './tape.ts'
 
+export type * from './kept.ts'
 export type * from './resuming.ts'
 export type * from './services.ts'
+export type * from './tape.ts'
 
 export interface Entry {
   readonly name: string
@@ -111,6 +114,8 @@ export interface OpenFile {
   readonly entry: Entry
   /** All the bytes, where the file is small and they came along with the open. */
   readonly content?: Uint8Array
+  /** Only where `OpenOptions.kept` asked for it, and not by every back end that has `records`. */
+  readonly kept?: Kept
   /**
    * For HTTP and S3: one forward pass. Fails with StorageError. `until`: the reader means to go on after the range, in
    * order, to here; a back end to which each stream is a request may fetch that with one.
@@ -139,6 +144,8 @@ export interface CommitOptions {
   readonly condition: CommitCondition
   decide(trail: Trail): void
   readonly digests?: Digests
+  /** Filed under the new version; see `Kept.record`. Storage bounds its length. */
+  readonly record?: string
   /** Modification time in ns, instead of now. */
   readonly modified?: bigint
 }
@@ -149,6 +156,8 @@ export type CommitCondition = 'any' | 'absent' | 'present' | { readonly versions
 export interface OpenOptions {
   /** Bytes up to this size may come along with the open as `content`. */
   readonly inlineUpTo?: number
+  /** What is kept with the file is wanted too, where it can come along. */
+  readonly kept?: boolean
 }
 
 export interface CreateOptions {
@@ -159,10 +168,17 @@ export interface CreateOptions {
 export interface ListOptions {
   /** Give each entry its ACL, for filtering and `rights`; costs a look at each object. */
   readonly acls?: boolean
+  /** Only `name` and `type` of the entries are needed: the rest may be missing or 0 where it costs a look at each. */
+  readonly names?: boolean
 }
 
 /** A directory open for listing. Pages come in the back end's own order, each name at most once. */
 export interface Listing {
+  /**
+   * Another text whenever the names in the directory may be others, for whoever remembers them. Absent where that
+   * cannot be told, or not yet: the clock has not moved on since the last change.
+   */
+  readonly version?: string
   pages(): AsyncIterable<readonly Entry[]>
 }
 
@@ -200,6 +216,8 @@ export interface Backend {
   readonly copying?: CopyFacet
   readonly checksums?: ChecksumFacet
   readonly quotas?: QuotaFacet
+  readonly members?: MembersFacet
+  readonly records?: RecordFacet
   readonly editing?: EditFacet
   readonly properties?: PropertyFacet
   readonly redirects?: RedirectFacet
@@ -288,60 +306,6 @@ export interface RedirectFacet {
    */
   readUrl(file: Path, entry: Entry, call: Call): Promise<URL | undefined>
 }
-
-/** Files on tape. Requests are the back end's own; the gateway's queue and its callers are in gateway/core/staging.ts. */
-export interface TapeFacet {
-  /**
-   * Asks for bringing files to disk and keeping them there, those that are on disk already too. Two calls with one
-   * `key` are one request, also after a crash between them; the second then has `earlier`. Never two at a time with
-   * one key. Returns the back end's id of it.
-   */
-  stage(request: StageOrder, call: Call): Promise<string>
-  /** Throws `not-found` for an id the back end does not know any more. */
-  progress(id: string, call: Call): Promise<readonly StageProgress[]>
-  /** Stops what is left of a request: these files of it, or all. What is done already stays. */
-  cancel(id: string, files: readonly Path[] | undefined, call: Call): Promise<void>
-  /** Ends the pin that the request holds on these files. Unknown files and ids are no error. */
-  release(id: string, files: readonly Path[], call: Call): Promise<void>
-  /** Names that exist for nobody, as is known without asking. */
-  isReserved?(file: Path): boolean
-  /** In the order asked; one that cannot be told has its error. Never causes a recall. */
-  locality(files: readonly Path[], call: Call): Promise<ReadonlyArray<Locality | StorageError>>
-}
-
-export interface StageOrder {
-  readonly key: string
-  /** Where a call with this key was made before, whose outcome is not known. */
-  readonly earlier?: EarlierOrder
-  readonly files: readonly StageFile[]
-}
-
-/** For back ends that know no keys, to recognise what an earlier call has made. */
-export interface EarlierOrder {
-  /** Milliseconds since 1970 of the first call. */
-  readonly at: number
-  /** Whether a request of the back end, by its id, is known as another's. */
-  isTaken(id: string): Promise<boolean>
-}
-
-export interface StageFile {
-  readonly path: Path
-  /** Seconds that the file stays on disk once it is there; the back end's default if absent. */
-  readonly lifetime?: number
-}
-
-export interface StageProgress {
-  readonly path: Path
-  readonly state: StageState
-  /** Milliseconds since 1970. */
-  readonly startedAt?: number
-  readonly finishedAt?: number
-  /** Why it failed, for the one who asked. */
-  readonly error?: string
-}
-
-/** States of the WLCG Tape REST API v1; the last three are final. */
-export type StageState = 'submitted' | 'started' | 'completed' | 'cancelled' | 'failed'
 
 /** Earlier states of files that the storage keeps, such as snapshots. */
 export interface VersionFacet {

@@ -2,7 +2,7 @@
 
 import { permitsPath } from '../../acl/authorizer.ts'
 import type { Action } from '../../acl/needs.ts'
-import type { Backend, Entry, FileStream, OpenFile, Pending, Range } from '../../backends/backend.ts'
+import type { Backend, Entry, FileStream, Kept, OpenFile, Pending, Range } from '../../backends/backend.ts'
 import type { Mount, Place } from '../../mounts/namespace.ts'
 import type { Call } from './call.ts'
 import { isUnmodified } from './conditions.ts'
@@ -288,6 +288,7 @@ class BytesReading {
   readonly entry: Entry
   readonly ranges: readonly Range[] | undefined
   readonly content: Uint8Array | undefined
+  readonly kept: Kept | undefined
   readonly #gate: Gate
   readonly #task: Task
   readonly #mount: Mount
@@ -308,6 +309,7 @@ class BytesReading {
     this.entry = entry
     this.ranges = ranges
     this.content = file?.content
+    this.kept = file?.kept
     this.#gate = gate
     this.#task = task
     this.#mount = mount
