@@ -20,7 +20,7 @@ import { begin, Target, withParents } from './target.ts'
 import type { Task } from './task.ts'
 import { Passes, pendingOf, staying, type UploadMeans, unseen } from './upload-means.ts'
 import { Sweeping } from './upload-sweeping.ts'
-import { stateOf, termsOf, textOfTerms } from './upload-terms.ts'
+import { stateOf, termsOf, textOfTerms, writtenOf } from './upload-terms.ts'
 import { expired, gone, type TurnState, Turns } from './upload-turns.ts'
 import {
   type AppendOptions,
@@ -112,6 +112,9 @@ export class Resumable implements UploadOperations {
   }
 
   async finish(call: Call, id: string): Promise<Written> {
+    const made = (await this.#means.store.get(id))?.result
+    // Asking again makes nothing.
+    if (made !== undefined) return this.#with(call, 'upload-progress', id, async () => writtenOf(made))
     return this.#with(call, 'create', id, async (_, task) => {
       const target = new Target(this.#gate, task, task.path)
       return this.#means.turns.hold(id, (turn) => finish(this.#means, task, target, turn))

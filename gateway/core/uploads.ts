@@ -56,8 +56,8 @@ export interface AppendOptions {
 
 /**
  * Uploads by id. An id is of no use to any other principal, nor with a credential that does not reach its path: both
- * are told `not-found`, as is everybody of one that has expired (its owner by the rule `expired`). Rights, locks and conditions are decided when it is
- * made, again with each append, and when it is finished.
+ * are told `not-found`, as is everybody of one that has expired (its owner by the rule `expired`). Rights, locks and
+ * conditions are decided when it is made, again with each append, and when it is finished.
  */
 export interface UploadOperations {
   /** Whether uploads can be kept at all; without it everything but `list` is `unsupported`. */

@@ -73,7 +73,7 @@ export class TusStore extends DataStore {
       await submitLocks(this.#options, x, this.state)
     }
     // To the client it is over when all bytes are here: then it must be so.
-    if (this.#looks && this.state.offset === this.state.length) await this.finish()
+    if (this.#looks && this.state.offset === this.state.length) await this.#finishOrTell()
     const { offset, length } = this.state
     return new Upload({ id, offset, creation_date: epoch, ...(length !== undefined && { size: length }) })
   }
@@ -110,6 +110,16 @@ export class TusStore extends DataStore {
 
   override getExpiration(): number {
     return (this.state?.expires ?? 0) * 1000
+  }
+
+  /** Bytes that were here may have been lost: then the client sends them again. */
+  async #finishOrTell(): Promise<void> {
+    try {
+      await this.finish()
+    } catch (error) {
+      if (!(error instanceof OffsetError)) throw error
+      this.state = error.state
+    }
   }
 
   /** All bytes are here. Harmless twice. */
