@@ -60,6 +60,11 @@ const debian = {
     'gfal2-util-scripts': '/usr/bin/gfal-copy',
     'gfal2-plugin-http': `${libraries}/gfal2-plugins/libgfal_plugin_http.so`,
     'gfal2-plugin-file': `${libraries}/gfal2-plugins/libgfal_plugin_file.so`,
+    // Clients of object stores.
+    awscli: '/usr/bin/aws',
+    'python3-boto3': '/usr/lib/python3/dist-packages/boto3/__init__.py',
+    s3cmd: '/usr/bin/s3cmd',
+    s3fs: '/usr/bin/s3fs',
     // A browser, for the pages.
     chromium: '/usr/bin/chromium',
     libmacaroons0: `${libraries}/libmacaroons.so.0`,
