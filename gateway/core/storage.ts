@@ -42,6 +42,7 @@ import type {
   Writing,
 } from './operations.ts'
 import type { StagingState } from './orders.ts'
+import { noParts, type PartOperations } from './parts.ts'
 import type { Path } from './path.ts'
 import * as properties from './properties.ts'
 import { type Recall, read, stat } from './reading.ts'
@@ -112,6 +113,8 @@ export interface StorageOperations {
   readonly locks: LockOperations
   /** Uploads that go on after a connection, or the gateway, has broken down. */
   readonly uploads: UploadOperations
+  /** Uploads in numbered parts that are joined at the end. */
+  readonly parts: PartOperations
   /** What would be answered to `subject` (default: the caller) and why. Asking about another takes an administrator. */
   explain(call: Call, action: Action, path: Path, subject?: Principal): Promise<Explanation>
 }
@@ -137,6 +140,7 @@ export class Storage implements StorageOperations {
   readonly staging: StagingOperations
   readonly locks: LockOperations
   readonly uploads: UploadOperations
+  readonly parts: PartOperations
   readonly #gate: Gate
   readonly #recall: Recall | undefined
   readonly #resumable: Resumable | undefined
@@ -147,6 +151,7 @@ export class Storage implements StorageOperations {
     this.locks = known ? new Locking(this.#gate, known) : noLocking
     this.#resumable = uploads && new Resumable(this.#gate, uploads)
     this.uploads = this.#resumable ?? noUploads
+    this.parts = noParts
     const staging = state && new Staging(this.#gate, state)
     this.staging = staging ?? noStaging
     this.#recall = staging && ((call, path) => staging.recall(call, path))
