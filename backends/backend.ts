@@ -126,7 +126,7 @@ export interface OpenFile {
   close(): Promise<void>
 }
 
-export type Digest = 'adler32' | 'crc32c' | 'md5' | 'sha-256' | 'sha-512'
+export type Digest = 'adler32' | 'crc32' | 'crc32c' | 'crc64nvme' | 'md5' | 'sha-1' | 'sha-256' | 'sha-512'
 export type Digests = Readonly<Partial<Record<Digest, Uint8Array>>>
 
 /** A file being written. Nobody sees it before commit; discarding leaves no trace. */

@@ -1,7 +1,9 @@
 /** Digests over bytes that come in pieces. */
 
 import { createHash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
 import type { Digest } from './backend.ts'
+import { Crc64Nvme } from './crc64.ts'
 
 /** One digest being computed. */
 export interface Digesting {
@@ -11,17 +13,44 @@ export interface Digesting {
 }
 
 /** All kinds there are. */
-export const digestKinds: readonly Digest[] = ['adler32', 'crc32c', 'md5', 'sha-256', 'sha-512']
+export const digestKinds: readonly Digest[] = [
+  'adler32',
+  'crc32',
+  'crc32c',
+  'crc64nvme',
+  'md5',
+  'sha-1',
+  'sha-256',
+  'sha-512',
+]
+
+/** Bytes of a digest of each kind. */
+export const digestSizes: Readonly<Record<Digest, number>> = {
+  adler32: 4,
+  crc32: 4,
+  crc32c: 4,
+  crc64nvme: 8,
+  md5: 16,
+  'sha-1': 20,
+  'sha-256': 32,
+  'sha-512': 64,
+}
 
 /** Starts a digest of nothing yet. */
 export function startDigest(kind: Digest): Digesting {
   switch (kind) {
     case 'adler32':
       return new Adler32()
+    case 'crc32':
+      return new Crc32()
     case 'crc32c':
       return new Crc32c()
+    case 'crc64nvme':
+      return new Crc64Nvme()
     case 'md5':
       return createHash('md5')
+    case 'sha-1':
+      return createHash('sha1')
     case 'sha-256':
       return createHash('sha256')
     case 'sha-512':
@@ -94,6 +123,19 @@ class Adler32 implements Digesting {
 
   digest(): Uint8Array {
     return word(((this.#high << 16) | this.#low) >>> 0)
+  }
+}
+
+/** RFC 1952, section 8. */
+class Crc32 implements Digesting {
+  #crc = 0
+
+  update(bytes: Uint8Array): void {
+    this.#crc = crc32(bytes, this.#crc)
+  }
+
+  digest(): Uint8Array {
+    return word(this.#crc)
   }
 }
 

@@ -6,7 +6,7 @@
 import type { Call } from '../../gateway/core/call.ts'
 import type { Path } from '../../gateway/core/path.ts'
 import type { ChecksumFacet, Digest, Digests, Pending } from '../backend.ts'
-import { startDigest } from '../digesting.ts'
+import { digestKinds, startDigest } from '../digesting.ts'
 import type { Desk, Scope } from './desk.ts'
 import { digestsOf, digestsOfJson, wantedDigests } from './digest-header.ts'
 import { lookAt, propfind, walk } from './looking.ts'
@@ -14,10 +14,8 @@ import { open } from './opening.ts'
 import { checksumsBody, checksumsOfFound } from './propfind.ts'
 import { requireFile, requireOnDisk, stale } from './requiring.ts'
 
-const kinds: readonly Digest[] = ['adler32', 'md5', 'sha-256', 'sha-512', 'crc32c']
-
 export class DcacheChecksums implements ChecksumFacet {
-  readonly kinds = kinds
+  readonly kinds = digestKinds
   readonly #desk: Desk
 
   constructor(desk: Desk) {

@@ -1,6 +1,7 @@
 /** Checksums as dCache tells them: in `Digest` fields (RFC 3230), in properties, and in the frontend's JSON. */
 
 import type { Digest, Digests } from '../backend.ts'
+import { digestSizes } from '../digesting.ts'
 import { isRecord } from './attributes.ts'
 
 /** What dCache knows by other names. */
@@ -11,8 +12,6 @@ const kinds: Readonly<Record<string, Digest>> = {
   'sha-256': 'sha-256',
   'sha-512': 'sha-512',
 }
-
-const lengths: Readonly<Record<Digest, number>> = { adler32: 4, crc32c: 4, md5: 16, 'sha-256': 32, 'sha-512': 64 }
 
 /** The kinds that dCache computes at an upload when asked to. */
 export const wantedDigests = 'adler32, md5;q=0.9, sha-256;q=0.8, sha-512;q=0.7'
@@ -26,7 +25,7 @@ export function digestsOf(field: string | readonly string[] | undefined): Digest
     if (!kind) continue
     const value = part.slice(equals + 1).trim()
     const bytes = kind === 'adler32' ? fromHex(value) : Buffer.from(value, 'base64')
-    if (bytes?.length === lengths[kind]) found[kind] = bytes
+    if (bytes?.length === digestSizes[kind]) found[kind] = bytes
   }
   return found
 }
@@ -42,7 +41,7 @@ export function digestsOfJson(list: unknown): Digests {
     if (!isRecord(one) || typeof one.type !== 'string' || typeof one.value !== 'string') continue
     const kind = kinds[one.type.toLowerCase()]
     const bytes = fromHex(one.value)
-    if (kind && bytes?.length === lengths[kind]) found[kind] = bytes
+    if (kind && bytes?.length === digestSizes[kind]) found[kind] = bytes
   }
   return found
 }

@@ -2,6 +2,7 @@
 
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Digest, Digests } from '../../backends/backend.ts'
+import { digestSizes } from '../../backends/digesting.ts'
 import { StorageError } from '../core/errors.ts'
 
 /** Names of RFC 9530's registry (the key of Adler-32 is `adler`). */
@@ -12,13 +13,7 @@ const modernNames: ReadonlyMap<string, Digest> = new Map([
   ['sha-256', 'sha-256'],
   ['sha-512', 'sha-512'],
 ])
-const modernKeys: Readonly<Record<Digest, string>> = {
-  adler32: 'adler',
-  crc32c: 'crc32c',
-  md5: 'md5',
-  'sha-256': 'sha-256',
-  'sha-512': 'sha-512',
-}
+const modernKeys: ReadonlyMap<Digest, string> = new Map([...modernNames].map(([key, kind]) => [kind, key]))
 /** Names of RFC 3230 and of OC-Checksum, lower case. */
 const olderNames: ReadonlyMap<string, Digest> = new Map([
   ['adler32', 'adler32'],
@@ -29,7 +24,6 @@ const olderNames: ReadonlyMap<string, Digest> = new Map([
   ['sha-512', 'sha-512'],
   ['sha512', 'sha-512'],
 ])
-const lengths: Readonly<Record<Digest, number>> = { adler32: 4, crc32c: 4, md5: 16, 'sha-256': 32, 'sha-512': 64 }
 
 /** What the caller wants to be told, and in which words. */
 export interface Wanted {
@@ -65,7 +59,7 @@ export function digestHeaders(digests: Digests, { older, modern }: Wanted): stri
       return value ? [word(kind, Buffer.from(value.buffer, value.byteOffset, value.byteLength))] : []
     })
   const olderWords = told(older, (kind, value) => `${kind}=${olderValue(kind, value)}`)
-  const modernWords = told(modern, (kind, value) => `${modernKeys[kind]}=:${value.toString('base64')}:`)
+  const modernWords = told(modern, (kind, value) => `${modernKeys.get(kind)}=:${value.toString('base64')}:`)
   return [
     ...(olderWords.length > 0 ? ['Digest', olderWords.join(',')] : []),
     ...(modernWords.length > 0 ? ['Repr-Digest', modernWords.join(', ')] : []),
@@ -95,7 +89,7 @@ export function parseExpected(headers: IncomingHttpHeaders): Digests | undefined
   const add = (kind: Digest | undefined, value: Buffer | undefined) => {
     if (!kind) return
     const before = found[kind]
-    if (!value || value.length !== lengths[kind] || (before && !before.equals(value))) {
+    if (!value || value.length !== digestSizes[kind] || (before && !before.equals(value))) {
       throw new StorageError('invalid', 'a checksum of the request cannot be read or contradicts another')
     }
     found[kind] = value
@@ -112,7 +106,7 @@ export function parseExpected(headers: IncomingHttpHeaders): Digests | undefined
   for (const part of String(headers['oc-checksum'] ?? '').split(/\s+/)) {
     const colon = part.indexOf(':')
     const kind = olderNames.get(part.slice(0, Math.max(colon, 0)).toLowerCase())
-    if (kind) add(kind, fromHex(part.slice(colon + 1), lengths[kind] * 2))
+    if (kind) add(kind, fromHex(part.slice(colon + 1), digestSizes[kind] * 2))
   }
   return Object.keys(found).length === 0 ? undefined : found
 }

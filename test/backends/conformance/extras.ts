@@ -36,16 +36,22 @@ const anyList: Acl = {
 /** RFC 1950, RFC 3720 appendix B.4 style vectors of "123456789", computed with independent tools. */
 const vectors: Readonly<Record<Digest, string>> = {
   adler32: '091e01de',
+  crc32: 'cbf43926',
   crc32c: 'e3069283',
+  crc64nvme: 'ae8b14860a799888',
   md5: '25f9e794323b453885f5181f1b624d0b',
+  'sha-1': 'f7c3bc1d808e04732adf679965ccc34ca7ae3441',
   'sha-256': '15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225',
   'sha-512': createHash('sha512').update('123456789').digest('hex'),
 }
 
 const emptyVectors: Readonly<Record<Digest, string>> = {
   adler32: '00000001',
+  crc32: '00000000',
   crc32c: '00000000',
+  crc64nvme: '0000000000000000',
   md5: 'd41d8cd98f00b204e9800998ecf8427e',
+  'sha-1': 'da39a3ee5e6b4b0d3255bfef95601890afd80709',
   'sha-256': 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
   'sha-512': createHash('sha512').digest('hex'),
 }
