@@ -5,6 +5,8 @@ import { crc32 } from 'node:zlib'
 import type { Digest } from './backend.ts'
 import { Crc64Nvme } from './crc64.ts'
 
+export { type Crc, combineCrc } from './crc-combining.ts'
+
 /** One digest being computed. */
 export interface Digesting {
   update(bytes: Uint8Array): void
