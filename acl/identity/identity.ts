@@ -3,8 +3,10 @@
 import type { Path } from '../../gateway/core/path.ts'
 import type { Principal } from '../principal.ts'
 import type { Secret } from '../secret.ts'
+import type { S3Keys } from './s3.ts'
 import type { AppPasswords, Sessions, SignIn } from './sign-in.ts'
 
+export type { S3Key, S3KeyInfo, S3KeyOrder, S3Keys, S3Session, S3SessionOrder } from './s3.ts'
 export type {
   AppPassword,
   AppPasswordOrder,
@@ -43,6 +45,8 @@ export interface Identity {
   readonly signIn?: SignIn | undefined
   readonly sessions?: Sessions | undefined
   readonly appPasswords?: AppPasswords | undefined
+  /** Absent where there is no state store, or no master key. */
+  readonly s3?: S3Keys | undefined
 }
 
 /** What a macaroon is to be good for. */
