@@ -103,6 +103,9 @@ export class Holder {
 }
 
 /** SQL: the holder that `column` names is not alive at `now`. */
-export function isDead(column: 'leases.holder' | 'journal.holder', now: number): RawBuilder<SqlBool> {
+export function isDead(
+  column: 'leases.holder' | 'journal.holder' | 'upload_parts.holder',
+  now: number,
+): RawBuilder<SqlBool> {
   return sql<SqlBool>`not exists (select 1 from holders where holders.id = ${sql.ref(column)} and holders.expires >= ${now})`
 }

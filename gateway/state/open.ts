@@ -11,8 +11,10 @@ import { Holder, type Timing, usualTiming } from './holder.ts'
 import { type Durably, SharedJournal } from './journal.ts'
 import { SharedLeases } from './leases.ts'
 import { SharedLocks } from './locks.ts'
+import { SharedParts } from './parts.ts'
 import { SharedProperties } from './properties.ts'
 import { SharedRevocations } from './revocations.ts'
+import { SharedS3Keys } from './s3-keys.ts'
 import { SharedSessions } from './sessions.ts'
 import { SharedShares } from './shares.ts'
 import { openSqlite, type Sqlite } from './sqlite.ts'
@@ -77,8 +79,10 @@ class SqliteState implements State {
   readonly shares: SharedShares
   readonly locks: SharedLocks
   readonly uploads: SharedUploads
+  readonly parts: SharedParts
   readonly sessions: SharedSessions
   readonly appPasswords: SharedAppPasswords
+  readonly s3Keys: SharedS3Keys
   readonly attempts: SharedAttempts
   readonly #sqlite: Sqlite
   readonly #db: Kysely<Tables>
@@ -97,8 +101,10 @@ class SqliteState implements State {
     this.revocations = new SharedRevocations(db, holder.now, durablyOn(db))
     this.shares = new SharedShares(db, holder.now)
     this.uploads = new SharedUploads(db, { now: holder.now, life: holder.timing.life, durably: durablyOn(db) })
+    this.parts = new SharedParts(db, holder, durablyOn(db))
     this.sessions = new SharedSessions(db, holder.now)
     this.appPasswords = new SharedAppPasswords(db, holder.now)
+    this.s3Keys = new SharedS3Keys(db, holder.now)
     this.attempts = new SharedAttempts(db, holder.now)
     this.locks = new SharedLocks(db, { id: holder.id, now: holder.now, timing: holder.timing, bell })
   }

@@ -8,8 +8,12 @@
 
 import type { BackendServices, StageState } from '../../backends/backend.ts'
 import type { Path } from '../core/path.ts'
+import type { PartStore } from './part-store.ts'
+import type { S3KeyStore } from './s3-key-store.ts'
 import type { AppPasswordStore, AttemptStore, SessionStore } from './sign-in.ts'
 
+export type * from './part-store.ts'
+export type * from './s3-key-store.ts'
 export type {
   AppPasswordStore,
   AttemptStore,
@@ -33,8 +37,10 @@ export interface State extends BackendServices {
   readonly locks: LockStore
   readonly sessions: SessionStore
   readonly appPasswords: AppPasswordStore
+  readonly s3Keys: S3KeyStore
   readonly attempts: AttemptStore
   readonly uploads: UploadStore
+  readonly parts: PartStore
   close(): Promise<void>
 }
 
@@ -312,6 +318,18 @@ export interface UploadStore {
   take(id: string, turn: number): Promise<StoredUpload | undefined>
   /** To disk. False: another one has taken a turn. Throws as `add` where more is reserved than before. */
   progress(id: string, turn: number, progress: UploadProgress, bounds: UploadBounds): Promise<boolean>
+  /** To disk: the draft in which parts are being joined, as a text of the core's. False: another turn. */
+  attempt(id: string, turn: number, attempt: string | undefined): Promise<boolean>
+  /**
+   * Those that come in parts, have not expired and are not complete, of one principal, at or below a path: by path in
+   * the order of bytes, then by creation, then by id.
+   */
+  parted(
+    principal: string,
+    below: Path,
+    after: PartedMarker | undefined,
+    most: number,
+  ): Promise<readonly StoredUpload[]>
   /** To disk: it is complete, and known until `expires`. Nothing is reserved for it any more. */
   complete(id: string, result: string, expires: number): Promise<void>
   remove(id: string): Promise<void>
@@ -348,6 +366,14 @@ export interface NewStoredUpload {
   /** Bytes that count for it: there, announced, or about to come. */
   readonly reserved: number
   readonly expires: number
+  /** It comes in parts. */
+  readonly parted?: boolean
+}
+
+/** Behind all uploads to this path, or behind this one of them. */
+export interface PartedMarker {
+  readonly path: Path
+  readonly id?: string
 }
 
 export interface StoredUpload extends NewStoredUpload {
@@ -355,8 +381,12 @@ export interface StoredUpload extends NewStoredUpload {
   readonly object: string | undefined
   readonly offset: number
   readonly created: number
-  /** The turn that was taken last. */
+  readonly parted: boolean
+  /** The turn that was called last, and the one that was taken last. */
+  readonly called: number
   readonly turn: number
+  /** Text of the core's: the draft in which parts are being joined. */
+  readonly attempt: string | undefined
   /** JSON, of the core; it is complete. */
   readonly result: string | undefined
 }

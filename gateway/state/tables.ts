@@ -5,6 +5,8 @@
 
 import { type ColumnDefinitionBuilder, type Kysely, sql, type Transaction } from 'kysely'
 import { StorageError } from '../core/errors.ts'
+import { addParts, type PartRow } from './part-table.ts'
+import { addS3Keys, type S3KeyRow } from './s3-keys.ts'
 import { addSignIn, type SignInTables } from './sign-in-tables.ts'
 import { addUploads, type UploadRow } from './upload-table.ts'
 
@@ -116,6 +118,8 @@ export interface Tables extends SignInTables {
     readonly expires: number
   }
   readonly uploads: UploadRow
+  readonly upload_parts: PartRow
+  readonly s3_keys: S3KeyRow
 }
 
 type Migration = (db: Transaction<Tables>) => Promise<void>
@@ -165,6 +169,8 @@ const migrations: readonly Migration[] = [
   addSignIn,
   addUploads,
   addCounted,
+  addParts,
+  addS3Keys,
 ]
 
 async function addStagings(db: Transaction<Tables>): Promise<void> {

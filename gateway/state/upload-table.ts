@@ -29,6 +29,10 @@ export interface UploadRow {
   readonly taken: number
   /** JSON; null: not complete. */
   readonly result: string | null
+  /** Bytes of all parts but the last, 0 as long as nobody knows; null: it does not come in parts. */
+  readonly part_size: number | null
+  /** JSON of a draft that its parts are being joined in; null: none. */
+  readonly attempt: string | null
 }
 
 export async function addUploads(db: Transaction<Tables>): Promise<void> {

@@ -1,10 +1,10 @@
 /** Uploads that outlive their connections: see `UploadStore`. */
 
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, type RawBuilder, type SqlBool, sql } from 'kysely'
 import { StorageError } from '../core/errors.ts'
 import type { Path } from '../core/path.ts'
 import type { Durably } from './journal.ts'
-import type { NewStoredUpload, StoredUpload, UploadBounds, UploadProgress, UploadStore } from './state.ts'
+import type { NewStoredUpload, PartedMarker, StoredUpload, UploadBounds, UploadProgress, UploadStore } from './state.ts'
 import type { Tables } from './tables.ts'
 
 const mostSwept = 100
@@ -37,7 +37,7 @@ export class SharedUploads implements UploadStore {
   }
 
   async add(upload: NewStoredUpload, bounds: UploadBounds): Promise<void> {
-    const { user, inner, spooled, length, ...same } = upload
+    const { user, inner, spooled, length, parted, ...same } = upload
     const created = this.#now()
     await this.#durably(async (db) => {
       await db.transaction().execute(async (transaction) => {
@@ -50,6 +50,7 @@ export class SharedUploads implements UploadStore {
             ...same,
             ...{ user_name: user ?? null, inner_path: inner, spooled: spooled ? 1 : 0, total: length ?? null },
             ...{ object: null, done: 0, created, swept: 0, called: 0, taken: 0, result: null },
+            ...{ part_size: parted ? 0 : null, attempt: null },
           })
           .execute()
       })
@@ -131,6 +132,42 @@ export class SharedUploads implements UploadStore {
     return done
   }
 
+  async attempt(id: string, turn: number, attempt: string | undefined): Promise<boolean> {
+    let done = false
+    await this.#durably(async (db) => {
+      const row = await db
+        .updateTable('uploads')
+        .set({ attempt: attempt ?? null })
+        .where('id', '=', id)
+        .where('taken', '=', turn)
+        .where('called', '=', turn)
+        .returning('id')
+        .executeTakeFirst()
+      done = row !== undefined
+    })
+    return done
+  }
+
+  async parted(
+    principal: string,
+    below: Path,
+    after: PartedMarker | undefined,
+    most: number,
+  ): Promise<readonly StoredUpload[]> {
+    const mine = this.#db
+      .selectFrom('uploads')
+      .selectAll()
+      .where('principal', '=', principal)
+      .where('part_size', 'is not', null)
+      .where('result', 'is', null)
+      .where('object', 'is not', null)
+      .where('expires', '>', this.#now())
+    const within = below === '/' ? mine : mine.where(isWithin(below))
+    const rest = after ? within.where(await this.#isBehind(after)) : within
+    const rows = await rest.orderBy('path').orderBy('created').orderBy('id').limit(most).execute()
+    return rows.map(uploadOf)
+  }
+
   async complete(id: string, result: string, expires: number): Promise<void> {
     await this.#durably(async (db) => {
       const row = await db
@@ -139,12 +176,16 @@ export class SharedUploads implements UploadStore {
         .where('id', '=', id)
         .returning('principal')
         .executeTakeFirst()
+      await db.deleteFrom('upload_parts').where('upload', '=', id).execute()
       if (row) await forgetOldest(db, row.principal)
     })
   }
 
   async remove(id: string): Promise<void> {
-    await this.#db.deleteFrom('uploads').where('id', '=', id).execute()
+    await this.#db.transaction().execute(async (db) => {
+      await db.deleteFrom('upload_parts').where('upload', '=', id).execute()
+      await db.deleteFrom('uploads').where('id', '=', id).execute()
+    })
   }
 
   async expired(): Promise<readonly StoredUpload[]> {
@@ -173,6 +214,19 @@ export class SharedUploads implements UploadStore {
       .execute()
     return new Set(rows.map(({ place }) => place))
   }
+
+  /** One that is gone by now was the last of its path, as far as anybody can tell. */
+  async #isBehind({ path, id }: PartedMarker): Promise<RawBuilder<SqlBool>> {
+    const last = id === undefined ? undefined : await this.get(id)
+    if (last?.path !== path) return sql<SqlBool>`path > ${path}`
+    const { created } = last
+    return sql<SqlBool>`(path > ${path} or (path = ${path} and (created > ${created} or (created = ${created} and id > ${last.id}))))`
+  }
+}
+
+/** By bytes: `0` comes next after the slash. */
+function isWithin(below: Path): RawBuilder<SqlBool> {
+  return sql<SqlBool>`(path = ${below} or (path >= ${`${below}/`} and path < ${`${below}0`}))`
 }
 
 /** Who finishes very many in a short time is told again of the last ones only. */
@@ -199,9 +253,9 @@ async function reservedBy(db: Kysely<Tables>, principal: string) {
 }
 
 /** Whether `more` bytes still fit. */
-async function requireRoom(
+export async function requireRoom(
   db: Kysely<Tables>,
-  { principal, spooled }: NewStoredUpload,
+  { principal, spooled }: Pick<NewStoredUpload, 'principal' | 'spooled'>,
   more: number,
   bounds: UploadBounds,
 ): Promise<void> {
@@ -232,7 +286,10 @@ function uploadOf(row: Row): StoredUpload {
     reserved: Number(row.reserved),
     created: Number(row.created),
     expires: Number(row.expires),
+    called: Number(row.called),
     turn: Number(row.taken),
+    parted: row.part_size !== null,
+    attempt: row.attempt ?? undefined,
     result: result ?? undefined,
   }
 }
