@@ -1,11 +1,12 @@
 /** Errors in the words of S3 (Amazon S3 API Reference, "Error responses"). */
 
-import { type ErrorCode, StorageError } from '../core/errors.ts'
+import { type ErrorCode, type Reason, StorageError } from '../core/errors.ts'
 
 /** Every code that is sent, with its status and what it means to the core. */
 export const s3Errors = {
   AccessControlListNotSupported: [400, 'unsupported'],
   AccessDenied: [403, 'denied'],
+  AccessForbidden: [403, 'denied'],
   AuthorizationHeaderMalformed: [400, 'invalid'],
   AuthorizationQueryParametersError: [400, 'invalid'],
   BadDigest: [400, 'bad-checksum'],
@@ -28,6 +29,7 @@ export const s3Errors = {
   InvalidChunkSizeError: [400, 'invalid'],
   InvalidDigest: [400, 'invalid'],
   InvalidObjectState: [403, 'nearline'],
+  InvalidLocationConstraint: [400, 'invalid'],
   InvalidPart: [400, 'invalid'],
   InvalidPartNumber: [416, 'range'],
   InvalidPartOrder: [400, 'invalid'],
@@ -63,6 +65,7 @@ export const s3Errors = {
   ObjectLockConfigurationNotFoundError: [404, 'not-found'],
   ObjectNotInActiveTierError: [403, 'nearline'],
   ObjectParentIsFile: [409, 'not-directory'],
+  OperationAborted: [409, 'locked'],
   OwnershipControlsNotFoundError: [404, 'not-found'],
   PreconditionFailed: [412, 'precondition'],
   QuotaExceeded: [403, 'quota'],
@@ -85,6 +88,8 @@ export interface S3ErrorDetails {
   /** Sent with the answer: name, value, name, value. */
   readonly headers?: readonly string[]
   readonly cause?: unknown
+  /** For the audit log. */
+  readonly reason?: Reason | undefined
 }
 
 /** `message` is sent to the caller and holds no secret. */
@@ -94,9 +99,13 @@ export class S3Error extends StorageError {
   readonly elements: Readonly<Record<string, string>>
   readonly headers: readonly string[]
 
-  constructor(s3Code: S3ErrorCode, message: string, { elements = {}, headers = [], cause }: S3ErrorDetails = {}) {
+  constructor(
+    s3Code: S3ErrorCode,
+    message: string,
+    { elements = {}, headers = [], cause, reason }: S3ErrorDetails = {},
+  ) {
     const [status, code] = s3Errors[s3Code]
-    super(code, message, { cause })
+    super(code, message, { cause, ...(reason && { reason }) })
     this.name = 'S3Error'
     this.s3Code = s3Code
     this.status = status

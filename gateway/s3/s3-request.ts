@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream'
 import type { Call } from '../core/call.ts'
 import type { Path } from '../core/path.ts'
 import type { Exchange } from '../http/exchange.ts'
+import type { Buckets } from './buckets.ts'
 
 /** A name that leads to a place in the namespace. */
 export interface Bucket {
@@ -17,12 +18,12 @@ export interface S3Settings {
   readonly region: string
   /** Signs continuation tokens: the same in all processes. */
   readonly tokenKey: Uint8Array
-  /** Where CreateBucket makes directories; absent: it does not. */
-  readonly root?: Path
-  /** The bucket of this name as this caller has it; undefined if there is none. */
+  /** Origins of pages that browsers let read answers; `*` is any. */
+  readonly origins: readonly string[]
+  /** Which there are, and how they are made. */
+  readonly buckets: Buckets
+  /** The bucket of this name as this caller has it; undefined if there is none. Throws as `stat`. */
   bucket(call: Call, name: string): Promise<Bucket | undefined>
-  /** In the order of their names. */
-  buckets(call: Call): Promise<readonly Bucket[]>
 }
 
 /** Decoded parameters; names are as sent. The first of several values counts. */
@@ -57,6 +58,8 @@ export interface S3Request {
   readonly query: S3Query
   /** A header as sent; several of one name are joined by a comma. Names in lower case. Values are latin-1. */
   header(name: string): string | undefined
+  /** Of all headers, in lower case: metadata have names of the caller's choice. Fields of a form and signed parameters of a URL count as headers. */
+  headerNames(): Iterable<string>
   /** The caller signed the request: anonymous callers may not override headers of the answer. */
   readonly signed: boolean
   readonly body: S3Body
