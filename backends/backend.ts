@@ -84,6 +84,12 @@ export interface Pending<T> {
   release(): Promise<void>
 }
 
+/** A file about to be opened. */
+export interface PendingFile extends Pending<OpenFile> {
+  /** Of what the trail shows, where `OpenOptions.kept` asked for it and it came along with the look. */
+  readonly kept?: Kept
+}
+
 export interface PendingMove<T = void> extends Pending<T> {
   readonly target: Trail
 }
@@ -114,8 +120,6 @@ export interface OpenFile {
   readonly entry: Entry
   /** All the bytes, where the file is small and they came along with the open. */
   readonly content?: Uint8Array
-  /** Only where `OpenOptions.kept` asked for it, and not by every back end that has `records`. */
-  readonly kept?: Kept
   /**
    * For HTTP and S3: one forward pass. Fails with StorageError. `until`: the reader means to go on after the range, in
    * order, to here; a back end to which each stream is a request may fetch that with one.
@@ -200,7 +204,7 @@ export interface Backend {
 
   walk(path: Path, call: Call): Promise<Trail>
   list(directory: Path, options: ListOptions, call: Call): Promise<Pending<Listing>>
-  open(file: Path, options: OpenOptions, call: Call): Promise<Pending<OpenFile>>
+  open(file: Path, options: OpenOptions, call: Call): Promise<PendingFile>
   create(file: Path, options: CreateOptions, call: Call): Promise<Pending<Draft>>
   mkdir(directory: Path, call: Call): Promise<Pending<Entry>>
   /** A file, a link or an empty directory; `not-empty` otherwise. Recursion is Storage's, which decides per child. */
@@ -249,15 +253,22 @@ export interface RightsFacet {
 }
 
 export interface CopyFacet {
-  /** Copies a file inside the back end, without the bytes passing through the gateway; staged and committed like a Draft. */
-  copy(
-    from: Path,
-    to: Path,
-    options: { readonly condition: CommitCondition; decide(trail: Trail): void },
-    call: Call,
-  ): Promise<PendingMove<Entry>>
+  /**
+   * Copies a file inside the back end, without the bytes passing through the gateway; staged and committed like a Draft.
+   * What is kept of its digests goes along.
+   */
+  copy(from: Path, to: Path, options: CopyingOptions, call: Call): Promise<PendingMove<Entry>>
   /** Whether copies for this caller come with the source's properties, by a decision of the back end's own; otherwise Storage copies them. */
   takesProperties?(principal: Principal): boolean
+}
+
+export interface CopyingOptions {
+  readonly condition: CommitCondition
+  decide(trail: Trail): void
+  /** The content version that the source must be of; `precondition` if not. */
+  readonly version?: string
+  /** The copy's record, given what is kept with the source: its own, if this is absent. */
+  record?(source: Kept): string | undefined
 }
 
 export interface ChecksumFacet {

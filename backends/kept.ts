@@ -16,7 +16,7 @@ export interface Kept {
 
 /** What goes with the bytes of a file besides their digests. */
 export interface RecordFacet {
-  /** What is kept of the file as it is. */
+  /** What is kept of the file as it is; nothing of what is no file. */
   get(path: Path, call: Call): Promise<Pending<Kept>>
   /** Puts a record in place of another's; `stale` where the file is of another content version. Changes no version. */
   set(path: Path, record: string | undefined, options: { readonly version: string }, call: Call): Promise<Pending<void>>

@@ -35,7 +35,8 @@ export function commit(change: Change, seen: Spot, bytes: Buffer, options: Commi
   node.bytes = bytes
   node.modified = options.modified ?? node.modified
   node.properties = new Map(old?.properties)
-  node.digests = { version: versionOf(node), values: options.digests ?? {} }
+  const { digests = {}, record } = options
+  node.kept = { version: versionOf(node), digests, ...(record !== undefined && { record }) }
   tree.attach(spot.parent, spot.name, node)
   return entryOf(spot.name, node)
 }

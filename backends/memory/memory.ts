@@ -17,13 +17,16 @@ import type {
   Draft,
   EditFacet,
   Entry,
+  Kept,
   Listing,
   MoveOptions,
-  OpenFile,
+  OpenOptions,
   Pending,
+  PendingFile,
   PendingMove,
   PropertyFacet,
   QuotaFacet,
+  RecordFacet,
   Trail,
 } from '../backend.ts'
 import { digestKinds } from '../digesting.ts'
@@ -33,7 +36,7 @@ import { digestOf } from './digests.ts'
 import { editNode, type Host, MemoryDraft, openNode } from './files.ts'
 import { MemoryResuming } from './resuming.ts'
 import { MemoryTape, type MemoryTapeOptions } from './tape.ts'
-import { entryOf, type Node, need, needFile, type Spot, Tree, trailOf, versionOf } from './tree.ts'
+import { entryOf, keptOf, type Node, need, needFile, type Spot, Tree, trailOf, versionOf } from './tree.ts'
 
 const pageLength = 1000
 
@@ -104,10 +107,12 @@ export class MemoryBackend implements Backend {
     })
   }
 
-  async open(file: Path, options: { readonly inlineUpTo?: number }, call: Call): Promise<Pending<OpenFile>> {
-    return this.#pending(file, call, (spot) =>
+  async open(file: Path, options: OpenOptions, call: Call): Promise<PendingFile> {
+    const pending = this.#pending(file, call, (spot) =>
       openNode(spot.name, needFile(spot), options.inlineUpTo ?? -1, this.#host, call),
     )
+    const { node } = this.#tree.look(file)
+    return options.kept && node?.type === 'file' ? { ...pending, kept: keptOf(node) } : pending
   }
 
   async create(file: Path, options: { readonly size?: number }, call: Call): Promise<Pending<Draft>> {
@@ -189,8 +194,12 @@ export class MemoryBackend implements Backend {
         const { bytes } = needFile(source)
         needPlace(this.#tree, target)
         if (target.node) needFile(target)
+        const { digests, record } = requireVersion(source, options.version)
         this.#host.makeRoom(bytes.length)
-        return commit(this.#change(call), target, Buffer.from(bytes), options)
+        const text = options.record ? options.record({ digests, ...(record !== undefined && { record }) }) : record
+        const { condition, decide } = options
+        const committing = { condition, decide, digests, ...(text !== undefined && { record: text }) }
+        return commit(this.#change(call), target, Buffer.from(bytes), committing)
       })
       return { ...pending, target: trailOf(target) }
     },
@@ -198,19 +207,26 @@ export class MemoryBackend implements Backend {
 
   readonly checksums: ChecksumFacet = {
     kinds: digestKinds,
-    kept: async (path, call) =>
-      this.#pending(path, call, (spot) => {
-        const node = needFile(spot)
-        return node.digests.version === versionOf(node) ? node.digests.values : {}
-      }),
+    kept: async (path, call) => this.#pending(path, call, (spot) => keptOf(needFile(spot)).digests),
     compute: async (path, kinds, call) =>
       this.#pending(path, call, (spot) => {
         const node = needFile(spot)
-        const version = versionOf(node)
-        const kept = node.digests.version === version ? node.digests.values : {}
-        const wanted = Object.fromEntries(kinds.map((kind) => [kind, kept[kind] ?? digestOf(kind, node.bytes)]))
-        node.digests = { version, values: { ...kept, ...wanted } }
+        const kept = keptOf(node)
+        const wanted = Object.fromEntries(kinds.map((kind) => [kind, kept.digests[kind] ?? digestOf(kind, node.bytes)]))
+        node.kept = { ...kept, version: versionOf(node), digests: { ...kept.digests, ...wanted } }
         return wanted
+      }),
+  }
+
+  readonly records: RecordFacet = {
+    get: async (path, call) =>
+      this.#pending(path, call, (spot) => (need(spot).type === 'file' ? keptOf(needFile(spot)) : { digests: {} })),
+    set: async (path, record, { version }, call) =>
+      this.#pending(path, call, (spot) => {
+        const node = needFile(spot)
+        if (versionOf(node) !== version) throw new StorageError('stale', 'the file has changed', { path })
+        node.kept = { version, digests: keptOf(node).digests, ...(record !== undefined && { record }) }
+        node.changed = this.#tree.tick()
       }),
   }
 
@@ -310,4 +326,11 @@ function needDirectory(spot: Spot): Node {
   const node = need(spot)
   if (node.type !== 'directory') throw new StorageError('not-directory', 'not a directory', { path: spot.path })
   return node
+}
+
+/** What is kept with the source of a copy, which must be of this version. */
+function requireVersion({ node, path }: Spot, version: string | undefined): Kept {
+  if (!node) return { digests: {} }
+  if (version === undefined || versionOf(node) === version) return keptOf(node)
+  throw new StorageError('precondition', 'the file is not the one that was meant', { path })
 }

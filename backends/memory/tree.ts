@@ -2,7 +2,7 @@
 
 import { StorageError } from '../../gateway/core/errors.ts'
 import { namesOf, type Path } from '../../gateway/core/path.ts'
-import type { Digests, Entry, Locality, Trail } from '../backend.ts'
+import type { Entry, Kept, Locality, Trail } from '../backend.ts'
 import type { Permissions } from './acls.ts'
 
 export interface Node {
@@ -16,7 +16,7 @@ export interface Node {
   permissions: Permissions
   properties: Map<string, string>
   /** Of the bytes of one version only. */
-  digests: { readonly version: string; readonly values: Digests }
+  kept: Kept & { readonly version: string }
   /** No directory holds it any more. */
   gone: boolean
   /** Absent where there is no tape. */
@@ -77,7 +77,7 @@ export class Tree {
       changed: time,
       permissions,
       properties: new Map(),
-      digests: { version: '', values: {} },
+      kept: { version: '', digests: {} },
       gone: false,
       ...(this.#tape && { locality: type === 'file' ? 'disk' : 'none' }),
     }
@@ -141,6 +141,12 @@ export class Tree {
 
 export function versionOf(node: Node): string {
   return `${node.id}-${node.bytes.length.toString(16)}-${node.modified.toString(16)}`
+}
+
+/** What is kept with the bytes as they are. */
+export function keptOf(node: Node): Kept {
+  const { version, ...kept } = node.kept
+  return version === versionOf(node) ? kept : { digests: {} }
 }
 
 export function entryOf(name: string, node: Node): Entry {

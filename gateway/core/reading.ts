@@ -2,12 +2,13 @@
 
 import { permitsPath } from '../../acl/authorizer.ts'
 import type { Action } from '../../acl/needs.ts'
-import type { Backend, Entry, FileStream, Kept, OpenFile, Pending, Range } from '../../backends/backend.ts'
+import type { Backend, Entry, FileStream, Kept, OpenFile, Pending, PendingFile, Range } from '../../backends/backend.ts'
 import type { Mount, Place } from '../../mounts/namespace.ts'
 import type { Call } from './call.ts'
 import { isUnmodified } from './conditions.ts'
 import { denied, type Gate, missing, named, requirePlain, shownDirectory } from './deciding.ts'
 import { StorageError } from './errors.ts'
+import { keptOf } from './kept.ts'
 import type { Path } from './path.ts'
 import { watchReadable } from './stalls.ts'
 import type { Reading, ReadOptions } from './storage.ts'
@@ -17,6 +18,13 @@ import { openVersion } from './versions.ts'
 /** Files up to this size come along with the open. */
 const inline = { inlineUpTo: 65_536 } as const
 const noInline = {} as const
+const inlineAndKept = { ...inline, kept: true } as const
+const keptAlone = { kept: true } as const
+
+function waysToOpen({ headOnly, kept }: ReadOptions) {
+  if (headOnly) return kept ? keptAlone : noInline
+  return kept ? inlineAndKept : inline
+}
 
 /** StorageOperations.stat */
 export async function stat(gate: Gate, call: Call, path: Path): Promise<Entry> {
@@ -70,8 +78,8 @@ export async function read(
     const elsewhere = redirectable(options) ? await redirect(gate, task, place, options) : undefined
     if (elsewhere) return settled(gate, task, elsewhere)
     const found = await gate.limits.run(task, place.mount, () => open(gate, task, place, options), { late: closeLate })
-    if (found.kind === 'file') return bytesOf(gate, task, place, found.file, options)
-    if (found.kind === 'attributes') return new BytesReading(gate, task, place.mount, found.entry, undefined, undefined)
+    if (found.kind === 'file') return bytesOf(gate, task, place, found, options)
+    if (found.kind === 'attributes') return new BytesReading(gate, task, place.mount, found, undefined)
     return settled(gate, task, found)
   } catch (thrown) {
     // A directory that leads to mounts is held by no back end, or by one that does not have it.
@@ -86,7 +94,21 @@ export async function read(
 
 /** Opens a file for an operation made of several. Directories are `is-directory`. Close what it gives. */
 export async function openFile(gate: Gate, task: Task, place: Place): Promise<OpenFile> {
-  const found = await gate.run(task, place, () => open(gate, task, place, {}), {
+  return (await openPart(gate, task, place, {})).file
+}
+
+/** As `openFile`, with what is kept with the file. */
+export async function openKept(
+  gate: Gate,
+  task: Task,
+  place: Place,
+): Promise<{ readonly file: OpenFile; readonly kept: Kept }> {
+  const { file, kept = { digests: {} } } = await openPart(gate, task, place, { kept: true })
+  return { file, kept }
+}
+
+async function openPart(gate: Gate, task: Task, place: Place, options: ReadOptions): Promise<FoundFile> {
+  const found = await gate.run(task, place, () => open(gate, task, place, options), {
     admission: 'continues',
     late: closeLate,
   })
@@ -94,7 +116,7 @@ export async function openFile(gate: Gate, task: Task, place: Place): Promise<Op
   try {
     // A back end that enforces may have shown nothing before it opened.
     requireOnline(place, found.file.entry)
-    return found.file
+    return found
   } catch (error) {
     closeLate(found)
     throw error
@@ -114,9 +136,15 @@ export function streamOf(
 }
 
 type Settled = Exclude<Reading, { kind: 'bytes' }>
+interface Opened {
+  readonly entry: Entry
+  /** None for attributes alone. */
+  readonly file?: OpenFile
+  readonly kept?: Kept
+}
 type Found =
-  | { readonly kind: 'file'; readonly file: OpenFile }
-  | { readonly kind: 'attributes'; readonly entry: Entry }
+  | (Opened & { readonly kind: 'file'; readonly file: OpenFile })
+  | (Opened & { readonly kind: 'attributes' })
   | Settled
 
 /** Looks, decides, opens. By hand, since this is the path that most calls take. */
@@ -126,13 +154,15 @@ async function open(gate: Gate, task: Task, place: Place, options: ReadOptions):
     try {
       const pending =
         options.version === undefined
-          ? await backend.open(place.inner, options.headOnly ? noInline : inline, task)
+          ? await backend.open(place.inner, waysToOpen(options), task)
           : await openVersion(gate, task, place, options.version)
       try {
         task.requireAlive()
         const early = decideOpen(gate, task, place, pending, options)
+        if (early?.kind === 'attributes') return await withKept(gate, task, place, pending, options, early)
         if (early) return early
-        return { kind: 'file', file: await pending.proceed() }
+        const file = await pending.proceed()
+        return await withKept(gate, task, place, pending, options, { kind: 'file', file, entry: file.entry })
       } finally {
         await pending.release()
       }
@@ -142,6 +172,26 @@ async function open(gate: Gate, task: Task, place: Place, options: ReadOptions):
       if (error.code === 'is-directory') return { kind: 'directory', entry: await directoryEntry(gate, task, place) }
       if (error.code !== 'stale' || left === 0) throw error
     }
+  }
+}
+
+/** With what is kept of it, where that is asked for. */
+async function withKept<F extends Found & Opened>(
+  gate: Gate,
+  task: Task,
+  place: Place,
+  { kept }: PendingFile,
+  options: ReadOptions,
+  found: F,
+): Promise<F> {
+  if (!options.kept) return found
+  // Earlier states are told without: what is kept is of the file as it is.
+  if (options.version !== undefined) return { ...found, kept: { digests: {} } }
+  try {
+    return { ...found, kept: await keptOf(gate, task, place, found.entry, kept) }
+  } catch (error) {
+    await found.file?.close()
+    throw error
   }
 }
 
@@ -207,28 +257,23 @@ async function directoryEntry(gate: Gate, task: Task, place: Place): Promise<Ent
   return shownDirectory(task, place, gate.existing(task, 'list', place, trail))
 }
 
-function bytesOf(gate: Gate, task: Task, place: Place, file: OpenFile, options: ReadOptions): Reading {
-  const { entry } = file
+type FoundFile = Found & { readonly kind: 'file' }
+
+function bytesOf(gate: Gate, task: Task, place: Place, found: FoundFile, options: ReadOptions): Reading {
+  const { entry } = found
   try {
     // A back end that enforces may have shown nothing before it opened.
     if (place.mount.backend.enforces(task.principal)) {
       requirePlain(entry, place.path)
       if (options.conditions && isUnmodified(options.conditions, entry)) {
-        closeLate({ kind: 'file', file })
+        closeLate(found)
         return settled(gate, task, { kind: 'unmodified', entry })
       }
       if (!options.headOnly) requireOnline(place, entry, options)
     }
-    return new BytesReading(
-      gate,
-      task,
-      place.mount,
-      entry,
-      file,
-      options.headOnly ? undefined : options.ranges?.(entry),
-    )
+    return new BytesReading(gate, task, place.mount, found, options.headOnly ? undefined : options.ranges?.(entry))
   } catch (error) {
-    closeLate({ kind: 'file', file })
+    closeLate(found)
     throw error
   }
 }
@@ -302,14 +347,13 @@ class BytesReading {
     gate: Gate,
     task: Task,
     mount: Mount,
-    entry: Entry,
-    file: OpenFile | undefined,
+    { entry, file, kept }: Opened,
     ranges: readonly Range[] | undefined,
   ) {
     this.entry = entry
     this.ranges = ranges
     this.content = file?.content
-    this.kept = file?.kept
+    this.kept = kept
     this.#gate = gate
     this.#task = task
     this.#mount = mount

@@ -9,6 +9,7 @@ import { commitCondition } from './conditions.ts'
 import type { Gate } from './deciding.ts'
 import { DigestSet, sameDigest } from './digests.ts'
 import { StorageError } from './errors.ts'
+import { requireRecord } from './kept.ts'
 import type { Admission } from './limits.ts'
 import type { Path } from './path.ts'
 import { watchWritable } from './stalls.ts'
@@ -37,6 +38,8 @@ export async function write(gate: Gate, call: Call, path: Path, options: WriteOp
 export interface UploadOptions extends WriteOptions {
   /** Fail with `exists` rather than `precondition` where the file is there. */
   readonly onlyNew?: boolean
+  /** Kept with the new bytes besides those that are computed. */
+  readonly known?: Digests
 }
 
 /** Resolves once the caller may write. Writes no audit line. Every upload ends by `commit` or `discard`. */
@@ -139,21 +142,24 @@ export class Upload implements Writing {
     this.#options = options
   }
 
-  async commit(): Promise<Written> {
+  async commit({ record }: Parameters<Writing['commit']>[0] = {}): Promise<Written> {
     if (this.#over) throw new StorageError('invalid', 'the upload is over')
     let digests: Digests
+    let text: string | undefined
     try {
       await this.#flushed()
       // Discarded meanwhile, or committed twice.
       if (this.#over) throw new StorageError('cancelled', 'the upload is over')
       this.#checkSize()
       digests = this.#checkDigests()
+      text = record ? record(digests) : this.#options.record
+      requireRecord(text, this.#target.place.path)
     } catch (error) {
       await this.discard()
       throw error
     }
     this.#end()
-    return this.#commit(digests)
+    return this.#commit(digests, text)
   }
 
   async discard(): Promise<void> {
@@ -164,9 +170,9 @@ export class Upload implements Writing {
     await this.#gate.run(this.#task, place, () => this.#draft.discard(), { admission: 'continues' })
   }
 
-  async #commit(digests: Digests): Promise<Written> {
+  async #commit(digests: Digests, record: string | undefined): Promise<Written> {
     const { place } = this.#target
-    const { modified } = this.#options
+    const { modified, known } = this.#options
     let replaced: Entry | undefined
     const options = {
       condition: this.#condition,
@@ -174,7 +180,8 @@ export class Upload implements Writing {
         this.#target.decide(this.#gate, this.#task, trail)
         replaced = trail.entry
       },
-      ...(this.#digests ? { digests } : {}),
+      ...(this.#digests || known ? { digests: { ...known, ...digests } } : {}),
+      ...(record === undefined ? {} : { record }),
       ...(modified === undefined ? {} : { modified }),
     }
     try {
@@ -267,9 +274,9 @@ class AuditedUpload implements Writing {
     this.#upload.announce(announced)
   }
 
-  async commit(): Promise<Written> {
+  async commit(options?: Parameters<Writing['commit']>[0]): Promise<Written> {
     try {
-      const written = await this.#upload.commit()
+      const written = await this.#upload.commit(options)
       this.#count()
       this.#gate.succeed(this.#task)
       return written
