@@ -2,7 +2,7 @@
 
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Digest, Digests } from '../../backends/backend.ts'
-import { digestSizes } from '../../backends/digesting.ts'
+import { digestSizes } from '../core/digests.ts'
 import { StorageError } from '../core/errors.ts'
 
 /** Names of RFC 9530's registry (the key of Adler-32 is `adler`). */
