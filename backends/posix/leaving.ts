@@ -13,6 +13,8 @@ export interface OpenStagedArgs {
   readonly hidden: string
   /** Which object it is. */
   readonly id: string
+  /** Together with others who share it. */
+  readonly shared?: boolean | undefined
 }
 
 export interface OpenStaged {
@@ -21,15 +23,17 @@ export interface OpenStaged {
   readonly size: number
 }
 
-/** Opens a draft that was left, alone. Throws `not-found` for anything else under its name. */
-export function openStaged(shop: Workshop, { parent, hidden, id }: OpenStagedArgs): OpenStaged {
+/** Opens a draft that was left. Throws `not-found` for anything else under its name. */
+export function openStaged(shop: Workshop, { parent, hidden, id, shared }: OpenStagedArgs): OpenStaged {
   if (!hidden.startsWith(stagingPrefix)) throw new StorageError('internal', 'not a name of ours')
   return shop.using(parent, (directory) => {
     const fd = openAgain(shop, directory, hidden, id)
     try {
-      claim(fd)
+      claim(fd, shared)
       const stat = sys.fstat(fd)
-      if (!isSame(shop, stat, id)) throw new StorageError('not-found', 'the draft is gone')
+      if (!isSame(shop, stat, id) || !isThere(shop, directory, hidden, id)) {
+        throw new StorageError('not-found', 'the draft is gone')
+      }
       return { fd, size: stat.size, overflow: overflowId(id, stat) }
     } catch (error) {
       sys.close(fd)
@@ -41,6 +45,16 @@ export function openStaged(shop: Workshop, { parent, hidden, id }: OpenStagedArg
 /** A second name is that under which it became visible, before its process died. */
 function isSame({ maker }: Workshop, stat: sys.Stat, id: string): boolean {
   return kindOf(stat) === sys.S_IFREG && maker.id(stat) === id && stat.nlink === 1
+}
+
+/** Whoever had it open alone may have given it its own name while we waited to have it. */
+function isThere({ maker }: Workshop, directory: number, hidden: string, id: string): boolean {
+  try {
+    return maker.id(sys.fstatat(directory, hidden, sys.AT_SYMLINK_NOFOLLOW)) === id
+  } catch (error) {
+    if (sys.isErrno(error, 'ENOENT')) return false
+    throw error
+  }
 }
 
 const flags = sys.O_RDWR | sys.O_NONBLOCK
@@ -70,11 +84,12 @@ function openAgain(shop: Workshop, directory: number, hidden: string, id: string
 
 /**
  * Takes the draft for whoever has this descriptor, until it is closed: also a process that was stopped for so long
- * that others take it for dead writes to no file that another one has gone on with. Throws EAGAIN.
+ * that others take it for dead writes to no file that another one has gone on with. `shared`: together with others who
+ * share it. Throws EAGAIN.
  */
-export function claim(fd: number): void {
+export function claim(fd: number, shared = false): void {
   try {
-    sys.flock(fd, sys.LOCK_EX | sys.LOCK_NB)
+    sys.flock(fd, (shared ? sys.LOCK_SH : sys.LOCK_EX) | sys.LOCK_NB)
   } catch (error) {
     // Where the file system knows no such locks, there is the lease in the state store alone.
     if (['ENOLCK', 'ENOTSUP', 'ENOSYS', 'EINVAL'].some((code) => sys.isErrno(error, code))) return

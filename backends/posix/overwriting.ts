@@ -55,36 +55,40 @@ export interface CopyArgs {
   readonly from: HandleRef
   readonly to: HandleRef
   readonly offset: number
+  /** Where they go; `offset` if absent. */
+  readonly at?: number
   readonly length: number
 }
 
-/** Copies bytes between two open files, inside the kernel where it can. Returns how many; 0 at the end. */
-export function copyBytes(shop: Workshop, { from, to, offset, length }: CopyArgs): number {
-  return shop.using(from, (source) =>
-    shop.using(to, (target) => {
-      shop.step('overwriting')
-      let done = 0
-      while (done < length) {
-        const count = copySome(source, target, offset + done, length - done)
-        if (count === 0) break
-        done += count
-      }
-      return done
-    }),
-  )
+/** Copies bytes between two open files, or in one, inside the kernel where it can. Returns how many; 0 at the end. */
+export function copyBytes(shop: Workshop, { from, to, offset, at = offset, length }: CopyArgs): number {
+  const copy = (source: number, target: number) => {
+    shop.step('overwriting')
+    let done = 0
+    while (done < length) {
+      const count = copySome(source, target, offset + done, at + done, length - done)
+      if (count === 0) break
+      done += count
+    }
+    return done
+  }
+  return shop.using(from, (source) => {
+    if (from.slot === to.slot) return copy(source, source)
+    return shop.using(to, (target) => copy(source, target))
+  })
 }
 
 const chunk = Buffer.allocUnsafeSlow(1024 * 1024)
 
-function copySome(source: number, target: number, offset: number, length: number): number {
+function copySome(source: number, target: number, offset: number, at: number, length: number): number {
   try {
-    return sys.copyFileRange(source, offset, target, offset, length)
+    return sys.copyFileRange(source, offset, target, at, length)
   } catch (error) {
     if (!['EXDEV', 'EINVAL', 'ENOTSUP', 'ENOSYS', 'EBADF'].some((code) => sys.isErrno(error, code))) throw error
   }
   const count = sys.pread(source, chunk.subarray(0, Math.min(length, chunk.length)), offset)
   let written = 0
-  while (written < count) written += sys.pwrite(target, chunk.subarray(written, count), offset + written)
+  while (written < count) written += sys.pwrite(target, chunk.subarray(written, count), at + written)
   return count
 }
 

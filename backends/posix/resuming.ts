@@ -38,7 +38,7 @@ export class FileResuming implements ResumingFacet {
       try {
         const told = await this.#desk.run('restat', { file: staged.handle.ref, name: '' }, target.caller)
         const { id } = this.#desk.entry(told.entry, told)
-        return new PosixLastingDraft(this.#desk, staged, target, id, 0)
+        return new PosixLastingDraft(this.#desk, staged, target, { id, size: 0 })
       } catch (error) {
         await staged.end()
         throw error
@@ -46,14 +46,14 @@ export class FileResuming implements ResumingFacet {
     })
   }
 
-  resume(file: Path, { place, id }: LeftDraft, call: Call): Promise<Pending<LastingDraft>> {
+  resume(file: Path, { place, id, shared }: LeftDraft, call: Call): Promise<Pending<LastingDraft>> {
     return this.#pending(file, call, async (target, acl) => {
       const hidden = this.#area.named(place)
       if (!hidden) throw new StorageError('not-found', 'the draft is gone', { path: file })
-      const args = { parent: target.parent.ref, hidden: hidden.name, id }
+      const args = { parent: target.parent.ref, hidden: hidden.name, id, shared }
       const opened = await this.#desk.run('openStaged', args, target.caller)
       const staged = StagedFile.again(this.#desk, this.#area, target, { ...opened, hidden }, acl)
-      return new PosixLastingDraft(this.#desk, staged, target, id, opened.size)
+      return new PosixLastingDraft(this.#desk, staged, target, { id, size: opened.size, shared })
     })
   }
 
@@ -91,22 +91,32 @@ export class FileResuming implements ResumingFacet {
   }
 }
 
+/** Bytes copied in one go, so that other calls of the mount get their turn. */
+const slice = 16 * 1024 * 1024
+
 class PosixLastingDraft implements LastingDraft {
   readonly id: string
   readonly size: number
   readonly #desk: Desk
   readonly #file: StagedFile
   readonly #target: Target
+  readonly #shared: boolean
   readonly #streams = new Set<FileStream | Writable>()
   #state: 'open' | 'committing' | 'closed' = 'open'
 
   /** Owns the file and the target's directory from now on. */
-  constructor(desk: Desk, file: StagedFile, target: Target, id: string, size: number) {
+  constructor(
+    desk: Desk,
+    file: StagedFile,
+    target: Target,
+    { id, size, shared = false }: { readonly id: string; readonly size: number; readonly shared?: boolean | undefined },
+  ) {
     this.#desk = desk
     this.#file = file
     this.#target = target
     this.id = id
     this.size = size
+    this.#shared = shared
   }
 
   writeFrom(offset: number): Writable {
@@ -130,8 +140,24 @@ class PosixLastingDraft implements LastingDraft {
     return this.#kept(streamRange(range, { share, fd: this.#file.handle.ref.fd, signal }))
   }
 
+  async copyFrom(from: LastingDraft, { start, end }: Range, to: number): Promise<void> {
+    this.#requireOpen()
+    if (!(from instanceof PosixLastingDraft) || from.#desk !== this.#desk) {
+      throw new StorageError('internal', 'the draft is another back end’s')
+    }
+    from.#requireOpen()
+    const refs = { from: from.#file.handle.ref, to: this.#file.handle.ref }
+    for (let offset = start; offset < end; ) {
+      const args = { ...refs, offset, at: to + offset - start, length: Math.min(slice, end - offset) }
+      const count = await this.#desk.run('copyBytes', args, this.#target.caller)
+      if (count === 0) throw new StorageError('stale', 'bytes of the draft are missing')
+      offset += count
+    }
+  }
+
   async commit(size: number, options: CommitOptions): Promise<Entry> {
     this.#requireOpen()
+    this.#requireAlone()
     this.#desk.requireAlive(this.#target.caller.signal)
     this.#state = 'committing'
     try {
@@ -154,6 +180,7 @@ class PosixLastingDraft implements LastingDraft {
   }
 
   async discard(): Promise<void> {
+    this.#requireAlone()
     if (!this.#end()) return
     await this.#file.end()
     this.#target.parent.release()
@@ -164,6 +191,10 @@ class PosixLastingDraft implements LastingDraft {
     this.#state = 'closed'
     for (const stream of this.#streams) stream.destroy()
     return true
+  }
+
+  #requireAlone(): void {
+    if (this.#shared) throw new StorageError('internal', 'a shared draft is for others too')
   }
 
   #requireOpen(): void {

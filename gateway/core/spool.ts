@@ -21,10 +21,10 @@ const page = 200
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR, O_RDONLY, O_DIRECTORY } = constants
 
 /** What a spool keeps can be anything but committed. */
-export type SpooledDraft = Omit<LastingDraft, 'commit'>
+export type SpooledDraft = Omit<LastingDraft, 'commit' | 'copyFrom'>
 
-/** Takes an open file until it is closed. Throws EAGAIN where another process has it. */
-export type Claim = (fd: number) => void
+/** Takes an open file until it is closed, alone or together with others who share it. Throws EAGAIN where others have it. */
+export type Claim = (fd: number, shared?: boolean) => void
 
 export class Spool {
   readonly #directory: string
@@ -60,12 +60,12 @@ export class Spool {
     })
   }
 
-  /** Throws `not-found`, and `busy` while another process has it open. */
-  async open(name: string): Promise<SpooledDraft> {
+  /** Throws `not-found`, and `busy` while others have it open and do not share it. */
+  async open(name: string, { shared = false }: { readonly shared?: boolean } = {}): Promise<SpooledDraft> {
     return translated(async () => {
       const file = await open(this.#at(name), O_NOFOLLOW | O_RDWR)
       try {
-        this.#claim(file.fd)
+        this.#claim(file.fd, shared)
         return this.#draft(name, file, (await file.stat()).size)
       } catch (error) {
         await file.close()
