@@ -3,7 +3,6 @@
 import type { Digest, Digests } from '../../backends/backend.ts'
 import { type Digesting, startDigest } from '../../backends/digesting.ts'
 
-export { type Crc, combineCrc } from '../../backends/crc-combining.ts'
 export { type Crc, combineCrc, digestSizes } from '../../backends/digesting.ts'
 
 /** Several digests over the same bytes, in one pass. */
