@@ -10,6 +10,8 @@ export interface ListenerTraits {
   readonly tls: boolean
   readonly loopback: boolean
   readonly insecure: boolean
+  /** All its requests are for the S3 door. */
+  readonly s3: boolean
 }
 
 export interface WaitingRequest {

@@ -34,6 +34,32 @@ export class Hosts {
   }
 }
 
+/** Host names with everything below them. What was found of a Host header is remembered, up to a bound. */
+export class Domains {
+  readonly #names: readonly string[]
+  readonly #known = new Map<string, string | undefined>()
+
+  /** The longest first, so that of two the nearer one counts. */
+  constructor(names: readonly string[]) {
+    this.#names = names.map((name) => name.toLowerCase()).toSorted((a, b) => b.length - a.length)
+  }
+
+  /** What stands in front of the domain: '' for the domain itself, undefined for other hosts. */
+  labelOf(host: string | undefined): string | undefined {
+    if (host === undefined || this.#names.length === 0) return undefined
+    if (this.#known.has(host)) return this.#known.get(host)
+    const label = this.#find(hostnameOf(host))
+    if (this.#known.size < maxRemembered) this.#known.set(host, label)
+    return label
+  }
+
+  #find(name: string | undefined): string | undefined {
+    if (name === undefined) return undefined
+    const domain = this.#names.find((each) => name === each || name.endsWith(`.${each}`))
+    return domain && name.slice(0, -domain.length - 1)
+  }
+}
+
 /** RFC 9112, section 3.2: a Host header is needed even where the target's own authority wins. Throws `invalid`. */
 export function requireHost(host: string | undefined): void {
   if (host === undefined || hostnameOf(host) === undefined) {

@@ -61,8 +61,8 @@ export async function createListener(options: ListenerOptions, context: Listener
   }
 }
 
-function traitsOf({ address, tls, insecure }: ListenerOptions): ListenerTraits {
-  return { tls: tls !== undefined, loopback: isLoopback(address), insecure: insecure === true }
+function traitsOf({ address, tls, insecure, s3 }: ListenerOptions): ListenerTraits {
+  return { tls: tls !== undefined, loopback: isLoopback(address), insecure: insecure === true, s3: s3 === true }
 }
 
 const loopback = parseProxies(['127.0.0.0/8', '::1'])

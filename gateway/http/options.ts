@@ -3,7 +3,9 @@
 import type { FastifyInstance } from 'fastify'
 import type { Identity } from '../../acl/identity/identity.ts'
 import type { Action } from '../../acl/needs.ts'
+import type { Principal } from '../../acl/principal.ts'
 import type { AuditLog } from '../core/audit.ts'
+import type { Call } from '../core/call.ts'
 import type { ErrorCode, StorageError } from '../core/errors.ts'
 import type { StorageOperations } from '../core/storage.ts'
 import type { Exchange } from './exchange.ts'
@@ -21,6 +23,8 @@ export interface ListenerOptions {
   readonly insecure?: boolean
   /** Every connection starts with a PROXY header (version 1 or 2) of a trusted proxy. */
   readonly proxyProtocol?: boolean
+  /** All its requests are for the S3 door. */
+  readonly s3?: boolean
 }
 
 export interface DoorLimits {
@@ -80,6 +84,24 @@ export interface RenderedProblem {
   readonly body: string
 }
 
+/** A front end with listeners or host names of its own. */
+export interface S3Front {
+  /** Requests for these host names, and for names below them, are its own on every listener. */
+  readonly hosts: readonly string[]
+  /** Answers the whole request, also with what went wrong, which it gives for the log. Never looks at cookies. */
+  serve(exchange: Exchange, entrance: Entrance): Promise<StorageError | undefined>
+}
+
+/** What the door sees to, whatever kind of credential a front end knows. */
+export interface Entrance {
+  /** Throws for a request that no front end is to see: not HTTP/1.1, for a host that is not ours. */
+  check(exchange: Exchange): void
+  /** Names the caller and begins the call. Throws `denied` for an address that is not the credential's, `busy` for too many connections. */
+  admit(exchange: Exchange, principal: Principal): Call
+  /** Writes a refused credential down. */
+  refused(exchange: Exchange, error: StorageError): void
+}
+
 /** Copies between this gateway and another server, wherever COPY names one. */
 export interface ThirdPartyDoor {
   /** Answers the whole request, or throws a StorageError before the first byte of it. */
@@ -117,6 +139,7 @@ export interface DoorOptions {
   readonly redirecting?: RedirectingOptions
   /** Absent where there are no such copies. */
   readonly thirdParty?: ThirdPartyDoor | undefined
+  readonly s3?: S3Front | undefined
   /** What tokens of forms are signed with, the same in all processes; this door's own if absent. */
   readonly formKey?: Uint8Array
   readonly observe?: (observation: Observation) => void

@@ -12,7 +12,7 @@ import type { Credential, Identity } from '../../acl/identity/identity.ts'
 import type { Principal } from '../../acl/principal.ts'
 import type { Secret } from '../../acl/secret.ts'
 import type { AuditLog } from '../core/audit.ts'
-import type { Protocol } from '../core/call.ts'
+import type { Call, Protocol } from '../core/call.ts'
 import { StorageError } from '../core/errors.ts'
 import { isWithin, type Path } from '../core/path.ts'
 import { type Admission, ownerOf } from './admission.ts'
@@ -20,9 +20,10 @@ import { parseAuthorization, requireOneCredential } from './authenticate.ts'
 import { requireOwnPage, requireSameOrigin } from './csrf.ts'
 import { HttpError } from './errors.ts'
 import type { Exchange } from './exchange.ts'
-import { type Hosts, requireHost } from './hosts.ts'
+import { requireSound } from './faults.ts'
+import { type Domains, type Hosts, requireHost } from './hosts.ts'
 import { fromCookies, isFollowed, sendToCleanUrl, takeFromQuery } from './link.ts'
-import type { DataDoor, Method } from './options.ts'
+import type { DataDoor, Entrance, Method, S3Front } from './options.ts'
 import { ownPrefix, sendProblem, tapeWellKnown } from './problem.ts'
 import { worthReading } from './respond.ts'
 import { sessionCookie } from './session-cookie.ts'
@@ -34,6 +35,9 @@ export interface Service {
   readonly admission: Admission
   readonly data: DataDoor
   readonly audit: Pick<AuditLog, 'record'> | undefined
+  /** A front end that requests for some hosts and listeners go to. */
+  readonly s3: S3Front | undefined
+  readonly s3Domains: Domains
   /** Answers what lies below /.portolan/. */
   routing(request: IncomingMessage, response: ServerResponse): void
 }
@@ -44,7 +48,12 @@ const remembered = 1000
 /** Answers one request completely; what went wrong is in `exchange.failed`. */
 export async function serve(service: Service, exchange: Exchange): Promise<void> {
   const { request, response, connection } = exchange
+  if (service.s3 && isForS3(service, exchange)) {
+    exchange.failed = await service.s3.serve(exchange, entranceOf(service))
+    return
+  }
   try {
+    requireSound(exchange)
     if (exchange.hasBody && (request.method === 'GET' || request.method === 'HEAD')) passOver(exchange)
     const target = parseTarget(request.url ?? '')
     const host = target === '*' ? undefined : target.authority
@@ -66,6 +75,24 @@ export async function serve(service: Service, exchange: Exchange): Promise<void>
     }
   } catch (thrown) {
     exchange.failed = await sendProblem(exchange, thrown)
+  }
+}
+
+function isForS3({ s3Domains }: Service, { connection, request }: Exchange): boolean {
+  return connection.listener.s3 || s3Domains.labelOf(request.headers.host) !== undefined
+}
+
+function entranceOf(service: Service): Entrance {
+  return {
+    check: (exchange) => {
+      const { request, connection } = exchange
+      requireSound(exchange)
+      if (exchange.hasBody && (request.method === 'GET' || request.method === 'HEAD')) passOver(exchange)
+      const { host } = request.headers
+      if (service.s3Domains.labelOf(host) === undefined) service.hosts.check(host, connection.listener)
+    },
+    admit: (exchange, principal) => admit(service, exchange, principal, 's3'),
+    refused: (exchange, error) => auditRefusal(service, exchange, 's3', error),
   }
 }
 
@@ -114,16 +141,20 @@ async function serveData(service: Service, exchange: Exchange): Promise<void> {
 export async function authenticate(service: Service, exchange: Exchange, protocol: Protocol): Promise<Principal> {
   try {
     const principal = await identify(service, exchange, protocol)
-    exchange.principal = principal
-    requireAddress(exchange)
-    if (principal.session !== undefined) requireOwnPage(exchange)
-    service.admission.claim(exchange.connection, ownerOf(principal, exchange.from))
-    exchange.begin(principal, protocol)
+    admit(service, exchange, principal, protocol)
     return principal
   } catch (error) {
     auditRefusal(service, exchange, protocol, StorageError.from(error))
     throw asTooMany(error)
   }
+}
+
+function admit(service: Service, exchange: Exchange, principal: Principal, protocol: Protocol): Call {
+  exchange.principal = principal
+  requireAddress(exchange)
+  if (principal.session !== undefined) requireOwnPage(exchange)
+  service.admission.claim(exchange.connection, ownerOf(principal, exchange.from))
+  return exchange.begin(principal, protocol)
 }
 
 /** RFC 6585, section 4: it is this caller that has to wait, not the gateway that is busy. */

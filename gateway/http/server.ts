@@ -12,18 +12,16 @@ import type { Connection, WaitingRequest } from './connection.ts'
 import { HttpError } from './errors.ts'
 import { type Door, Exchange } from './exchange.ts'
 import { callerBehind, parseProxies } from './forwarded.ts'
-import { Hosts } from './hosts.ts'
+import { Domains, Hosts } from './hosts.ts'
 import { createListener, type Listener, type ListenerAddress } from './listener.ts'
 import { logRequest } from './log.ts'
 import { type DoorLimits, type DoorOptions, defaultLimits } from './options.ts'
-import { sendProblem } from './problem.ts'
 import { Redirecting } from './redirecting.ts'
 import { prepareRoutes } from './routes.ts'
 import { type Service, serve } from './serve.ts'
 
 /** Kerberos tickets with group lists, and tokens of 16 KiB, do not fit into Node's default. */
 const maxHeaderSize = 64 * 1024
-const maxHeaders = 256
 /** Pipelined requests kept waiting, and characters in their headers; more end the connection. */
 const maxWaiting = 256
 const maxWaitingText = 256 * 1024
@@ -99,6 +97,8 @@ class Doorkeeper implements HttpDoor {
       admission: this.#admission,
       data: options.data,
       audit: options.audit,
+      s3: options.s3,
+      s3Domains: new Domains(options.s3?.hosts ?? []),
       routing: (request, response) => this.#app.routing(request, response),
     }
     this.#server = this.#createServer()
@@ -171,7 +171,7 @@ class Doorkeeper implements HttpDoor {
     server.timeout = stallTimeout
     // A sender that is done sending still reads: without this, node:http ends the connection before it is answered.
     Object.assign(server, { httpAllowHalfOpen: true })
-    // Headers past a count would be dropped silently, conditions among them: counted in #begin instead.
+    // Headers past a count would be dropped silently, conditions among them: counted by requireSound instead.
     server.maxHeadersCount = 0
     server.on('request', (request, response) => this.#arrive({ request, response, awaitsContinue: false }))
     server.on('checkContinue', (request, response) => this.#arrive({ request, response, awaitsContinue: true }))
@@ -219,9 +219,7 @@ class Doorkeeper implements HttpDoor {
 
   async #complete(exchange: Exchange): Promise<void> {
     try {
-      const fault = requestFault(exchange)
-      if (fault) exchange.failed = await sendProblem(exchange, fault)
-      else await serve(this.#service, exchange)
+      await serve(this.#service, exchange)
     } catch (error) {
       // Not even the problem could be sent.
       exchange.failed = StorageError.from(error)
@@ -286,26 +284,6 @@ class Doorkeeper implements HttpDoor {
       socket.setTimeout(this.#limits.stallTimeout)
     }
   }
-}
-
-/** What is wrong with a request before anybody looks at what it asks for. */
-function requestFault({ request, awaitsContinue }: Exchange): StorageError | undefined {
-  if (request.rawHeaders.length > maxHeaders * 2) return new HttpError(431, 'too-large', 'too many header fields')
-  if (request.httpVersionMajor !== 1) return new HttpError(505, 'unsupported', 'HTTP/1.1 is spoken here')
-  // RFC 9112, section 6.3: without chunked as the only coding nobody can tell where the body ends.
-  const coding = request.headers['transfer-encoding']
-  if (coding !== undefined && request.httpVersionMinor === 0) {
-    // RFC 9112, section 6.1: proxies of that age see another end of the body.
-    return new StorageError('invalid', 'HTTP/1.0 knows no transfer codings')
-  }
-  if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked') {
-    return new StorageError('invalid', 'the only transfer coding understood is chunked')
-  }
-  // RFC 9110, section 10.1.1: an expectation that cannot be met.
-  if (awaitsContinue && request.headers.expect?.toLowerCase() !== '100-continue') {
-    return new HttpError(417, 'unsupported', 'the only expectation understood is 100-continue')
-  }
-  return undefined
 }
 
 /** Answers outside of any exchange and closes. */
