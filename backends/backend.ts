@@ -184,6 +184,8 @@ export interface Listing {
    */
   readonly version?: string
   pages(): AsyncIterable<readonly Entry[]>
+  /** For whoever does not want the pages. */
+  close?(): void
 }
 
 export interface Changes {

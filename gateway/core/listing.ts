@@ -161,7 +161,12 @@ async function* merged(
 }
 
 /** The pages of the back end, each within the deadline. */
-async function* timely(gate: Gate, task: Task, place: Place, listing: Listing): AsyncGenerator<readonly Entry[]> {
+export async function* timely(
+  gate: Gate,
+  task: Task,
+  place: Place,
+  listing: Listing,
+): AsyncGenerator<readonly Entry[]> {
   const iterator = listing.pages()[Symbol.asyncIterator]()
   try {
     for (;;) {
@@ -181,7 +186,7 @@ async function* timely(gate: Gate, task: Task, place: Place, listing: Listing): 
  * What the caller sees of a directory: names within the credential's bounds, attributes as far as READ_ATTRIBUTES
  * goes, and none where the directory may be listed but not traversed: there `stat` is refused too.
  */
-class View {
+export class View {
   readonly #task: Task
   readonly #path: Path
   readonly #names: ReadonlySet<string> | 'all'
@@ -201,11 +206,16 @@ class View {
     this.#isClosed = !this.#enforced && decideEntry(directory, principal, right.traverse).outcome !== 'allowed'
   }
 
+  /** The credential bounds no names here. */
+  get showsAll(): boolean {
+    return this.#names === 'all' && this.#others === 'all'
+  }
+
   shows(name: string): boolean {
     return (this.#names === 'all' || this.#names.has(name)) && (this.#others === 'all' || this.#others.has(name))
   }
 
-  /** An entry of the directory. */
+  /** An entry of the directory: the same one where all of it is shown. */
   shown(entry: Entry): Entry {
     if (this.#isClosed) return nameAndType(entry)
     const { principal } = this.#task

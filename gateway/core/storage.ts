@@ -51,6 +51,7 @@ import { Resumable, type UploadKeeping } from './resumable.ts'
 import { noStaging, Staging, type StagingOperations } from './staging.ts'
 import { noUploads, type UploadOperations } from './uploads.ts'
 import { type ShownVersion, versions } from './versions.ts'
+import { type Walked, Walking, type WalkOptions } from './walking.ts'
 import { write } from './writing.ts'
 
 export type * from './operations.ts'
@@ -66,6 +67,8 @@ export interface StorageOperations {
   edit(call: Call, path: Path, options?: { readonly truncate?: boolean }): Promise<EditableFile>
   /** Pages of entries; the decision is made before the promise resolves. Mount points are merged in. */
   list(call: Call, path: Path, options?: ListingOptions): Promise<Listed>
+  /** Files below a directory as keys in the order of their UTF-8 bytes, one page; decided as `list` of each directory. */
+  walk(call: Call, path: Path, options: WalkOptions): Promise<Walked>
   mkdir(call: Call, path: Path): Promise<Entry>
   /** `recursive` decides per child; what may not go stays, with its ancestors, and is named in `failed`. */
   remove(
@@ -142,12 +145,14 @@ export class Storage implements StorageOperations {
   readonly uploads: UploadOperations
   readonly parts: PartOperations
   readonly #gate: Gate
+  readonly #walking: Walking
   readonly #recall: Recall | undefined
   readonly #resumable: Resumable | undefined
 
   constructor({ namespace, audit, spillDirectory, limits, metrics, state, locks, uploads }: StorageOptions) {
     const known = locks && new Locks(locks)
     this.#gate = new Gate({ namespace, audit, spillDirectory, limits: new Limits(limits), metrics, locks: known })
+    this.#walking = new Walking(this.#gate)
     this.locks = known ? new Locking(this.#gate, known) : noLocking
     this.#resumable = uploads && new Resumable(this.#gate, uploads)
     this.uploads = this.#resumable ?? noUploads
@@ -201,6 +206,10 @@ export class Storage implements StorageOperations {
 
   list(call: Call, path: Path, options: ListingOptions = {}): Promise<Listed> {
     return list(this.#gate, call, path, options)
+  }
+
+  walk(call: Call, path: Path, options: WalkOptions): Promise<Walked> {
+    return this.#walking.walk(call, path, options)
   }
 
   mkdir(call: Call, path: Path): Promise<Entry> {

@@ -1,0 +1,193 @@
+/** Directories as a walk opens them: decided as a listing is, with their names in the order of keys. */
+
+import type { Backend, Entry, Listing, Trail } from '../../backends/backend.ts'
+import type { Place } from '../../mounts/namespace.ts'
+import { type Gate, missing, nameAndType } from './deciding.ts'
+import { StorageError } from './errors.ts'
+import { KnownNames, type KnownWindow } from './known-names.ts'
+import type { Admission } from './limits.ts'
+import { timely, View } from './listing.ts'
+import { NamesBuilder } from './packed-names.ts'
+import type { Path } from './path.ts'
+import type { Task } from './task.ts'
+
+/** A directory that the caller may list. */
+export interface Directory {
+  readonly place: Place
+  readonly view: View
+  /** Undefined where the back end decides itself and has not told. */
+  readonly entry: Entry | undefined
+  readonly window: KnownWindow
+}
+
+/** Bytes of names that a process remembers, and that it holds of one directory. */
+const mostKnown = 64 * 1024 * 1024
+const mostOfOne = 32 * 1024 * 1024
+/** Directories with more bytes of names than this are read by so many callers at once. */
+const large = 2 * 1024 * 1024
+const largeAtOnce = 4
+/** ms after which names are no longer taken for those of a walk that goes on. */
+const longest = 15 * 60_000
+
+interface Opened {
+  readonly place: Place
+  readonly listing: Listing
+  readonly trail: Trail | undefined
+}
+
+export class Directories {
+  readonly #gate: Gate
+  readonly #known = new KnownNames(mostKnown)
+  readonly #numbers = new WeakMap<Backend, number>()
+  /** Reads under way, by directory, version and key. */
+  readonly #reads = new Map<string, Promise<KnownWindow>>()
+  #lastNumber = 0
+  #large = 0
+
+  constructor(gate: Gate) {
+    this.#gate = gate
+  }
+
+  /**
+   * Names of a directory from a key on. Throws as `list` does. `since`: ms since 1970; names that were read later will
+   * do where the directory may have changed.
+   */
+  async open(
+    task: Task,
+    path: Path,
+    {
+      from,
+      since,
+      admission,
+    }: { readonly from: Uint8Array; readonly since: number | undefined; readonly admission: Admission },
+  ): Promise<Directory> {
+    const { place, listing, trail } = await this.#list(task, path, admission)
+    try {
+      const entry = trail?.entry
+      const view = new View(task, place, entry ?? nowhere, trail?.resolved)
+      const own = this.#particular(task, place, view)
+      const recent = since === undefined ? undefined : Math.max(since, Date.now() - longest)
+      const read = () => this.#read(task, place, listing, from, own)
+      const window = own
+        ? await read()
+        : await this.#remembered(
+            this.#keyOf(task, place, entry),
+            { from, version: listing.version, since: recent },
+            read,
+          )
+      return { place, view, entry, window }
+    } finally {
+      listing.close?.()
+    }
+  }
+
+  async #list(task: Task, path: Path, admission: Admission): Promise<Opened> {
+    const place = this.#gate.place(task, 'list', path)
+    try {
+      return await this.#listAt(task, place, admission)
+    } catch (error) {
+      // A directory that leads to mounts is there even if the back end above them does not have it.
+      if (!(error instanceof StorageError) || error.code !== 'not-found' || !task.namespace.leadsToMount(path))
+        throw error
+      return this.#listAt(task, { mount: task.namespace.between, path, inner: path }, 'continues')
+    }
+  }
+
+  async #listAt(task: Task, place: Place, admission: Admission): Promise<Opened> {
+    const { backend } = place.mount
+    let seen: Trail | undefined
+    const listing = await this.#gate.act(
+      task,
+      place,
+      () => backend.list(place.inner, { names: true }, task),
+      ({ trail }) => {
+        this.#gate.allow(task, 'list', place, trail)
+        seen = trail
+        if (trail.entry === undefined && !backend.enforces(task.principal)) throw missing(place.path)
+        if (trail.entry && trail.entry.type !== 'directory') {
+          throw new StorageError('not-directory', 'not a directory', { path: place.path })
+        }
+      },
+      { admission, late: (late) => late.close?.() },
+    )
+    return { place, listing, trail: seen }
+  }
+
+  /** What makes the directory another one for this caller than for others. */
+  #particular(task: Task, { path }: Place, view: View): Particular | undefined {
+    const mounted = task.namespace.mountsIn(path)
+    if (mounted.length === 0 && view.showsAll) return undefined
+    return { covered: new Set(mounted), shows: (name) => view.shows(name) }
+  }
+
+  #keyOf(task: Task, { mount, inner }: Place, entry: Entry | undefined): string {
+    let number = this.#numbers.get(mount.backend)
+    if (number === undefined) {
+      number = ++this.#lastNumber
+      this.#numbers.set(mount.backend, number)
+    }
+    if (entry && entry.id !== '') return `${number} ${entry.id}`
+    // Who decides itself may tell each caller something else.
+    return `${number} ${task.principal.id} ${inner}`
+  }
+
+  async #remembered(
+    key: string,
+    wanted: { readonly from: Uint8Array; readonly version: string | undefined; readonly since: number | undefined },
+    read: () => Promise<Omit<KnownWindow, 'version'>>,
+  ): Promise<KnownWindow> {
+    const known = this.#known.find(key, wanted)
+    if (known) return known
+    const { version, from } = wanted
+    const begin = async () => {
+      const window = { ...(await read()), version }
+      this.#known.keep(key, window)
+      return window
+    }
+    if (version === undefined) return begin()
+    const name = `${key} ${version} ${Buffer.from(from).toString('hex')}`
+    const under = this.#reads.get(name)
+    // Another caller's read may end with that caller.
+    if (under) return under.catch(begin)
+    const reading = begin().finally(() => this.#reads.delete(name))
+    this.#reads.set(name, reading)
+    return reading
+  }
+
+  async #read(
+    task: Task,
+    place: Place,
+    listing: Listing,
+    from: Uint8Array,
+    own: Particular | undefined,
+  ): Promise<KnownWindow> {
+    const began = Date.now()
+    const builder = new NamesBuilder(from, mostOfOne)
+    let isLarge = false
+    try {
+      if (own) await builder.add([...own.covered].filter(own.shows).map(directoryNamed))
+      for await (const page of timely(this.#gate, task, place, listing)) {
+        await builder.add(own ? page.filter(({ name }) => !own.covered.has(name) && own.shows(name)) : page)
+        if (isLarge || builder.bytes < large) continue
+        if (this.#large >= largeAtOnce) throw new StorageError('busy', 'too many large listings', { retryAfter: 2 })
+        this.#large++
+        isLarge = true
+      }
+      return { ...(await builder.finish()), version: undefined, began }
+    } finally {
+      if (isLarge) this.#large--
+    }
+  }
+}
+
+interface Particular {
+  /** Names of mounts, which cover what the back end has of that name. */
+  readonly covered: ReadonlySet<string>
+  shows(name: string): boolean
+}
+
+const nowhere = nameAndType({ name: '', type: 'directory' } as Entry)
+
+function directoryNamed(name: string): Entry {
+  return { ...nowhere, name }
+}
