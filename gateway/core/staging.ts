@@ -34,6 +34,8 @@ export interface StagingProgress {
 
 export interface StagingFile {
   readonly path: Path
+  /** Seconds that the file is kept on disk; the storage's own default if absent. */
+  readonly lifetime: number | undefined
   readonly state: StageState
   readonly started: number | undefined
   readonly finished: number | undefined
@@ -51,6 +53,8 @@ export interface StagingOperations {
    */
   stage(call: Call, wishes: readonly StageWish[], options?: { readonly key?: string }): Promise<string>
   progress(call: Call, id: string): Promise<StagingProgress>
+  /** How far the caller's own request with this key is; undefined where there is none. */
+  find(call: Call, key: string): Promise<StagingProgress | undefined>
   /** These files, or all; those that are there already stay. A path that is not of the request is `invalid`, and nothing is done. */
   cancel(call: Call, id: string, paths?: readonly Path[]): Promise<void>
   /** The files need not be kept any longer; those that are waited for are cancelled. Foreign paths as in `cancel`. */
@@ -102,7 +106,7 @@ export class Staging implements StagingOperations {
       const files = unique(wishes)
       task.items = files.length
       const fingerprint = fingerprintOf(files)
-      const claim = key === undefined ? `same:${fingerprint}` : `key:${hash(key)}`
+      const claim = key === undefined ? `same:${fingerprint}` : claimOf(key)
       const known = await this.#state.stagings.claimed(task.principal.id, claim)
       if (!known) return this.#accept(task, files, { claim, lasting: key !== undefined, fingerprint })
       requireSame(known, fingerprint)
@@ -127,6 +131,11 @@ export class Staging implements StagingOperations {
       const seen = news || current !== staging ? await this.#state.stagings.files(id) : files
       return { id, created, started, completed, files: seen.map(shown) }
     })
+  }
+
+  async find(call: Call, key: string): Promise<StagingProgress | undefined> {
+    const known = await this.#state.stagings.claimed(call.principal.id, claimOf(key))
+    return known && this.progress(call, known.id)
   }
 
   cancel(call: Call, id: string, paths?: readonly Path[]): Promise<void> {
@@ -242,6 +251,7 @@ export class Staging implements StagingOperations {
 export const noStaging: StagingOperations = {
   stage: refuse,
   progress: refuse,
+  find: async () => undefined,
   cancel: refuse,
   release: refuse,
   forget: refuse,
@@ -284,6 +294,11 @@ function fingerprintOf(files: readonly StageWish[]): string {
       .toSorted()
       .join(''),
   )
+}
+
+/** What holds a key of the caller's choice. */
+function claimOf(key: string): string {
+  return `key:${hash(key)}`
 }
 
 function hash(text: string): string {
@@ -332,8 +347,8 @@ function chosenOf(files: readonly StagedFile[], paths: readonly Path[] | undefin
   )
 }
 
-function shown({ path, state, started, finished, error }: StagedFile): StagingFile {
-  return { path, state, started, finished, error }
+function shown({ path, lifetime, state, started, finished, error }: StagedFile): StagingFile {
+  return { path, lifetime, state, started, finished, error }
 }
 
 function noRequest(): StorageError {

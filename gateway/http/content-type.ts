@@ -93,11 +93,16 @@ export function kindOf(name: string): Kind {
  * Sent with every byte that a user wrote. The sandbox (no scripts, an origin of its own) and the
  * refusal to guess types make active content harmless where a browser shows it in spite of all.
  */
-export const guardHeaders: readonly string[] = [
+export const contentGuards: readonly string[] = [
   'X-Content-Type-Options',
   'nosniff',
   'Content-Security-Policy',
   "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'",
+]
+
+/** The same, and what keeps other sites from showing it, or from learning where it came from. */
+export const guardHeaders: readonly string[] = [
+  ...contentGuards,
   'Cross-Origin-Resource-Policy',
   'same-origin',
   'Referrer-Policy',

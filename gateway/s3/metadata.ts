@@ -1,9 +1,9 @@
 /** What the sender of an object says of it besides its bytes (Amazon S3 API Reference, PutObject). */
 
-import type { IncomingMessage } from 'node:http'
 import type { Fields } from './checksums.ts'
 import { S3Error } from './error.ts'
 import { type ContentHeader, contentHeaders, isFieldValue, type ObjectRecord, type Tag } from './record.ts'
+import type { S3Request } from './s3-request.ts'
 import { parseTagging } from './tag-set.ts'
 
 /** All that is kept in the record as the sender says it. */
@@ -30,15 +30,10 @@ const refused = [
   'x-amz-write-offset-bytes',
 ]
 
-/** The headers of a request by names in lower case; several of one name are joined by a comma. Values are latin-1. */
-export function fieldsOf({ rawHeaders }: IncomingMessage): ReadonlyMap<string, string> {
+/** The headers of a request by names in lower case, as it is asked for them one by one. */
+export function fieldsOf(request: Pick<S3Request, 'header' | 'headerNames'>): ReadonlyMap<string, string> {
   const fields = new Map<string, string>()
-  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
-    const name = (rawHeaders[at] ?? '').toLowerCase()
-    const value = rawHeaders[at + 1] ?? ''
-    const before = fields.get(name)
-    fields.set(name, before === undefined ? value : `${before},${value}`)
-  }
+  for (const name of request.headerNames()) fields.set(name, request.header(name) ?? '')
   return fields
 }
 

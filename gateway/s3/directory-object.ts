@@ -1,0 +1,126 @@
+/** Keys that end in a slash: they are directories, empty objects that have other objects below them. */
+
+import type { Entry } from '../../backends/backend.ts'
+import { StorageError } from '../core/errors.ts'
+import { isWithin, type Path, parentOf } from '../core/path.ts'
+import { failed, type WriteCondition } from './conditions.ts'
+import { S3Error } from './error.ts'
+import { emptyEtag, names } from './etags.ts'
+import type { Description } from './metadata.ts'
+import { decodeRecord, encodeRecord, type ObjectRecord } from './record.ts'
+import type { ObjectRequest } from './s3-request.ts'
+
+/** The type that clients of S3 know directories by. */
+export const directoryType = 'application/x-directory'
+/** The name of the property that holds the record: directories have no bytes with which it could be kept. */
+const property = 's3:record'
+
+type Place = Pick<ObjectRequest, 'x' | 'call' | 'path' | 'bucket'>
+
+/**
+ * The directory of a request that puts one, with those above it below the bucket: all that are missing are made, each
+ * under the caller's rights. Throws DirectoryObjectContainsData for a payload.
+ */
+export async function storeDirectory(
+  request: ObjectRequest,
+  description: Description,
+  condition: WriteCondition | undefined,
+): Promise<Entry> {
+  const { body } = request
+  if ((body.length ?? 0) > 0 || (await body.whole(1)).length > 0) {
+    throw new S3Error('DirectoryObjectContainsData', 'A key that ends in a slash is a directory and holds no data.')
+  }
+  return putDirectory(request, description, condition)
+}
+
+/** The same without a payload. */
+export async function putDirectory(
+  place: Place,
+  description: Description,
+  condition: WriteCondition | undefined,
+): Promise<Entry> {
+  const { entry, created } = await provide(place, condition)
+  if (!created || isDescribed(description)) await describeDirectory(place, description)
+  return entry
+}
+
+async function provide(
+  place: Place,
+  condition: WriteCondition | undefined,
+): Promise<{ readonly entry: Entry; readonly created: boolean }> {
+  if (condition && 'match' in condition) {
+    const entry = await directoryAt(place)
+    if (!names(condition.match, emptyEtag)) throw failed('If-Match')
+    return { entry, created: false }
+  }
+  try {
+    return { entry: await make(place, place.path), created: true }
+  } catch (error) {
+    if (!(error instanceof StorageError) || error.code !== 'exists') throw error
+  }
+  const entry = await place.x.door.storage.stat(place.call, place.path)
+  if (entry.type !== 'directory') throw new StorageError('not-directory', 'there is a file', { path: place.path })
+  if (condition) throw failed('If-None-Match')
+  return { entry, created: false }
+}
+
+async function make(place: Place, path: Path): Promise<Entry> {
+  const { storage } = place.x.door
+  try {
+    return await storage.mkdir(place.call, path)
+  } catch (error) {
+    const parent = parentOf(path)
+    const isOurs = parent !== path && isWithin(parent, place.bucket.path)
+    if (!(error instanceof StorageError) || error.code !== 'no-parent' || !isOurs) throw error
+    await make(place, parent).catch(unlessThere)
+  }
+  return storage.mkdir(place.call, path)
+}
+
+function unlessThere(error: unknown): void {
+  if (!(error instanceof StorageError) || error.code !== 'exists') throw error
+}
+
+/** The directory of a key that ends in a slash. Throws `not-found` where there is none. */
+export async function directoryAt({ x, call, path }: Pick<Place, 'x' | 'call' | 'path'>): Promise<Entry> {
+  const entry = await x.door.storage.stat(call, path)
+  if (entry.type !== 'directory') throw new StorageError('not-found', 'no such directory', { path })
+  return entry
+}
+
+/** What is kept with a directory; undefined where nothing is, or nothing that the caller may see. */
+export async function directoryRecord({
+  x,
+  call,
+  path,
+}: Pick<Place, 'x' | 'call' | 'path'>): Promise<ObjectRecord | undefined> {
+  try {
+    return decodeRecord((await x.door.storage.getProperties(call, path)).get(property))
+  } catch (error) {
+    if (isMild(error)) return undefined
+    throw error
+  }
+}
+
+/** Puts another description in its place. Where the mount keeps no properties, nothing is kept. */
+export async function describeDirectory(
+  { x, call, path }: Pick<Place, 'x' | 'call' | 'path'>,
+  description: Description,
+): Promise<void> {
+  const text = isDescribed(description) ? encodeRecord(description) : undefined
+  try {
+    await x.door.storage.setProperties(call, path, new Map([[property, text]]))
+  } catch (error) {
+    // Making a directory again is no change of it: that takes no right to describe it.
+    if (!isMild(error) || (text !== undefined && StorageError.from(error).code === 'denied')) throw error
+  }
+}
+
+function isDescribed({ headers, meta, tags }: Description): boolean {
+  const own = Object.keys(headers).filter((name) => name !== 'content-type' || headers[name] !== directoryType)
+  return own.length > 0 || Object.keys(meta).length > 0 || tags.length > 0
+}
+
+function isMild(error: unknown): boolean {
+  return error instanceof StorageError && (error.code === 'unsupported' || error.code === 'denied')
+}

@@ -1,0 +1,79 @@
+/** The payload of a request, verified on its way into a Writable. */
+
+import type { Writable } from 'node:stream'
+import { StorageError } from '../core/errors.ts'
+import { HttpError } from '../http/errors.ts'
+import type { Exchange } from '../http/exchange.ts'
+import { S3Error } from './error.ts'
+import type { S3Request } from './s3-request.ts'
+
+/** Bytes a second, over the stall timeout: a sender below it holds on to what others could use. */
+const leastRate = 64
+
+/**
+ * Tells the sender to go on, and resolves with the number of bytes when `into` has taken the whole payload and is
+ * finished. Rejects with what is wrong with the payload or with `into`; EntityTooLarge past `limit` bytes; `timeout` when
+ * the sender makes no progress; `cancelled` when it is gone. `into` is left for the caller to discard.
+ */
+export async function receivePayload(
+  { x, body }: Pick<S3Request, 'x' | 'body'>,
+  into: Writable,
+  limit: number,
+): Promise<number> {
+  const { request, connection } = x
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const source = body.stream()
+  let received = 0
+  const count = (chunk: Uint8Array) => {
+    received += chunk.length
+    if (received > limit) reject(tooLarge(received, limit))
+  }
+  const gone = () => {
+    if (!request.complete) reject(new StorageError('cancelled', 'the sender went away'))
+  }
+  const unended = () => {
+    if (!source.readableEnded) gone()
+  }
+  const fail = (error: unknown) => reject(error)
+  const given = () => reject(new StorageError('cancelled', 'the upload was given up'))
+  const pace = watchPace(x, () => received, reject)
+  connection.cut = reject
+  source.on('data', count).on('error', fail).on('close', unended)
+  request.on('error', gone).on('close', gone)
+  into.on('finish', resolve).on('error', fail).on('close', given)
+  source.pipe(into)
+  try {
+    await promise
+    return received
+  } catch (error) {
+    source.unpipe(into)
+    throw error
+  } finally {
+    clearInterval(pace)
+    connection.cut = undefined
+    source.off('data', count).off('close', unended)
+    request.off('close', gone)
+    into.off('finish', resolve).off('close', given)
+    // The error listeners stay: errors that come late have been told, and must not end the process.
+  }
+}
+
+/** Time in which it is we who do not read does not count. */
+function watchPace({ request, door }: Exchange, received: () => number, cut: (error: StorageError) => void) {
+  let before = 0
+  const look = () => {
+    const now = received()
+    const slow = now - before < (leastRate * door.stallTimeout) / 1000
+    before = now
+    if (slow && !request.complete && !request.isPaused())
+      cut(new HttpError(408, 'timeout', 'the body comes too slowly'))
+  }
+  return setInterval(look, door.stallTimeout)
+}
+
+/** An EntityTooLarge error. */
+export function tooLarge(size: number, limit: number): S3Error {
+  return new S3Error('EntityTooLarge', 'Your proposed upload exceeds the maximum allowed object size', {
+    elements: { ProposedSize: String(size), MaxSizeAllowed: String(limit) },
+  })
+}
