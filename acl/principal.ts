@@ -3,7 +3,7 @@
 import type { Path } from '../gateway/core/path.ts'
 import type { Secret } from './secret.ts'
 
-/** The first five are scopes of tokens (WLCG profile, section 2.2.1), the others what a macaroon's activities come to. */
+/** The first five are scopes of tokens (WLCG profile, section 2.2.1), the others what a macaroon's activities and a session's policy come to. */
 export type GrantKind =
   | 'read'
   | 'create'
@@ -25,6 +25,10 @@ export interface Grant {
   readonly path: Path
   /** The scope ended in "/": it names a directory and never a file of that name. */
   readonly directoryOnly: boolean
+  /** It is for the file at the path alone and for nothing below, as policies of sessions may have it. */
+  readonly exact?: boolean
+  /** What it does not reach, though it lies below the path. */
+  readonly except?: readonly Path[]
 }
 
 /** Numeric identity for file systems. Never taken from a client. */
@@ -44,7 +48,7 @@ export interface Principal {
   readonly groups: ReadonlySet<string>
   /** A credential without capabilities (Kerberos, a group token) is bounded by ACLs alone. */
   readonly grants: readonly Grant[] | 'unbounded'
-  /** Of a macaroon: what its issuer's own credential allowed. It bounds together with `grants`. */
+  /** Of a derived credential: what its issuer's own allowed. It bounds together with `grants`. */
   readonly within?: readonly Grant[]
   /** The addresses it may call from; any if absent. */
   readonly addresses?: AddressBound

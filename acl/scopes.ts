@@ -12,6 +12,9 @@ const yes: Decision = { allowed: true }
 /** Actions on a file alone: a scope that ends in "/" never gives them on the path it names. */
 const onFilesOnly: ReadonlySet<Action> = new Set<Action>(['read', 'create', 'replace', 'edit', 'move-in-file'])
 
+/** Actions that take along what lies below. */
+const takesAll: ReadonlySet<Action> = new Set<Action>(['remove', 'move-away'])
+
 /**
  * The credential's half. Runs before any back end hears of the call. A path-bound credential may
  * stat and list the ancestors of its paths, seeing only the names that lead there (`visibleNames`), and
@@ -42,7 +45,7 @@ function namesIn(grants: readonly Grant[], directory: Path): ReadonlySet<string>
   const start = directory === '/' ? 1 : directory.length + 1
   for (const grant of grants) {
     if (isWithin(directory, grant.path)) {
-      if (needs.list.grants.includes(grant.kind)) return 'all'
+      if (reaches(grant, directory) && needs.list.grants.includes(grant.kind)) return 'all'
     } else if (isWithin(grant.path, directory)) {
       const end = grant.path.indexOf('/', start)
       names.add(grant.path.slice(start, end < 0 ? undefined : end))
@@ -96,8 +99,8 @@ function mostOf(grants: readonly Grant[], path: Path, type: Entry['type']): Righ
   let rights: Rights = 0
   for (const grant of grants) {
     if (isWithin(path, grant.path)) {
-      const isOther = grant.directoryOnly && path === grant.path && kind === 'file'
-      if (!isOther) rights |= most[grant.kind][kind]
+      const isOther = grant.directoryOnly ? path === grant.path && kind === 'file' : grant.exact && kind === 'directory'
+      if (!isOther && reaches(grant, path)) rights |= most[grant.kind][kind]
     } else if (isWithin(grant.path, path)) {
       // A file has no way through it, and the bit for listing would be the one for reading.
       rights |= kind === 'directory' ? right.listDirectory | searchDirectory : look
@@ -121,6 +124,12 @@ function permits(principal: Principal, action: Action, path: Path, type: Entry['
   return { allowed: false, reason: { rule: 'scope', text, path } }
 }
 
+/** Of what lies at or below the grant's path. */
+function reaches({ path: top, exact, except }: Grant, path: Path): boolean {
+  if (exact) return path === top
+  return except === undefined || !except.some((place) => isWithin(path, place))
+}
+
 /** Whole names; P itself only as a directory if it ends in "/"; and the directories that lead to it. */
 function covers(
   grant: Grant,
@@ -130,7 +139,9 @@ function covers(
   type: Entry['type'] | undefined,
 ): boolean {
   if (isWithin(path, grant.path)) {
-    if (!kinds.includes(grant.kind)) return false
+    if (!kinds.includes(grant.kind) || !reaches(grant, path)) return false
+    if (grant.exact) return type !== 'directory' && action !== 'mkdir'
+    if (takesAll.has(action) && grant.except?.some((place) => isWithin(place, path))) return false
     if (!grant.directoryOnly || path !== grant.path) return true
     return type === undefined ? !onFilesOnly.has(action) : type === 'directory'
   }

@@ -5,7 +5,7 @@ import type { RevocationStore } from '../../gateway/state/state.ts'
 import type { Bans } from './identity.ts'
 import type { Revocations } from './options.ts'
 
-const grammar = /^(?:user|principal|token|macaroon):[\x20-\x7e]{1,1024}$/
+const grammar = /^(?:user|principal|token|macaroon|s3-key):[\x20-\x7e]{1,1024}$/
 const mostOfOne = 10_000
 const maxNote = 200
 
@@ -16,7 +16,7 @@ export function createBans(store: RevocationStore, revocations: () => Revocation
     },
     async add({ id }, { name, note, until }) {
       if (!grammar.test(name)) {
-        throw new StorageError('invalid', 'a name begins with user:, principal:, token: or macaroon:')
+        throw new StorageError('invalid', 'a name begins with user:, principal:, token:, macaroon: or s3-key:')
       }
       if (note.length > maxNote) throw new StorageError('invalid', 'the note is too long')
       if (until !== undefined && until <= store.now())

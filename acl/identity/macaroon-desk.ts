@@ -8,6 +8,7 @@ import type { Epochs } from './epochs.ts'
 import type { IssuedMacaroon, MacaroonOrder, Macaroons } from './identity.ts'
 import { issueMacaroon, readGenuine } from './macaroons.ts'
 import type { Holder, IdentityOptions, MacaroonOptions } from './options.ts'
+import { maxSessionDuration } from './s3-sessions.ts'
 
 /** Revocations that one principal may have at a time. */
 const mostOfOne = 10_000
@@ -51,7 +52,8 @@ export class MacaroonDesk implements Macaroons {
 
   async rotate(atOnce: boolean): Promise<{ readonly epoch: string }> {
     const { macaroons, epochs, revocations, now } = this.#parts()
-    const longest = Math.max(macaroons.maxLifetime, macaroons.maxShareLifetime) * 1000
+    // Sessions of S3 are sealed with the same keys.
+    const longest = Math.max(macaroons.maxLifetime, macaroons.maxShareLifetime, maxSessionDuration) * 1000
     if (!atOnce) return { epoch: await epochs.rotate(longest) }
     const epoch = await epochs.rotate(0, async (ended) => {
       // Other processes may still have the keys in memory.

@@ -6,6 +6,7 @@ import type {
   AppPasswordStore,
   AttemptStore,
   RevocationStore,
+  S3KeyStore,
   SessionStore,
   ShareStore,
 } from '../../gateway/state/state.ts'
@@ -102,7 +103,7 @@ export interface Holder {
   readonly user: string | undefined
   /** `jti` of the token behind its issuer: "https://iss|jti". */
   readonly tokenId: string | undefined
-  /** Other names under which it can be banned: "macaroon:ID", "epoch:ID", "session:ID", "app-password:ID". */
+  /** Other names under which it can be banned: "macaroon:ID", "epoch:ID", "session:ID", "app-password:ID", "s3-key:ID". */
   readonly marks?: readonly string[]
   /** At whose site the owner of a session signed in, as in `iss`. */
   readonly issuer?: string
@@ -121,6 +122,18 @@ export interface MacaroonOptions {
   readonly maxShareLifetime: number
   /** Written into each as a hint of where it may be used: our own address. */
   readonly location: string
+}
+
+/** Access keys of S3. Times in seconds. */
+export interface S3KeyOptions {
+  readonly keys: S3KeyStore
+  /** Where their secrets lie; `SecretStore` of the state store. */
+  readonly secrets: EpochSecrets
+  /** Where what was ended is told to all processes. */
+  readonly revocations: RevocationStore
+  /** Where the caller names no time. */
+  readonly lifetime: number
+  readonly maxLifetime: number
 }
 
 /** An issuer at whose site people sign in. */
@@ -177,6 +190,8 @@ export interface IdentityOptions {
   readonly macaroons?: MacaroonOptions
   /** No sessions and application passwords if absent. */
   readonly signIn?: SignInOptions
+  /** No access keys if absent; no temporary ones without `macaroons`, whose keys seal them. */
+  readonly s3?: S3KeyOptions
   /** Milliseconds since 1970; for tests. */
   readonly now?: () => number
 }

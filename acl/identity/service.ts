@@ -15,9 +15,10 @@ import { createBans } from './bans.ts'
 import { type CheckPassword, createPasswordCheck } from './basic.ts'
 import { authenticateBearer, explainFailure } from './bearer.ts'
 import { CredentialCache, type Known } from './credential-cache.ts'
+import type { Source } from './derived.ts'
 import { Epochs } from './epochs.ts'
 import { createGate } from './gate.ts'
-import type { Bans, Credential, Identity, Macaroons, PendingSignIn, Shares } from './identity.ts'
+import type { Bans, Credential, Identity, Macaroons, PendingSignIn, S3Keys, Shares } from './identity.ts'
 import type { JsonObject } from './json.ts'
 import { decodeToken, type Trace, type TrustedIssuer } from './jwt.ts'
 import { Keys } from './keys.ts'
@@ -27,6 +28,7 @@ import { MacaroonDesk } from './macaroon-desk.ts'
 import { authenticateMacaroon, looksLikeMacaroon } from './macaroons.ts'
 import { checkOptions, type Holder, type IdentityOptions, type IssuerOptions } from './options.ts'
 import { deny, refuse } from './refusal.ts'
+import { S3KeyDesk } from './s3-keys.ts'
 import { printOf, SessionDesk, type SignedIn } from './sessions.ts'
 import { createShares } from './shares.ts'
 import type { AppPasswords, Sessions, SignIn } from './sign-in.ts'
@@ -89,6 +91,7 @@ class Service implements IdentityService {
   readonly signIn: SignIn | undefined
   readonly sessions: Sessions | undefined
   readonly appPasswords: AppPasswords | undefined
+  readonly s3: S3Keys | undefined
 
   constructor(state: State) {
     this.#state = state
@@ -99,13 +102,17 @@ class Service implements IdentityService {
     if (state.options.signIn) {
       this.signIn = new Entrance(now, this.#signedIn)
       this.sessions = this.#sessions
-      this.appPasswords = new AppPasswordDesk(
-        now,
-        (principal) => this.#holders.get(principal),
-        (principal) => this.#signedIn.get(principal),
-      )
+      this.appPasswords = new AppPasswordDesk(now, (principal) => this.#sourceOf(principal))
     }
-    const { macaroons, bans } = state.options
+    const { macaroons, bans, s3 } = state.options
+    if (s3) {
+      const sourceOf = (principal: Principal) => this.#sourceOf(principal)
+      this.s3 = new S3KeyDesk({
+        state: now,
+        sourceOf,
+        admit: (found) => void this.#admit(this.#hold(found), this.#state),
+      })
+    }
     if (bans) this.bans = createBans(bans, () => this.#state.options.revocations)
     if (!macaroons) return
     this.macaroons = new MacaroonDesk(
@@ -264,6 +271,10 @@ class Service implements IdentityService {
     const { principal, holder, signedIn } = await this.#sessions.find(secret)
     this.#signedIn.set(principal, signedIn)
     return this.#admit(this.#hold({ principal, holder }), state)
+  }
+
+  #sourceOf(principal: Principal): Source {
+    return { holder: this.#holders.get(principal), signedIn: this.#signedIn.get(principal) }
   }
 
   #hold({ principal, holder }: Omit<Known, 'until'>): Known {

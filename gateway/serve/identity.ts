@@ -18,7 +18,7 @@ import { type SignInStores, signInOptions } from './sign-in.ts'
 /** What identity keeps in the state store. */
 export interface IdentityMeans {
   readonly revocations: Revocations
-  readonly stores: Pick<State, 'revocations' | 'shares'> & SignInStores
+  readonly stores: Pick<State, 'revocations' | 'shares' | 's3Keys'> & SignInStores
   /** Undefined without a master key: then no macaroons are made. */
   readonly secrets: SecretStore | undefined
 }
@@ -37,7 +37,10 @@ export async function identityOptions(config: Config, means?: IdentityMeans): Pr
   }
 }
 
-function derived({ macaroons, publicUrl = 'portolan' }: Config, { secrets, revocations, stores }: IdentityMeans) {
+function derived(
+  { macaroons, appPasswords, publicUrl = 'portolan' }: Config,
+  { secrets, revocations, stores }: IdentityMeans,
+) {
   const bans = stores.revocations
   if (!secrets) return { revocations, bans }
   const { lifetime, maxLifetime, maxShareLifetime } = macaroons
@@ -46,8 +49,18 @@ function derived({ macaroons, publicUrl = 'portolan' }: Config, { secrets, revoc
     maxLifetime: maxLifetime / 1000,
     maxShareLifetime: maxShareLifetime / 1000,
   }
-  const { shares } = stores
-  return { revocations, bans, macaroons: { ...lives, revocations: bans, shares, secrets, location: publicUrl } }
+  const { shares, s3Keys: keys } = stores
+  return {
+    revocations,
+    bans,
+    macaroons: { ...lives, revocations: bans, shares, secrets, location: publicUrl },
+    // Like application passwords they are for programs, and last as long.
+    s3: {
+      ...{ keys, secrets, revocations: bans },
+      lifetime: appPasswords.lifetime / 1000,
+      maxLifetime: appPasswords.maxLifetime / 1000,
+    },
+  }
 }
 
 async function issuerOptions(issuer: IssuerConfig): Promise<IssuerOptions> {

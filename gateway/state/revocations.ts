@@ -9,7 +9,7 @@ import type { Tables } from './tables.ts'
 /** Entries of all principals together: each process keeps them in memory. */
 const most = 200_000
 /** What only administrators write comes on top, so that nobody can keep them from it. */
-const byAdministrators = /^(?:user|principal|token|epoch):/
+const byAdministrators = /^(?:user|principal|token|epoch|s3-key):/
 
 export class SharedRevocations implements RevocationStore {
   readonly #db: Kysely<Tables>
