@@ -75,7 +75,7 @@ export class ChunkedDecoder extends Transform {
   }
 
   override _flush(done: TransformCallback): void {
-    done(this.#state === 'done' ? null : incomplete())
+    done(this.#state === 'done' && this.#partial === '' ? null : incomplete())
   }
 
   #take(chunk: Buffer): readonly Buffer[] {
