@@ -1,0 +1,71 @@
+/** Objects and common prefixes in the XML of listings (Amazon S3 API Reference, "Object", "ObjectVersion"). */
+
+import type { WalkedItem } from '../core/walking.ts'
+import { etagOf, quoted } from './etags.ts'
+import { ownerElement } from './owner.ts'
+import { decodeRecord, type ObjectRecord } from './record.ts'
+import { type RestoreStatus, storageClassOf } from './restore-status.ts'
+import { isoTime, leaf, tag, urlEncoded } from './xml.ts'
+
+export type ListedObject = Extract<WalkedItem, { readonly key: string }>
+
+/** How a listing shows what is in it. */
+export interface ListStyle {
+  /** `encoding-type=url`. */
+  readonly encoded: boolean
+  readonly owner: boolean
+  /** Each object is the one version of itself. */
+  readonly versions: boolean
+}
+
+/** Characters that XML 1.0 has no way to write: keys that hold them are told only to whoever takes them encoded. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+const unwritable = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/
+
+export function isWritable(key: string, { encoded }: ListStyle): boolean {
+  return encoded || !unwritable.test(key)
+}
+
+/** A key, prefix, delimiter or marker. */
+export function shown(text: string, { encoded }: Pick<ListStyle, 'encoded'>): string {
+  return encoded ? urlEncoded(text) : text
+}
+
+/** Contents, or Version. */
+export function objectElement(object: ListedObject, status: RestoreStatus | undefined, style: ListStyle): string {
+  const { key, entry, kept } = object
+  const record = decodeRecord(kept?.record)
+  const content = [
+    leaf('Key', shown(key, style)),
+    style.versions ? '<VersionId>null</VersionId><IsLatest>true</IsLatest>' : '',
+    leaf('LastModified', secondOf(entry.modified)),
+    leaf('ETag', quoted(etagOf(entry, record))),
+    checksumElements(record),
+    leaf('Size', entry.size),
+    leaf('StorageClass', storageClassOf(entry, status) ?? 'STANDARD'),
+    style.owner ? ownerElement('Owner') : '',
+    status ? restoreElement(status) : '',
+  ]
+  return tag(style.versions ? 'Version' : 'Contents', content.join(''))
+}
+
+export function prefixElement(prefix: string, style: ListStyle): string {
+  return tag('CommonPrefixes', leaf('Prefix', shown(prefix, style)))
+}
+
+function checksumElements(record: ObjectRecord | undefined): string {
+  const sum = record?.checksum
+  return sum ? leaf('ChecksumAlgorithm', sum.algorithm) + leaf('ChecksumType', sum.type) : ''
+}
+
+function restoreElement({ ongoing, expires }: RestoreStatus): string {
+  const until = expires === undefined ? undefined : isoTime(BigInt(Math.floor(expires)) * 1_000_000n)
+  return tag('RestoreStatus', leaf('IsRestoreInProgress', ongoing) + leaf('RestoreExpiryDate', until))
+}
+
+const second = 1_000_000_000n
+
+/** The time that Last-Modified tells, which has no fractions. */
+function secondOf(ns: bigint): string {
+  return isoTime(ns - (((ns % second) + second) % second))
+}
