@@ -10,7 +10,7 @@ import { type Config, ConfigError, loadConfig, type MountConfig } from './config
 import { FileAudit } from './core/audit.ts'
 import { StorageError } from './core/errors.ts'
 import { takePrivileges } from './serve/account.ts'
-import { withPublicUrl } from './serve/addresses.ts'
+import { listenersOf, withPublicUrl } from './serve/addresses.ts'
 import { backendMaker } from './serve/backends.ts'
 import { checkFiles, readMasterKeys } from './serve/files.ts'
 import { identityOptions } from './serve/identity.ts'
@@ -125,8 +125,8 @@ async function dateOf(address: string): Promise<number | undefined> {
 }
 
 /** A port that is taken may be taken by the gateway that is running already. */
-async function checkListeners({ listen }: Config, report: Report): Promise<void> {
-  for (const { address, port } of listen) {
+async function checkListeners(config: Config, report: Report): Promise<void> {
+  for (const { address, port } of listenersOf(config)) {
     const code = await bindable(address, port)
     const where = `${address} port ${port}`
     if (code === undefined) report('process', ok('listener', `${where} is free`))

@@ -14,7 +14,7 @@ import { Storage } from './core/storage.ts'
 import type { HttpDoor } from './http/server.ts'
 import { endInheritance } from './privileges.ts'
 import { takePrivileges } from './serve/account.ts'
-import { urlOf, withPublicUrl } from './serve/addresses.ts'
+import { listenersOf, urlOf, withPublicUrl } from './serve/addresses.ts'
 import { backendMaker } from './serve/backends.ts'
 import { openDoor } from './serve/doors.ts'
 import { readMasterKeys } from './serve/files.ts'
@@ -137,9 +137,10 @@ class RunningGateway implements Gateway {
   constructor(parts: Parts, config: Config, opened: AsyncDisposableStack) {
     this.#parts = parts
     this.#opened = opened
+    const listeners = listenersOf(config)
     this.addresses = parts.door.addresses.map(({ address, port, tls }, listener) => {
-      const host = config.listen[listener]?.address ?? address
-      return { listener, address, port, tls, url: urlOf({ address: host, port, tls }) }
+      const { address: host = address, s3 = false } = listeners[listener] ?? {}
+      return { listener, address, port, tls, s3, url: urlOf({ address: host, port, tls }) }
     })
   }
 

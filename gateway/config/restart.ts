@@ -9,6 +9,7 @@ const fixed = [
   'hosts',
   'siteName',
   'listen',
+  's3',
   'domain',
   'runAs',
   'workers',

@@ -4,6 +4,7 @@ import type { z } from 'zod'
 import { hasStorageScope } from '../../backends/dcache/claims.ts'
 import { isWithin, type Path } from '../core/path.ts'
 import type { KeyPath } from './problems.ts'
+import { s3Rules } from './s3.ts'
 import type { schemaFor } from './schema.ts'
 import { signInRules } from './sign-in.ts'
 import { isLoopback } from './values.ts'
@@ -26,18 +27,19 @@ export function brokenRules(config: Parsed): readonly BrokenRule[] {
     ...identity(config),
     ...mapping(config),
     ...signInRules(config),
+    ...s3Rules(config),
     ...mounting(config),
     ...storing(config),
   ]
 }
 
-function* listening({ publicUrl, listen, metrics, trustedProxies }: Parsed): Generator<BrokenRule> {
+function* listening({ publicUrl, listen, s3, metrics, trustedProxies }: Parsed): Generator<BrokenRule> {
   if (publicUrl === undefined && !isLoopback(listen[0]?.address ?? '')) {
     yield { path: ['listen', 0, 'address'], text: 'with a first listener off loopback `publicUrl` is required' }
   }
   const seen = new Set<string>()
-  for (const [index, { address, port, tls, insecure, proxyProtocol }] of listen.entries()) {
-    const path = ['listen', index]
+  const all = [...placed(['listen'], listen), ...placed(['s3', 'listen'], s3?.listen ?? [])]
+  for (const { path, address, port, tls, insecure, proxyProtocol } of all) {
     if (!tls && !insecure && !isLoopback(address)) {
       yield { path: [...path, 'address'], text: 'plain HTTP off loopback needs `insecure: true`, or give it `tls`' }
     }
@@ -55,6 +57,10 @@ function* listening({ publicUrl, listen, metrics, trustedProxies }: Parsed): Gen
   if (metrics && metrics.port !== 0 && seen.has(`${metrics.address} ${metrics.port}`)) {
     yield { path: ['metrics', 'port'], text: 'a listener has this address and port' }
   }
+}
+
+function placed<Item>(path: KeyPath, items: readonly Item[]) {
+  return items.map((item, index) => ({ ...item, path: [...path, index] }))
 }
 
 function* identity({ domain, issuers, accounts }: Parsed): Generator<BrokenRule> {

@@ -8,6 +8,7 @@ import { z } from 'zod'
 import { algorithms } from '../../acl/identity/options.ts'
 import { root } from '../core/path.ts'
 import { backendSection, type Sources } from './backends.ts'
+import { s3Section } from './s3.ts'
 import { appPasswordSection, loginSection } from './sign-in.ts'
 import {
   address,
@@ -85,6 +86,8 @@ export function schemaFor(directory: string) {
     login: loginSection(secret),
     /** What people give to their programs in place of a password. */
     appPasswords: appPasswordSection(),
+    /** Buckets and access keys; there is no S3 if absent. */
+    s3: s3Section(listener(file)).exactOptional(),
     /** Uploads that go on after a connection, or the gateway, has broken down. */
     uploads: section({
       /** They are taken away when nobody has finished them by then. */

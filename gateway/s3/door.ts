@@ -1,5 +1,6 @@
 /** The S3 door: from a request to its operation, and its answer when something is wrong. */
 
+import type { S3Key, S3Keys } from '../../acl/identity/identity.ts'
 import type { StorageError } from '../core/errors.ts'
 import type { Path } from '../core/path.ts'
 import type { StorageOperations } from '../core/storage.ts'
@@ -14,7 +15,7 @@ import { type Subject, sendS3Error } from './errors.ts'
 import { placeOf } from './keys.ts'
 import { bucketOperation, isCreation, objectOperation, serviceOperation } from './operations.ts'
 import { requireExpectedOwner } from './owner.ts'
-import { bodyOf } from './plain-body.ts'
+import { bodyOf } from './payload.ts'
 import { parseS3Target, type S3Target } from './routing.ts'
 import type { S3Request, S3Settings } from './s3-request.ts'
 import { createBucket } from './service.ts'
@@ -32,7 +33,8 @@ export interface S3DoorOptions {
   readonly storage: StorageOperations
   /** Signs continuation tokens: the same in all processes. */
   readonly tokenKey: Uint8Array
-  readonly key: KeyLookup
+  /** Whom requests are signed by. */
+  readonly keys: Pick<S3Keys, 'key' | 'noteUse'>
   /** Answers a request to the token service, also with what went wrong. */
   readonly sts?: (x: Exchange, settings: S3Settings) => Promise<void>
   /** Told of each answered request. */
@@ -106,8 +108,14 @@ class S3Door implements S3Front {
 
   async #authenticate(x: Exchange, entrance: Entrance): Promise<Authenticated> {
     try {
-      const { region, key } = this.#options
+      const { region, keys } = this.#options
+      let found: S3Key | undefined
+      const key: KeyLookup = async (id, token) => {
+        found = await keys.key(id, token)
+        return found
+      }
       const known = await authenticate(x.request, { region, key, isPrivate: x.isPrivate })
+      if (found) await keys.noteUse(found)
       // Forms bring their signature inside; all other requests without one are only as good as where they come from.
       if (!known.signed && !isForm(x)) requireSameOrigin(x)
       return known

@@ -3,6 +3,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, isIPv6 } from 'node:net'
 import type { Config } from '../config.ts'
+import type { ListenerOptions } from '../http/options.ts'
 
 /**
  * Fills `publicUrl` in. When the first listener takes any port, one is chosen here, since the
@@ -16,6 +17,11 @@ export async function withPublicUrl(config: Config): Promise<Config & { readonly
   const port = first.port === 0 ? await freePort(first.address) : first.port
   const url = urlOf({ address: first.address, port, tls: first.tls !== undefined })
   return { ...config, publicUrl: url, listen: [{ ...first, port }, ...others] }
+}
+
+/** All listeners, those for S3 alone behind the others: their place here is how workers and supervisor name them. */
+export function listenersOf({ listen, s3 }: Pick<Config, 'listen' | 's3'>): readonly ListenerOptions[] {
+  return [...listen, ...(s3?.listen ?? []).map((listener) => ({ ...listener, s3: true }))]
 }
 
 /** "https://[::1]:8443"; the scheme's own port is left out. */

@@ -12,10 +12,12 @@ import { createUploads } from '../uploads/routes.ts'
 import { webdav } from '../webdav/methods.ts'
 import { writeConditions } from '../webdav/put.ts'
 import { ThirdParty } from '../webdav/third-party/third-party.ts'
+import { listenersOf } from './addresses.ts'
 import { readText } from './files.ts'
 import { countRequests } from './http-metrics.ts'
 import type { Logger } from './log.ts'
 import type { Readiness } from './readiness.ts'
+import { s3Front } from './s3.ts'
 
 export interface DoorParts {
   readonly storage: StorageOperations
@@ -38,10 +40,10 @@ const uploading = { conditions: writeConditions }
 /** Opens all listeners. Throws `invalid` or `unavailable` and leaves nothing open. */
 export async function openDoor(config: Config & { readonly publicUrl: string }, parts: DoorParts): Promise<HttpDoor> {
   const { storage, identity, registry, readiness, audit, log } = parts
-  const { publicUrl, siteName, hosts, trustedProxies, listen, redirects } = config
+  const { publicUrl, siteName, hosts, trustedProxies, redirects } = config
   showReadiness(registry, readiness)
   const door = await createHttpDoor({
-    listen,
+    listen: listenersOf(config),
     publicUrl,
     hosts,
     trustedProxies,
@@ -62,6 +64,7 @@ export async function openDoor(config: Config & { readonly publicUrl: string }, 
       })(app, routeDoor)
       createUploads(uploading)(app, routeDoor)
     },
+    s3: s3Front(config, parts),
     thirdParty: await thirdPartyOf(config.thirdParty, parts.workers),
     // Of any account: its own password, or an application password.
     basic: config.accounts.length > 0,

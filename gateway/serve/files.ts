@@ -6,11 +6,12 @@ import { readSecret } from '../config/secret-file.ts'
 import type { Config, SecretRef } from '../config.ts'
 import { StorageError } from '../core/errors.ts'
 import { type MasterKey, parseMasterKeys } from '../state/secrets.ts'
+import { listenersOf } from './addresses.ts'
 import { certificatesOf, secretsOf } from './backend-files.ts'
 
 /** Reads certificates and keys to see that they are there, closed to others, and fit together. Throws `invalid`. */
 export async function checkFiles(config: Config): Promise<void> {
-  for (const { tls } of config.listen) if (tls) await checkPair(tls)
+  for (const { tls } of listenersOf(config)) if (tls) await checkPair(tls)
   for (const { ca } of config.issuers) if (ca !== undefined) await readText(ca)
   if (config.thirdParty.ca !== undefined) await readText(config.thirdParty.ca)
   for (const { backend } of config.mounts) {

@@ -133,11 +133,17 @@ export class Crew {
   #configOfNext(): Config {
     if (this.#live.size === 0 && this.#addresses.length > 0) this.#pinned = true
     if (!this.#pinned) return this.#config
-    const listen = this.#config.listen.map((listener, index) => {
-      const found = this.#addresses.find((address) => address.listener === index)
-      return found ? { ...listener, port: found.port } : listener
-    })
-    return { ...this.#config, listen }
+    const { listen, s3 } = this.#config
+    const pinned = <Listener>(listeners: readonly Listener[], from: number) =>
+      listeners.map((listener, index) => {
+        const found = this.#addresses.find((address) => address.listener === from + index)
+        return found ? { ...listener, port: found.port } : listener
+      })
+    return {
+      ...this.#config,
+      listen: pinned(listen, 0),
+      ...(s3 && { s3: { ...s3, listen: pinned(s3.listen, listen.length) } }),
+    }
   }
 
   #replaceWhenDead(worker: WorkerProcess): void {

@@ -5,12 +5,14 @@ import type { Config } from '../config.ts'
 
 /** A listener as it came to be. */
 export interface Address {
-  /** Place of the listener in the configuration, from 0. */
+  /** Place of the listener in the configuration, from 0; those for S3 alone come after the others. */
   readonly listener: number
   readonly address: string
   /** The real one, where the configuration said 0. */
   readonly port: number
   readonly tls: boolean
+  /** For S3 alone. */
+  readonly s3: boolean
   /** "http://127.0.0.1:8080". */
   readonly url: string
 }

@@ -15,7 +15,7 @@ import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import type { Test } from 'tap'
 import { type Ace, type Acl, right } from '../../acl/acl.ts'
 import { encodeStoredAcl } from '../../acl/codec/stored.ts'
-import type { Credential, Identity } from '../../acl/identity/identity.ts'
+import type { Credential, Identity, S3Key } from '../../acl/identity/identity.ts'
 import { anonymous, type Principal } from '../../acl/principal.ts'
 import { Secret } from '../../acl/secret.ts'
 import type { Backend } from '../../backends/backend.ts'
@@ -63,10 +63,7 @@ export interface S3WorldOptions {
   readonly mount?: Partial<Mount>
   readonly limits?: Partial<DoorLimits>
   /** Keys besides those of the users, and in their place. Undefined: not known. May throw. */
-  readonly key?: (
-    accessKeyId: string,
-    sessionToken: string | undefined,
-  ) => Promise<{ readonly secret: Secret; readonly principal: Principal } | undefined>
+  readonly key?: (accessKeyId: string, sessionToken: string | undefined) => Promise<S3Key | undefined>
   readonly identity?: Partial<Identity>
   readonly door?: Partial<S3DoorOptions>
 }
@@ -220,7 +217,10 @@ async function openProcess(
     s3: createS3Door({
       ...{ region: 'us-east-1', hosts: ['s3.lab.example'], domain, storage: front, tokenKey, root: parsePath('/made') },
       buckets: { data: '/data', open: '/open', home: '/home/{user}' },
-      key: async (id, token) => (await options.key?.(id, token)) ?? keys.get(id),
+      keys: {
+        key: async (id, token) => (await options.key?.(id, token)) ?? keys.get(id),
+        noteUse: async () => {},
+      },
       ...options.door,
     }),
   })
@@ -246,7 +246,7 @@ function mountOf(at: string, backend: Backend, more: Partial<Mount> = {}): Mount
 const keys = new Map(
   userNames.map((user) => {
     const { accessKeyId, secret } = keyOf(user)
-    return [accessKeyId, { secret: new Secret(secret), principal: principalOf(user) }]
+    return [accessKeyId, { accessKeyId, secret: new Secret(secret), principal: principalOf(user) }]
   }),
 )
 

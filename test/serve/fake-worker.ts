@@ -26,7 +26,7 @@ function start(config: Config, workers: number): void {
   server.listen(config.listen[0]?.port ?? 0, '127.0.0.1', () => {
     const { port } = server.address() as AddressInfo
     const url = `http://127.0.0.1:${port}`
-    tell({ kind: 'ready', addresses: [{ listener: 0, address: '127.0.0.1', port, tls: false, url }] })
+    tell({ kind: 'ready', addresses: [{ listener: 0, address: '127.0.0.1', port, tls: false, s3: false, url }] })
   })
 }
 
