@@ -15,6 +15,8 @@ import type { Task } from './task.ts'
 export interface RemoveOptions {
   readonly recursive?: boolean
   readonly conditions?: Conditions
+  /** `directory`: throws `not-directory` for everything else. `other`: throws `is-directory` for directories. */
+  readonly type?: 'directory' | 'other'
 }
 
 export interface Removed {
@@ -31,7 +33,7 @@ const mostPending = 10_000
 export function remove(gate: Gate, call: Call, path: Path, options: RemoveOptions): Promise<Removed> {
   return gate.perform(call, 'remove', path, async (task) => {
     try {
-      await removeOne(gate, task, path, options.conditions, 'new')
+      await removeOne(gate, task, path, options.conditions, 'new', 'remove', options.type)
       return { failed: [] }
     } catch (error) {
       if (!options.recursive || !(error instanceof StorageError) || error.code !== 'not-empty') throw error
@@ -64,16 +66,18 @@ export async function removeOne(
   conditions: Conditions | undefined,
   admission: Admission,
   action: 'remove' | 'move-away' = 'remove',
+  type?: RemoveOptions['type'],
 ): Promise<void> {
   const place = gate.place(task, action, path)
   gate.requireWritable(place)
   gate.requireMovable(task, path)
   const { backend } = place.mount
-  if (conditions && backend.enforces(task.principal)) {
+  if ((conditions || type) && backend.enforces(task.principal)) {
     // A back end that enforces may look at nothing before it acts.
     const { entry } = await gate.run(task, place, () => backend.walk(place.inner, task), { admission })
     if (!entry) throw missing(path)
-    requireConditions(conditions, entry)
+    requireType(type, entry, path)
+    if (conditions) requireConditions(conditions, entry)
   }
   return gate.act(
     task,
@@ -82,10 +86,20 @@ export async function removeOne(
     ({ trail }) => {
       gate.allow(task, action, place, trail)
       if (trail.entry === undefined && !backend.enforces(task.principal)) throw missing(path)
+      if (trail.entry) requireType(type, trail.entry, path)
       if (conditions && (trail.entry || !backend.enforces(task.principal))) requireConditions(conditions, trail.entry)
     },
     { admission, touching: touching(place, 'tree') },
   )
+}
+
+/** To be called after a decision that lets the type be known. */
+function requireType(wanted: RemoveOptions['type'], { type }: Entry, path: Path): void {
+  if (wanted === 'directory' && type !== 'directory') {
+    throw new StorageError('not-directory', 'this is no directory', { path })
+  }
+  if (wanted === 'other' && type === 'directory')
+    throw new StorageError('is-directory', 'this is a directory', { path })
 }
 
 interface Removal {

@@ -32,7 +32,6 @@ import { type MountView, mounts } from './mounts.ts'
 import { rename } from './moving.ts'
 import type {
   AclView,
-  Conditions,
   Explanation,
   ListingOptions,
   MoveOptions,
@@ -42,6 +41,7 @@ import type {
   Writing,
 } from './operations.ts'
 import type { StagingState } from './orders.ts'
+import { PartedUploads } from './part-uploads.ts'
 import { noParts, type PartOperations } from './parts.ts'
 import type { Path } from './path.ts'
 import * as properties from './properties.ts'
@@ -74,7 +74,7 @@ export interface StorageOperations {
   remove(
     call: Call,
     path: Path,
-    options?: { readonly recursive?: boolean; readonly conditions?: Conditions },
+    options?: RemoveOptions,
   ): Promise<{ readonly failed: ReadonlyArray<{ readonly path: Path; readonly error: unknown }> }>
   /** Within one mount atomic; across mounts copy, verify, remove. */
   rename(
@@ -156,7 +156,7 @@ export class Storage implements StorageOperations {
     this.locks = known ? new Locking(this.#gate, known) : noLocking
     this.#resumable = uploads && new Resumable(this.#gate, uploads)
     this.uploads = this.#resumable ?? noUploads
-    this.parts = noParts
+    this.parts = this.#resumable ? new PartedUploads(this.#gate, this.#resumable.sharing) : noParts
     const staging = state && new Staging(this.#gate, state)
     this.staging = staging ?? noStaging
     this.#recall = staging && ((call, path) => staging.recall(call, path))

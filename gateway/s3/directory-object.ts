@@ -40,7 +40,15 @@ export async function putDirectory(
   condition: WriteCondition | undefined,
 ): Promise<Entry> {
   const { entry, created } = await provide(place, condition)
-  if (!created || isDescribed(description)) await describeDirectory(place, description)
+  const isPlain = !isDescribed(description)
+  if (created && isPlain) return entry
+  try {
+    await describeDirectory(place, description)
+  } catch (error) {
+    // The directory is there, which is what matters. Making it again is no change of it: that takes no right to describe it.
+    const { code } = StorageError.from(error)
+    if (code !== 'unsupported' && !(code === 'denied' && isPlain)) throw error
+  }
   return entry
 }
 
@@ -97,30 +105,22 @@ export async function directoryRecord({
   try {
     return decodeRecord((await x.door.storage.getProperties(call, path)).get(property))
   } catch (error) {
-    if (isMild(error)) return undefined
+    const { code } = StorageError.from(error)
+    if (code === 'unsupported' || code === 'denied') return undefined
     throw error
   }
 }
 
-/** Puts another description in its place. Where the mount keeps no properties, nothing is kept. */
+/** Puts another description in its place. Throws `unsupported` where the mount keeps no properties. */
 export async function describeDirectory(
   { x, call, path }: Pick<Place, 'x' | 'call' | 'path'>,
   description: Description,
 ): Promise<void> {
   const text = isDescribed(description) ? encodeRecord(description) : undefined
-  try {
-    await x.door.storage.setProperties(call, path, new Map([[property, text]]))
-  } catch (error) {
-    // Making a directory again is no change of it: that takes no right to describe it.
-    if (!isMild(error) || (text !== undefined && StorageError.from(error).code === 'denied')) throw error
-  }
+  await x.door.storage.setProperties(call, path, new Map([[property, text]]))
 }
 
 function isDescribed({ headers, meta, tags }: Description): boolean {
   const own = Object.keys(headers).filter((name) => name !== 'content-type' || headers[name] !== directoryType)
   return own.length > 0 || Object.keys(meta).length > 0 || tags.length > 0
-}
-
-function isMild(error: unknown): boolean {
-  return error instanceof StorageError && (error.code === 'unsupported' || error.code === 'denied')
 }

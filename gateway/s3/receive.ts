@@ -29,7 +29,9 @@ export async function receivePayload(
     if (received > limit) reject(tooLarge(received, limit))
   }
   const gone = () => {
-    if (!request.complete) reject(new StorageError('cancelled', 'the sender went away'))
+    if (request.complete) return
+    if (connection.broken) reject(new S3Error('IncompleteBody', 'The body ended early or is malformed.'))
+    else reject(new StorageError('cancelled', 'the sender went away'))
   }
   const unended = () => {
     if (!source.readableEnded) gone()
