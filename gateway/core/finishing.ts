@@ -17,8 +17,8 @@ import { gone, type Turn } from './upload-turns.ts'
 import { largest, startUpload, tooLarge } from './writing.ts'
 
 /** ms that a finished upload is known. */
-const keptFinished = 6 * 3_600_000
-const commitBytesPerMs = 32 * 1024
+export const keptFinished = 6 * 3_600_000
+export const commitBytesPerMs = 32 * 1024
 
 /** Makes the file, or tells what was made. */
 export async function finish(means: UploadMeans, task: Task, target: Target, turn: Turn): Promise<Written> {

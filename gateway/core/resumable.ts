@@ -1,26 +1,23 @@
 /** The operations on uploads: who may, whose turn it is, and what the audit log hears of it. */
 
-import { randomBytes } from 'node:crypto'
 import type { Readable } from 'node:stream'
-import { permitsPath } from '../../acl/authorizer.ts'
-import type { CommitCondition, Entry, LastingDraft } from '../../backends/backend.ts'
-import type { NewStoredUpload, StoredUpload, UploadBounds } from '../state/state.ts'
+import type { PartStore, State, StoredUpload, UploadBounds } from '../state/state.ts'
 import { append, tellLength } from './appending.ts'
 import type { Call } from './call.ts'
 import { forMaker } from './committing.ts'
-import { commitCondition } from './conditions.ts'
 import type { Gate } from './deciding.ts'
 import { StorageError } from './errors.ts'
 import { finish } from './finishing.ts'
-import type { Admission } from './limits.ts'
 import { type Path, root } from './path.ts'
-import { type Claim, Spool, type SpooledDraft } from './spool.ts'
+import { type Claim, Spool } from './spool.ts'
 import type { Written } from './storage.ts'
-import { begin, Target, withParents } from './target.ts'
+import { Target, withParents } from './target.ts'
 import type { Task } from './task.ts'
-import { Passes, pendingOf, staying, type UploadMeans, unseen } from './upload-means.ts'
+import { Creation } from './upload-creating.ts'
+import { Passes, staying, type UploadMeans } from './upload-means.ts'
+import { isFor, ownerOf, reaches, requireCaller } from './upload-owner.ts'
 import { Sweeping } from './upload-sweeping.ts'
-import { stateOf, termsOf, textOfTerms, writtenOf } from './upload-terms.ts'
+import { stateOf, writtenOf } from './upload-terms.ts'
 import { expired, gone, type TurnState, Turns } from './upload-turns.ts'
 import {
   type AppendOptions,
@@ -33,7 +30,7 @@ import {
 import { largest, tooLarge } from './writing.ts'
 
 export interface UploadKeeping {
-  readonly state: TurnState
+  readonly state: TurnState & Pick<State, 'parts'>
   /** For bytes on their way to back ends that keep no drafts; made when it is needed. */
   readonly spoolDirectory: string
   /** Keeps other processes off files of the spool that are open. */
@@ -43,9 +40,20 @@ export interface UploadKeeping {
   readonly bounds: UploadBounds
 }
 
+/** What uploads in parts share with these. */
+export interface Sharing {
+  readonly means: UploadMeans
+  readonly parts: PartStore
+  readonly lifetime: number
+  /** Stops whoever works on it, and takes it away. False: not now. */
+  remove(row: StoredUpload): Promise<boolean>
+}
+
 export class Resumable implements UploadOperations {
   readonly available = true
   readonly lifetime: number
+  /** For uploads in parts, which are kept beside these. */
+  readonly sharing: Sharing
   readonly #gate: Gate
   readonly #means: UploadMeans
   readonly #sweeping: Sweeping
@@ -58,6 +66,7 @@ export class Resumable implements UploadOperations {
     const means = { gate, turns, bounds, store: state.uploads, spool, passes: new Passes() }
     this.#means = means
     this.#sweeping = new Sweeping(means, state.leases)
+    this.sharing = { means, parts: state.parts, lifetime, remove: (row) => this.#sweeping.remove(row) }
   }
 
   largest({ principal }: Call): number {
@@ -124,7 +133,7 @@ export class Resumable implements UploadOperations {
   async remove(call: Call, id: string): Promise<void> {
     const row = await this.#means.store.get(id)
     await this.#gate.perform(call, 'upload-cancel', row?.path ?? root, async (task) => {
-      if (!row || !(task.principal.administrator || this.#isFor(task, row))) throw gone()
+      if (!row || !(task.principal.administrator || isFor(task, row))) throw gone()
       if (!(await this.#sweeping.remove(row))) throw new StorageError('busy', 'not now', { retryAfter: 5 })
     })
   }
@@ -160,154 +169,11 @@ export class Resumable implements UploadOperations {
     const row = await this.#means.store.get(id)
     return this.#gate.perform(call, operation, row?.path ?? root, async (task) => {
       requireCaller(task, task.path)
-      if (!row || !this.#isFor(task, row)) throw gone()
+      if (!row || row.parted || !isFor(task, row)) throw gone()
       if (row.expires <= this.#means.store.now()) throw expired()
       // A credential that has ended, or is for other addresses.
       this.#gate.admit(task, row.path)
       return work(row, task)
     })
   }
-
-  #isFor(task: Task, row: StoredUpload): boolean {
-    const isOwn = row.principal === ownerOf(task) && (!task.principal.guest || termsOf(row).by === task.principal.id)
-    return isOwn && reaches(task, row.path)
-  }
-}
-
-/** Makes the draft and what is known of it. */
-class Creation {
-  readonly #means: UploadMeans
-  readonly #task: Task
-  readonly #target: Target
-  readonly #options: NewUpload
-  readonly #expires: number
-  readonly #id = randomBytes(24).toString('base64url')
-  /** The draft's name, once it is known to the store. */
-  #kept: string | undefined
-
-  constructor(means: UploadMeans, task: Task, target: Target, options: NewUpload, expires: number) {
-    this.#means = means
-    this.#task = task
-    this.#target = target
-    this.#options = options
-    this.#expires = expires
-  }
-
-  async run(admission: Admission): Promise<StoredUpload> {
-    const { gate, store } = this.#means
-    const { place } = this.#target
-    try {
-      const draft = await (place.mount.backend.resuming ? this.#inBackend(admission) : this.#inSpool(admission))
-      try {
-        return await store.made(this.#id, draft.id)
-      } finally {
-        await gate.run(this.#task, place, () => draft.close(), { admission: 'continues' })
-      }
-    } catch (error) {
-      await this.#forget()
-      throw error
-    }
-  }
-
-  async #inBackend(admission: Admission): Promise<LastingDraft> {
-    const { gate } = this.#means
-    const { place } = this.#target
-    const { size } = this.#options
-    let seen: Entry | undefined
-    const { made } = await begin<LastingDraft>(gate, this.#task, this.#target, this.#options, {
-      admission,
-      open: async () => {
-        const keep = (name: string) => this.#keep(name, false, commitCondition(this.#options.conditions ?? {}, seen))
-        const facet = place.mount.backend.resuming
-        if (!facet) throw new StorageError('internal', 'the back end keeps no drafts')
-        const pending = await facet.begin(place.inner, { keep, ...(size !== undefined && { size }) }, this.#task)
-        seen = pending.trail.entry
-        return pending
-      },
-      late: (late) => late.discard(),
-    })
-    return made
-  }
-
-  async #inSpool(admission: Admission): Promise<SpooledDraft> {
-    const { gate, spool } = this.#means
-    const { place } = this.#target
-    const { backend } = place.mount
-    const look = async () => {
-      try {
-        return await backend.walk(place.inner, this.#task)
-      } catch (error) {
-        // He may be allowed to write where he may not look: the back end says so at the end.
-        const mayBe = backend.enforces(this.#task.principal) && StorageError.from(error).code === 'denied'
-        if (!mayBe) throw error
-        return unseen()
-      }
-    }
-    const { made } = await begin<SpooledDraft>(gate, this.#task, this.#target, this.#options, {
-      admission,
-      open: async () => {
-        const trail = await look()
-        return pendingOf(trail, async () => {
-          const name = spool.name()
-          await this.#keep(name, true, commitCondition(this.#options.conditions ?? {}, trail.entry))
-          return spool.make(name)
-        })
-      },
-      late: (late) => late.discard(),
-    })
-    return made
-  }
-
-  async #keep(place: string, spooled: boolean, condition: CommitCondition): Promise<void> {
-    // The one before was of a look that was repeated.
-    await this.#forget()
-    const { digests = [], expected = {}, modified, note, size } = this.#options
-    const { mount, path, inner } = this.#target.place
-    const by = this.#task.principal.id
-    const upload: NewStoredUpload = {
-      id: this.#id,
-      principal: ownerOf(this.#task),
-      user: this.#task.principal.user,
-      backend: mount.backend.name,
-      terms: textOfTerms({ condition, digests, expected, modified, note, by }),
-      length: size,
-      reserved: size ?? 0,
-      expires: this.#expires,
-      ...{ path, inner, place, spooled },
-    }
-    await this.#means.store.add(upload, this.#means.bounds)
-    this.#kept = place
-  }
-
-  /** Takes back what was kept; what cannot be taken away now goes when it expires. */
-  async #forget(): Promise<void> {
-    const place = this.#kept
-    this.#kept = undefined
-    if (place === undefined) return
-    const { store, spool } = this.#means
-    const { resuming } = this.#target.place.mount.backend
-    try {
-      await (resuming ? resuming.drop(place) : spool.remove(place))
-      await store.remove(this.#id)
-    } catch {
-      // The reason for the failure is thrown by who called.
-    }
-  }
-}
-
-/** Whose an upload is. */
-function ownerOf({ principal }: Task): string {
-  return principal.counted ?? principal.id
-}
-
-/** Whether the credential is good for writing there at all. */
-function reaches({ principal }: Task, path: Path): boolean {
-  return permitsPath(principal, 'create', path).allowed || permitsPath(principal, 'replace', path).allowed
-}
-
-/** What one caller without a credential began would be everybody's. */
-function requireCaller({ principal }: Task, path: Path): void {
-  if (principal.user !== undefined) return
-  const reason = { rule: 'anonymous', text: 'uploads that are kept take a credential' }
-  throw new StorageError('unauthenticated', 'a credential is needed', { path, reason })
 }

@@ -29,7 +29,7 @@ export function staying({ id, principal, protocol, from, lockTokens }: Call): Ca
 }
 
 /** Throws where the path leads to another storage than when the upload was made. */
-export function requireSamePlace({ row }: Turn, { place }: Target): void {
+export function requireSamePlace({ row }: Pick<Turn, 'row'>, { place }: Target): void {
   if (place.mount.backend.name === row.backend && place.inner === row.inner) return
   throw new StorageError('stale', 'another storage is at this path now', { path: row.path })
 }
@@ -47,19 +47,23 @@ export async function requireThere(
   throw new OffsetError(stateOf({ ...row, offset: size }))
 }
 
-/** Opens the draft of an upload to add to it. Rights, locks and conditions are looked at as far as that is cheap. */
+/**
+ * Opens the draft of an upload to add to it, alone or together with others. Rights, locks and conditions are looked at
+ * as far as that is cheap.
+ */
 export async function openDraft(
   { gate, spool }: UploadMeans,
   task: Task,
   target: Target,
-  { row }: Turn,
+  { row }: Pick<Turn, 'row'>,
+  { shared = false }: { readonly shared?: boolean } = {},
 ): Promise<LastingDraft | SpooledDraft> {
   const { place } = target
   const { backend } = place.mount
   const conditions = conditionsOf(termsOf(row))
   if (row.object === undefined) throw gone()
   if (!row.spooled) {
-    const left = { place: row.place, id: row.object }
+    const left = { place: row.place, id: row.object, shared }
     const { made } = await begin<LastingDraft>(
       gate,
       task,
@@ -78,7 +82,7 @@ export async function openDraft(
   const options = backend.enforces(task.principal) ? {} : { conditions }
   const { made } = await begin<SpooledDraft>(gate, task, target, options, {
     admission: 'new',
-    open: async () => pendingOf(await look(), () => spool.open(row.place)),
+    open: async () => pendingOf(await look(), () => spool.open(row.place, { shared })),
     late: (late) => late.close(),
   })
   return made

@@ -5,6 +5,7 @@ import type { StoredUpload } from '../state/state.ts'
 import type { Call } from './call.ts'
 import { StorageError } from './errors.ts'
 import type { UploadMeans } from './upload-means.ts'
+import { attemptOf } from './upload-terms.ts'
 
 /** ms after which what could not be taken away is tried again. */
 const postponed = 3_600_000
@@ -67,12 +68,13 @@ export class Sweeping {
     })
   }
 
-  async #drop({ spooled, place, backend, result }: StoredUpload): Promise<boolean> {
+  async #drop({ spooled, place, backend, result, attempt }: StoredUpload): Promise<boolean> {
     const { gate, spool } = this.#means
     if (spooled) await spool.remove(place)
     if (spooled || result !== undefined) return true
     const mount = gate.namespace.mounts.find((one) => one.backend.name === backend)
     if (!mount?.backend.resuming) return false
+    if (attempt !== undefined) await mount.backend.resuming.drop(attemptOf(attempt).place)
     await mount.backend.resuming.drop(place)
     return true
   }

@@ -56,6 +56,21 @@ export function writtenOf(text: string): Written {
   return { entry: whole, created, digests: digestsOf(digests) }
 }
 
+/** A draft in which parts are joined, beside the one that they came to. */
+export interface Attempt {
+  readonly place: string
+  /** `LastingDraft.id`; absent as long as none is known to be there. */
+  readonly object?: string
+}
+
+export function textOfAttempt({ place, object }: Attempt): string {
+  return JSON.stringify({ place, object })
+}
+
+export function attemptOf(text: string): Attempt {
+  return JSON.parse(text)
+}
+
 export function stateOf(row: StoredUpload): UploadState {
   const { id, path, offset, length, user } = row
   return {
@@ -67,12 +82,12 @@ export function stateOf(row: StoredUpload): UploadState {
   }
 }
 
-function textOfDigests(digests: Digests): Record<string, string> {
+export function textOfDigests(digests: Digests): Record<string, string> {
   return Object.fromEntries(
     Object.entries(digests).map(([kind, bytes]) => [kind, Buffer.from(bytes).toString('base64')]),
   )
 }
 
-function digestsOf(texts: Readonly<Record<string, string>>): Digests {
+export function digestsOf(texts: Readonly<Record<string, string>>): Digests {
   return Object.fromEntries(Object.entries(texts).map(([kind, text]) => [kind, Buffer.from(text, 'base64')]))
 }

@@ -1,6 +1,7 @@
 /**
- * Who works on an upload: one at a time, over all processes, and the one who came last. A process that was stopped for
- * so long that others may have gone on looks before it writes again.
+ * Who works on an upload: one at a time, over all processes, and the one who came last; or several who share it, until
+ * somebody comes to work on it alone. A process that was stopped for so long that others may have gone on looks before
+ * it writes again.
  */
 
 import type { State, StoredUpload } from '../state/state.ts'
@@ -43,6 +44,14 @@ export interface Turn {
   requireOwn(): Promise<void>
 }
 
+/** A turn that others have too. */
+export interface SharedTurn extends Turn {
+  /** Whether `requireOwn` has nothing to look at and nothing to throw. */
+  readonly fresh: boolean
+  /** Must be called once, in every case. */
+  end(): void
+}
+
 export class Turns {
   readonly #state: TurnState
   readonly #running = new Set<Running>()
@@ -63,30 +72,73 @@ export class Turns {
 
   /** Stops whoever works on the upload, waits for that, and works on it alone. Throws `busy`, or `not-found`. */
   async hold<T>(id: string, work: (turn: Turn) => Promise<T>): Promise<T> {
-    const { uploads, leases } = this.#state
+    const running = await this.#call(id)
+    try {
+      return await this.#state.leases.withLease(leaseOf(id), patience, () => this.#take(running, work))
+    } finally {
+      this.#leave(running)
+    }
+  }
+
+  /** As `hold`, but who works on it alone is waited for, so that of two who want the same the second finds it done. */
+  holdNext<T>(id: string, work: (turn: Turn) => Promise<T>): Promise<T> {
+    return this.#state.leases.withLease(leaseOf(id), patience, async () => {
+      const running = await this.#call(id)
+      try {
+        return await this.#take(running, work)
+      } finally {
+        this.#leave(running)
+      }
+    })
+  }
+
+  /** Works on the upload together with others. `row`: as it is now. */
+  share(row: StoredUpload): SharedTurn {
+    const running = new Running(row.id, row.called)
+    this.#enter(running, performance.now())
+    const isFresh = () => !running.signal.aborted && performance.now() - this.#looked <= this.#state.uploads.life / 2
+    return {
+      number: row.called,
+      row,
+      signal: running.signal,
+      requireOwn: () => this.#requireOwn(running),
+      get fresh() {
+        return isFresh()
+      },
+      end: () => this.#leave(running),
+    }
+  }
+
+  async #call(id: string): Promise<Running> {
     const asked = performance.now()
-    const number = await uploads.call(id)
+    const number = await this.#state.uploads.call(id)
     if (number === undefined) throw gone()
     const running = new Running(id, number)
     for (const other of this.#running) if (other.id === id && other.number < number) other.stop(superseded())
+    this.#enter(running, asked)
+    return running
+  }
+
+  async #take<T>(running: Running, work: (turn: Turn) => Promise<T>): Promise<T> {
+    const { uploads } = this.#state
+    const { id, number, signal } = running
+    const row = await uploads.take(id, number)
+    if (!row) throw (await uploads.get(id)) ? superseded() : gone()
+    return work({ number, row, signal, requireOwn: () => this.#requireOwn(running) })
+  }
+
+  #enter(running: Running, asked: number): void {
     // What others have called since is seen by the next look.
     if (this.#running.size === 0) this.#looked = asked
     this.#running.add(running)
     this.#timer ??= setInterval(() => void this.#look(), lookEvery).unref()
-    try {
-      return await leases.withLease(leaseOf(id), patience, async () => {
-        const row = await uploads.take(id, number)
-        if (!row) throw (await uploads.get(id)) ? superseded() : gone()
-        const requireOwn = () => this.#requireOwn(running)
-        return work({ number, row, signal: running.signal, requireOwn })
-      })
-    } finally {
-      this.#running.delete(running)
-      if (this.#running.size === 0) {
-        clearInterval(this.#timer)
-        this.#timer = undefined
-      }
-    }
+  }
+
+  #leave(running: Running): void {
+    this.#running.delete(running)
+    if (this.#running.size > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
   }
 
   async #requireOwn({ signal }: Running): Promise<void> {
