@@ -3,11 +3,11 @@
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
-import type { ChecksumFacet, Digest, Digests, Entry, Pending } from '../backend.ts'
+import type { ChecksumFacet, Digest, Digests, Entry, Pending, Trail } from '../backend.ts'
 import { digestKinds, startDigest } from '../digesting.ts'
 import { type Caller, type Desk, lookInto, pendingOf } from './desk.ts'
 import type { Handle } from './handles.ts'
-import { readDigests, writeDigests } from './kept-digests.ts'
+import { changeKept, readKept } from './kept.ts'
 import { requireFile } from './requiring.ts'
 
 /** Bytes read and digested at a time: what the event loop waits for. */
@@ -26,7 +26,7 @@ export class FileChecksums implements ChecksumFacet {
     const { trail, object } = await lookInto(this.#desk, path, caller)
     const proceed = async () => {
       const { version } = requireFile(trail, path)
-      return object ? readDigests(this.#desk, object, version, caller) : {}
+      return object ? (await readKept(this.#desk, object, version, caller)).digests : {}
     }
     return pendingOf(trail, proceed, object)
   }
@@ -36,18 +36,31 @@ export class FileChecksums implements ChecksumFacet {
     const { trail, object } = await lookInto(this.#desk, path, caller)
     const proceed = async () => {
       const entry = requireFile(trail, path)
-      return object ? this.#compute(object, entry, kinds, caller) : {}
+      return object ? this.#compute({ trail, object, entry }, kinds, caller) : {}
     }
     return pendingOf(trail, proceed, object)
   }
 
-  async #compute(object: Handle, entry: Entry, kinds: readonly Digest[], caller: Caller): Promise<Digests> {
-    const kept = await readDigests(this.#desk, object, entry.version, caller)
+  async #compute(
+    { trail, object, entry }: { readonly trail: Trail; readonly object: Handle; readonly entry: Entry },
+    kinds: readonly Digest[],
+    caller: Caller,
+  ): Promise<Digests> {
+    const { version } = entry
+    const { digests: kept } = await readKept(this.#desk, object, version, caller)
     const missing = kinds.filter((kind) => kept[kind] === undefined)
     const made = missing.length > 0 ? await this.#read(object, entry, missing, caller) : {}
-    const all = { ...kept, ...made }
-    if (missing.length > 0) await writeDigests(this.#desk, object, entry.version, all, caller)
-    return Object.fromEntries(kinds.map((kind) => [kind, all[kind]]))
+    if (missing.length > 0) await this.#keep({ trail, object, version }, made, caller)
+    return Object.fromEntries(kinds.map((kind) => [kind, kept[kind] ?? made[kind]]))
+  }
+
+  async #keep(file: Parameters<typeof changeKept>[1], made: Digests, caller: Caller): Promise<void> {
+    try {
+      await changeKept(this.#desk, file, (kept) => ({ ...kept, digests: { ...kept.digests, ...made } }), caller)
+    } catch (error) {
+      // They are true whether kept or not. Reading a file does not take the right to write its attributes.
+      this.#desk.log(`${this.#desk.name}: digests could not be kept`, error)
+    }
   }
 
   /** One pass over the bytes, all of the version that was seen; else `stale`. */

@@ -3,15 +3,14 @@
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
-import type { CommitOptions, Entry, PendingMove } from '../backend.ts'
+import type { CopyingOptions, Entry, PendingMove } from '../backend.ts'
 import { type Desk, lookAt, lookInto, type NameSight, type ObjectSight, pendingOf } from './desk.ts'
+import { readKept } from './kept.ts'
 import { aclToGive } from './new-lists.ts'
 import { pump } from './pumping.ts'
 import { requireDirectoryOf, requireFile, requireRegular, requireUnreserved } from './requiring.ts'
 import { StagedFile, type Target } from './staged-file.ts'
 import type { StagingArea } from './staging-area.ts'
-
-type Options = Pick<CommitOptions, 'condition' | 'decide'>
 
 /** A look at both places; `proceed` copies all bytes and commits. */
 export async function copyFile(
@@ -19,7 +18,7 @@ export async function copyFile(
   area: StagingArea,
   from: Path,
   to: Path,
-  options: Options,
+  options: CopyingOptions,
   call: Call,
 ): Promise<PendingMove<Entry>> {
   const caller = desk.caller(call)
@@ -41,7 +40,7 @@ async function copy(
   area: StagingArea,
   source: ObjectSight & { readonly path: Path },
   place: NameSight & { readonly path: Path },
-  options: Options,
+  options: CopyingOptions,
   call: Call,
 ): Promise<Entry> {
   desk.requireAlive(call.signal)
@@ -49,6 +48,9 @@ async function copy(
   const { path } = place
   const entry = requireFile(source.trail, source.path)
   if (!source.object) throw new StorageError('denied', 'this belongs to another file system', { path: source.path })
+  if (options.version !== undefined && options.version !== entry.version) {
+    throw new StorageError('precondition', 'the file is not the one that was meant', { path: source.path })
+  }
   if (place.trail.entry) requireRegular(place.trail.entry, path)
   const directory = requireDirectoryOf(place.trail, path)
   if (!place.parent) throw new StorageError('is-directory', 'this is a directory', { path })
@@ -59,6 +61,7 @@ async function copy(
   try {
     const target: Target = { path, caller, parent: place.parent, sight: place }
     const acl = await aclToGive(desk, { kind: 'file', directory, path, nfs4: place.looked.nfs4 === true }, place, call)
+    const kept = await readKept(desk, source.object, entry.version, caller)
     const staged = await StagedFile.make(desk, area, target, { size: entry.size, acl })
     try {
       const size = await pump(desk, file.ref, staged.handle.ref, caller)
@@ -66,7 +69,10 @@ async function copy(
       if (size !== entry.size || desk.entry(after.entry, after).version !== entry.version) {
         throw new StorageError('stale', 'the file changed while it was copied', { path: source.path })
       }
-      return await staged.commit(options, size)
+      const { digests } = kept
+      const record = options.record ? options.record(kept) : kept.record
+      const { condition, decide } = options
+      return await staged.commit({ condition, decide, digests, ...(record !== undefined && { record }) }, size)
     } finally {
       await staged.end()
     }

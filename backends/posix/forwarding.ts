@@ -18,12 +18,13 @@ import type {
   Listing,
   ListOptions,
   MoveOptions,
-  OpenFile,
   OpenOptions,
   Pending,
+  PendingFile,
   PendingMove,
   PropertyFacet,
   QuotaFacet,
+  RecordFacet,
   ResumingFacet,
   RightsFacet,
   Trail,
@@ -35,6 +36,7 @@ import type { FileChecksums } from './checksums.ts'
 export interface TreeBackend extends Backend {
   readonly checksums: FileChecksums
   readonly properties: PropertyFacet
+  readonly records: RecordFacet
   readonly copying: CopyFacet
   readonly editing: EditFacet
   readonly resuming: ResumingFacet
@@ -59,6 +61,7 @@ export class Forwarding implements TreeBackend {
   readonly versions?: VersionFacet
   readonly checksums: FileChecksums
   readonly properties: PropertyFacet
+  readonly records: RecordFacet
   readonly copying: CopyFacet
   readonly editing: EditFacet
   readonly resuming: ResumingFacet
@@ -74,6 +77,7 @@ export class Forwarding implements TreeBackend {
     if (versions) this.versions = versions
     this.checksums = below.checksums
     this.properties = below.properties
+    this.records = below.records
     this.copying = below.copying
     this.editing = below.editing
     this.resuming = below.resuming
@@ -103,7 +107,7 @@ export class Forwarding implements TreeBackend {
     return this.#below.list(directory, options, call)
   }
 
-  open(file: Path, options: OpenOptions, call: Call): Promise<Pending<OpenFile>> {
+  open(file: Path, options: OpenOptions, call: Call): Promise<PendingFile> {
     return this.#below.open(file, options, call)
   }
 

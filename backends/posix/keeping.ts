@@ -3,8 +3,8 @@
 import type { Changed } from './changing.ts'
 import { overflowId, told } from './changing.ts'
 import type { HandleRef } from './handles.ts'
+import { type AttributeOutcome, writeAttribute } from './labelling.ts'
 import * as sys from './native/sys.ts'
-import { type AttributeOutcome, writeAttribute } from './staging.ts'
 import type { Workshop } from './workshop.ts'
 
 export interface ReadAttributesArgs {

@@ -4,6 +4,7 @@ import type { Path } from '../../gateway/core/path.ts'
 import { type Stray, strayAt } from './emptying.ts'
 import type { Seen } from './entries.ts'
 import type { HandleRef } from './handles.ts'
+import { type KeptValue, type LabelNames, readLabel } from './labelling.ts'
 import * as sys from './native/sys.ts'
 import type { Spot } from './walk.ts'
 import type { EntryWire, Looked, Numbered } from './wire.ts'
@@ -22,12 +23,16 @@ export interface LookArgs {
 export interface OpenArgs {
   readonly path: Path
   readonly inlineUpTo: number
+  /** What is kept with the file comes along, from these attributes. */
+  readonly kept?: LabelNames
   readonly whole?: boolean
 }
 
 export interface Opened extends Looked {
   /** All bytes of a small file; then there is no descriptor. */
   readonly content?: Uint8Array
+  /** Where it was asked for and could be read. */
+  readonly kept?: KeptValue
   /** The file system refused to open what is there. */
   readonly refused?: boolean
 }
@@ -79,7 +84,7 @@ function lookInto({ walker, maker }: Workshop, spot: Spot<Seen>): Looked {
 }
 
 /** Opens a regular file for reading; one up to `inlineUpTo` bytes is read and closed at once. */
-export function open(shop: Workshop, { path, inlineUpTo, whole }: OpenArgs): Opened {
+export function open(shop: Workshop, { path, inlineUpTo, whole, kept: names }: OpenArgs): Opened {
   const { walker, maker } = shop
   maker.begin(whole === true)
   return walker.at(path, { follow: true, visit: maker.directory }, (spot) => {
@@ -96,17 +101,18 @@ export function open(shop: Workshop, { path, inlineUpTo, whole }: OpenArgs): Ope
       if (isRefusal(error)) return { ...maker.looked(spot, maker.ofSpot(spot)), refused: true }
       throw error
     }
-    let kept = false
+    let stays = false
     try {
       const now = sys.fstat(fd)
-      const looked = maker.looked(spot, maker.ofOpen(name, fd, now))
-      if (kindOf(now) !== sys.S_IFREG) return looked
+      const seen = maker.looked(spot, maker.ofOpen(name, fd, now))
+      if (kindOf(now) !== sys.S_IFREG) return seen
+      const looked = names ? { ...seen, kept: readLabel(shop, fd, now, names) } : seen
       const content = now.size <= inlineUpTo ? readAll(fd, now.size) : undefined
       if (content) return { ...looked, content }
-      kept = true
+      stays = true
       return { ...looked, fd }
     } finally {
-      if (!kept) sys.close(fd)
+      if (!stays) sys.close(fd)
     }
   })
 }

@@ -7,6 +7,7 @@ import { dropStrays } from './emptying.ts'
 import { inspectTree } from './inspecting.ts'
 import type { Operations, RunAs } from './io/protocol.ts'
 import { readAttributes, reopen, restat, truncate, usage, writeAttributes } from './keeping.ts'
+import { readKept } from './labelling.ts'
 import { cutStaged, openStaged } from './leaving.ts'
 import { access, look, open, openDirectory, page } from './looking.ts'
 import * as sys from './native/sys.ts'
@@ -42,6 +43,7 @@ const acts = {
   dropStrays,
   sweep,
   readAttributes,
+  readKept,
   writeAttributes,
   reopen,
   restat,

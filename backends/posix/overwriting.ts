@@ -3,10 +3,12 @@
  * else: its bytes are copied into the old file. The same copying serves copies of files.
  */
 
-import { requireExpected, stale, told } from './changing.ts'
+import { type Changed, overflowId, requireExpected, stale, told } from './changing.ts'
 import type { HandleRef } from './handles.ts'
+import type { Labels } from './kept-text.ts'
+import { type LabelNames, label, markElsewhere, writeAttribute } from './labelling.ts'
 import * as sys from './native/sys.ts'
-import { type Labels, label, type Published, requireRoom } from './staging.ts'
+import { requireRoom } from './staging.ts'
 import type { Expected } from './wire.ts'
 import type { Workshop } from './workshop.ts'
 
@@ -97,17 +99,30 @@ export interface FinishArgs {
   readonly name: string
   readonly size: number
   readonly modified?: bigint | undefined
+  readonly names: LabelNames
   readonly labels?: Labels | undefined
 }
 
-/** Ends an overwriting: the size, the time, the digests. */
-export function finishOld(shop: Workshop, { file, name, size, modified, labels }: FinishArgs): Published {
+/** `unlabelled`: where the labels are to be kept, since the file has no room for them. */
+export type Finished = Changed & { readonly unlabelled?: string }
+
+/** Ends an overwriting: the size, the time, the labels. */
+export function finishOld(shop: Workshop, { file, name, size, modified, names, labels }: FinishArgs): Finished {
   shop.maker.begin(true)
   return shop.using(file, (fd) => {
     sys.ftruncate(fd, size)
     if (modified !== undefined) sys.futimens(fd, 'omit', modified)
-    const labelled = !labels || label(shop, fd, labels)
+    const unlabelled = relabel(shop, fd, names, labels)
     if (shop.setup.sync) sys.fsync(fd)
-    return { ...told(shop, name, fd), labelled }
+    return { ...told(shop, name, fd), ...(unlabelled !== undefined && { unlabelled }) }
   })
+}
+
+function relabel(shop: Workshop, fd: number, names: LabelNames, labels: Labels | undefined): string | undefined {
+  if (labels && label(shop, fd, labels)) return undefined
+  // Of the old bytes.
+  if (sys.fgetxattr(fd, names.name)) writeAttribute(fd, names.name, undefined)
+  if (!labels || !markElsewhere(fd, labels)) return undefined
+  const stat = sys.fstat(fd)
+  return overflowId(shop.maker.id(stat), stat)
 }

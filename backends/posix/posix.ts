@@ -24,9 +24,9 @@ import type {
   Listing,
   ListOptions,
   MoveOptions,
-  OpenFile,
   OpenOptions,
   Pending,
+  PendingFile,
   PendingMove,
   QuotaFacet,
   RightsFacet,
@@ -40,6 +40,8 @@ import { Desk, lookAt, lookInto, type NameSight, pendingOf } from './desk.ts'
 import { PosixDraft } from './draft.ts'
 import { LargeFile, SmallFile, WritableFile } from './files.ts'
 import type { Handle } from './handles.ts'
+import { FileRecords, keptBy, labelNames } from './kept.ts'
+import type { LabelNames } from './labelling.ts'
 import { leaseKey, underLease, underLeases } from './leasing.ts'
 import { DirectoryListing } from './listing.ts'
 import { aclToGive } from './new-lists.ts'
@@ -68,22 +70,26 @@ export class PosixBackend implements Backend {
   readonly rights?: RightsFacet
   readonly checksums: FileChecksums
   readonly properties: FileProperties
+  readonly records: FileRecords
   readonly resuming: FileResuming
   readonly #desk: Desk
   readonly #area: StagingArea
   readonly #sweeper: NodeJS.Timeout
   readonly #ready: Promise<void>
+  readonly #labels: LabelNames
 
   /** Starts the I/O threads at once; `ready` tells when they work. The file system is not touched here. */
   constructor(options: PosixOptions, services: BackendServices) {
     this.#desk = new Desk(options, services)
     this.#area = new StagingArea(this.#desk)
     this.name = this.#desk.name
+    this.#labels = labelNames(this.#desk.setup)
 
     this.acls = new FileAcls(this.#desk)
     if (this.#desk.setup.native) this.rights = new KernelRights(this.#desk)
     this.checksums = new FileChecksums(this.#desk)
     this.properties = new FileProperties(this.#desk)
+    this.records = new FileRecords(this.#desk)
     this.resuming = new FileResuming(this.#desk, this.#area)
     this.#sweeper = setInterval(() => this.#sweepQuietly(), sweepEvery).unref()
     this.#ready = this.#desk.pool.ready()
@@ -138,8 +144,8 @@ export class PosixBackend implements Backend {
     return { trail, proceed, release: async () => (taken ? undefined : handle?.release()) }
   }
 
-  async open(file: Path, options: OpenOptions, call: Call): Promise<Pending<OpenFile>> {
-    const args = { path: file, inlineUpTo: options.inlineUpTo ?? -1 }
+  async open(file: Path, { inlineUpTo = -1, kept: wanted }: OpenOptions, call: Call): Promise<PendingFile> {
+    const args = { path: file, inlineUpTo, ...(wanted && { kept: this.#labels }) }
     const { looked, trail } = await this.#desk.see('open', args, this.#desk.caller(call))
     const handle = looked.fd === undefined ? undefined : this.#desk.adoptFile(looked.fd)
     let taken = false
@@ -151,7 +157,14 @@ export class PosixBackend implements Backend {
       taken = true
       return new LargeFile(this.#desk, entry, handle, call)
     }
-    return { trail, proceed, release: async () => (taken ? undefined : handle?.release()) }
+    const pending = { trail, proceed, release: async () => (taken ? undefined : handle?.release()) }
+    if (!looked.kept || !trail.entry) return pending
+    try {
+      return { ...pending, kept: await keptBy(this.#desk, looked.kept, trail.entry.version) }
+    } catch (error) {
+      handle?.release()
+      throw error
+    }
   }
 
   async create(file: Path, options: CreateOptions, call: Call): Promise<Pending<Draft>> {

@@ -24,7 +24,7 @@ export function attributeNames({ xattrNamespace }: PosixSetup) {
 const maxBytes = 1024 * 1024
 /** Larger values are not even tried: the kernel takes no more. */
 const maxAttribute = 60_000
-/** Keys in the overflow store: properties of callers, and digests of ours. */
+/** Keys in the overflow store: properties of callers, and what is kept with the bytes. */
 const propertyKey = (name: string) => `p:${name}`
 export const digestKey = 'digests'
 
@@ -97,10 +97,11 @@ export class FileProperties implements PropertyFacet {
   async #write(object: Handle, next: Properties, bytes: Buffer, read: AttributesRead, caller: Caller): Promise<void> {
     const names = attributeNames(this.#desk.setup)
     const wasElsewhere = !read.supported || read.values[1] !== undefined
+    const marked = [names.elsewhere, Uint8Array.of(49)] as const
     if (read.supported && bytes.length <= maxAttribute) {
       const outcome = await this.#attributes(object, caller, [
         [names.properties, next.size > 0 ? new Uint8Array(bytes) : undefined],
-        [names.elsewhere, undefined],
+        wasElsewhere && (await this.#holdsOthers(read.overflow)) ? marked : [names.elsewhere, undefined],
       ])
       if (outcome === 'done') {
         if (wasElsewhere) await this.#overflow(read.overflow, new Map())
@@ -110,12 +111,16 @@ export class FileProperties implements PropertyFacet {
     await this.#overflow(read.overflow, next)
     if (!read.supported) return
     const gone = [names.properties, undefined] as const
-    const marked = [names.elsewhere, Uint8Array.of(49)] as const
     // The old value counts as long as it is there, so that at no moment there is none at all; only where both
     // together have no room it has to go first.
     let outcome = await this.#attributes(object, caller, [marked, gone])
     if (outcome === 'full') outcome = await this.#attributes(object, caller, [gone, marked])
     if (outcome !== 'done') throw new StorageError('no-space', 'the object can hold no more attributes')
+  }
+
+  /** What is kept with the bytes of the file may be there too. */
+  async #holdsOthers(id: string): Promise<boolean> {
+    return (await this.#desk.services.overflow.get(this.#desk.name, id)).has(digestKey)
   }
 
   #attributes(object: Handle, caller: Caller, values: ReadonlyArray<readonly [string, Uint8Array | undefined]>) {

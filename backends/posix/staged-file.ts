@@ -13,7 +13,7 @@ import { nameOf, type Path } from '../../gateway/core/path.ts'
 import type { CommitOptions, Entry, Trail } from '../backend.ts'
 import type { Caller, Desk, FileHandle, Sight } from './desk.ts'
 import type { Handle } from './handles.ts'
-import { digestsToKeep, keepDigestsElsewhere } from './kept-digests.ts'
+import { keepElsewhere, labelNames, labelsOf } from './kept.ts'
 import { leaseKey, underLeases } from './leasing.ts'
 import { ownerless } from './new-objects.ts'
 import { attributeNames, forgetOverflow, moveOverflow } from './properties.ts'
@@ -286,23 +286,27 @@ export class StagedFile {
     if (!expected && this.#list && this.#written !== this.#list) await this.#write(this.#list)
     if (!expected && this.#moved) await forgetOverflow(this.#desk, this.#overflow)
     const isRenewed = !expected && this.#differs && !this.#desk.pathAcls
-    const labels = options.digests && digestsToKeep(this.#desk.setup, options.digests)
-    const published = await this.#desk.run(
-      'publish',
-      {
-        draft: this.handle.ref,
-        parent: parent.ref,
-        name: this.#name,
-        expected,
-        hidden: this.#hidden?.name ?? '',
-        named: this.#named,
-        asNew: isRenewed ? { acl: this.#acl } : undefined,
-        dirty: expected !== undefined || isRenewed,
-        modified: options.modified,
-        labels,
-      },
-      caller,
-    )
+    const labels = labelsOf(this.#desk.setup, options)
+    const args = {
+      draft: this.handle.ref,
+      parent: parent.ref,
+      name: this.#name,
+      expected,
+      hidden: this.#hidden?.name ?? '',
+      named: this.#named,
+      asNew: isRenewed ? { acl: this.#acl } : undefined,
+      dirty: expected !== undefined || isRenewed || labels !== undefined,
+      modified: options.modified,
+      labels,
+    }
+    let published = await this.#desk.run('publish', args, caller)
+    if ('unlabelled' in published && labels) {
+      this.#moved = true
+      await keepElsewhere(this.#desk, this.#overflow, published.unlabelled, labels)
+      // What it got as a new one it has.
+      published = await this.#desk.run('publish', { ...args, asNew: undefined, labels: undefined }, caller)
+    }
+    if ('unlabelled' in published) throw new StorageError('internal', 'nothing was to be labelled')
     if ('taken' in published) {
       this.#named = published.named
       return undefined
@@ -312,7 +316,6 @@ export class StagedFile {
     this.#hidden = undefined
     const entry = this.#desk.entry(published.entry, published, expected ? this.#written : ownerless(this.#list))
     if (hidden && !published.twoNames) await this.#area.strike(hidden)
-    if (labels && !published.labelled) await keepDigestsElsewhere(this.#desk, this.#overflow, entry.version, labels)
     return hidden && published.twoNames ? this.#takeHidden(hidden, entry) : entry
   }
 
@@ -356,15 +359,13 @@ export class StagedFile {
     try {
       const copied = await pump(this.#desk, this.handle.ref, file.ref, surely)
       if (copied !== size) throw new StorageError('internal', 'the draft is not as long as what was written', { path })
-      const labels = options.digests && digestsToKeep(this.#desk.setup, options.digests)
-      const { modified } = options
-      const done = await this.#desk.run(
-        'finishOld',
-        { file: file.ref, name: this.#name, size, modified, labels },
-        surely,
-      )
-      if ('taken' in done) throw new StorageError('internal', 'an open file has no name to be taken', { path })
-      return this.#desk.entry(done.entry, done, old.acl)
+      const labels = labelsOf(this.#desk.setup, options)
+      const names = labelNames(this.#desk.setup)
+      const args = { file: file.ref, name: this.#name, size, modified: options.modified, names, labels }
+      const done = await this.#desk.run('finishOld', args, surely)
+      const entry = this.#desk.entry(done.entry, done, old.acl)
+      if (labels && done.unlabelled) await keepElsewhere(this.#desk, done.unlabelled, entry.version, labels)
+      return entry
     } finally {
       file.release()
     }

@@ -9,6 +9,8 @@ import type { Changed } from './changing.ts'
 import { keepsElsewhere, overflowId, requireExpected, stale, storeAcl, told } from './changing.ts'
 import { unlinkHidden } from './emptying.ts'
 import type { HandleRef } from './handles.ts'
+import type { Labels } from './kept-text.ts'
+import { label, markElsewhere } from './labelling.ts'
 import { claim } from './leaving.ts'
 import * as sys from './native/sys.ts'
 import { becomeNew, hidesAcl, modeForNew, openHidden, openUnnamed, passOn } from './passing-on.ts'
@@ -47,13 +49,6 @@ export interface Prepared {
   readonly overflow?: string
 }
 
-/** Attributes whose values tell of the version of the bytes, which is known only when all else is done. */
-export interface Labels {
-  readonly name: string
-  /** JSON of the digests, without its version. */
-  readonly digests: Readonly<Record<string, string>>
-}
-
 export interface PublishArgs {
   readonly draft: HandleRef
   readonly parent: HandleRef
@@ -73,12 +68,13 @@ export interface PublishArgs {
 
 export type Published =
   | (Changed & {
-      readonly labelled: boolean
       /** The hidden name is there beside the new one, for whoever has closed the draft to take away. */
       readonly twoNames?: boolean
     })
   /** `named`: the draft has its hidden name now. Once it has had a name and lost it the kernel gives it no other. */
   | { readonly taken: true; readonly named: boolean }
+  /** There is no room for the labels, which are to be kept elsewhere first, under this version. Nothing is visible yet. */
+  | { readonly unlabelled: string }
 
 /** Makes the file that a draft is written to, in the directory it will appear in. */
 export function stage(shop: Workshop, { parent, hidden, size, acl, replaces, lasting }: StageArgs): Staged {
@@ -135,14 +131,18 @@ export function publish(shop: Workshop, args: PublishArgs): Published {
     using(args.draft, (draft) => {
       if (args.asNew) becomeNew(shop, draft, directory, args.asNew.acl)
       if (args.modified !== undefined) sys.futimens(draft, 'omit', args.modified)
-      const labelled = !args.labels || label(shop, draft, args.labels)
+      if (args.labels && !label(shop, draft, args.labels)) {
+        if (!markElsewhere(draft, args.labels))
+          throw new StorageError('no-space', 'the file can hold no more attributes')
+        return { unlabelled: maker.version(sys.fstat(draft)) }
+      }
       if (setup.sync && (args.dirty || args.modified !== undefined || args.labels)) sys.fsync(draft)
       const done = args.expected ? replace(shop, draft, directory, args) : appear(shop, draft, directory, args)
       if (!done) return { taken: true, named: args.named || args.expected !== undefined }
       shop.step('published')
       // File systems with a journal put a new name on disk with the file that it names.
       if (setup.sync && !syncDirectory(directory)) sys.fsync(draft)
-      return { ...told(shop, args.name, draft), labelled, twoNames: done === 'beside' }
+      return { ...told(shop, args.name, draft), twoNames: done === 'beside' }
     }),
   )
 }
@@ -195,29 +195,6 @@ function replace(shop: Workshop, draft: number, directory: number, args: Publish
   } catch (error) {
     if (error instanceof StorageError && error.code === 'stale') return false
     if (!named) sys.unlinkat(directory, hidden, 0)
-    throw error
-  }
-}
-
-/** Files digests under the version of the bytes. Returns false when there is no room for them. */
-export function label({ maker }: Workshop, draft: number, { name, digests }: Labels): boolean {
-  const version = maker.version(sys.fstat(draft))
-  const value = Buffer.from(JSON.stringify({ version, digests }))
-  return writeAttribute(draft, name, value) === 'done'
-}
-
-export type AttributeOutcome = 'done' | 'full' | 'unsupported'
-
-/** Sets an attribute of an open object, or removes it. */
-export function writeAttribute(fd: number, name: string, value: Uint8Array | undefined): AttributeOutcome {
-  try {
-    if (value) sys.fsetxattr(fd, name, value, 0)
-    else sys.fremovexattr(fd, name)
-    return 'done'
-  } catch (error) {
-    // ext4 says ENOSPC when its block of attributes is full, others E2BIG or ERANGE.
-    if (['ENOSPC', 'E2BIG', 'ERANGE', 'EDQUOT'].some((code) => sys.isErrno(error, code))) return 'full'
-    if (sys.isErrno(error, 'ENOTSUP')) return 'unsupported'
     throw error
   }
 }

@@ -11,6 +11,7 @@ import { drafts } from './conformance/drafts.ts'
 import { editing } from './conformance/editing.ts'
 import { ending } from './conformance/ending.ts'
 import { extras } from './conformance/extras.ts'
+import { keeping } from './conformance/keeping.ts'
 import { leaving } from './conformance/leaving.ts'
 import { listing } from './conformance/listing.ts'
 import { looking } from './conformance/looking.ts'
@@ -29,6 +30,7 @@ const cases: readonly Case[] = [
   ...racing,
   ...editing,
   ...extras,
+  ...keeping,
   ...ending,
 ]
 

@@ -59,6 +59,7 @@ export const facets = [
   'editing',
   'properties',
   'checking',
+  'records',
   'resuming',
 ] as const
 export type Facet = (typeof facets)[number]
