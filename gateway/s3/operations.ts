@@ -1,5 +1,7 @@
 /** Which operation a request is for: by method, by what it names, by its parameters (Amazon S3 API Reference, "Actions"). */
 
+import { abortMultipartUpload } from './abort-multipart.ts'
+import { getObjectAttributes } from './attributes.ts'
 import {
   cannedAbsence,
   cannedDocument,
@@ -9,10 +11,23 @@ import {
   putBucketAcl,
   putObjectAcl,
 } from './canned.ts'
+import { completeMultipartUpload } from './complete-multipart.ts'
 import { getBucketCors } from './cors.ts'
+import { createMultipartUpload } from './create-multipart.ts'
+import { deleteObject } from './delete-object.ts'
+import { deleteObjects } from './delete-objects.ts'
 import { S3Error } from './error.ts'
+import { getObject, headObject } from './get-object.ts'
+import { listObjectsV1, listObjectsV2, listObjectVersions } from './list-objects.ts'
+import { listParts } from './list-parts.ts'
+import { listMultipartUploads } from './list-uploads.ts'
+import { putObject } from './put-object.ts'
+import { restoreObject } from './restore.ts'
 import type { BucketRequest, ObjectRequest, Operation, S3Query, S3Request } from './s3-request.ts'
 import { deleteBucket, getBucketLocation, headBucket, listBuckets } from './service.ts'
+import { deleteTagging, getTagging, putTagging } from './tagging.ts'
+import { uploadPart } from './upload-part.ts'
+import { uploadPartCopy } from './upload-part-copy.ts'
 
 /** An operation and its name in the API Reference, for metrics. */
 export type Chosen<R extends S3Request> = readonly [name: string, run: Operation<R>]
@@ -28,6 +43,8 @@ type Table<R extends S3Request> = Readonly<Record<string, Chosen<R>>>
 
 const bucketReads: Table<BucketRequest> = {
   location: ['GetBucketLocation', getBucketLocation],
+  uploads: ['ListMultipartUploads', listMultipartUploads],
+  versions: ['ListObjectVersions', listObjectVersions],
   versioning: ['GetBucketVersioning', cannedDocument('versioning')],
   acl: ['GetBucketAcl', getBucketAcl],
   policy: ['GetBucketPolicy', cannedAbsence('policy')],
@@ -51,21 +68,45 @@ const bucketWrites: Table<BucketRequest> = {
   acl: ['PutBucketAcl', putBucketAcl],
 }
 
-/** Parts of buckets that nothing can be done with here, beside those above. */
-const otherParts = ['inventory', 'analytics', 'metrics', 'intelligent-tiering', 'metadataTable', 'session']
+/** Parts of buckets that nothing can be done with here. */
+const otherBucketParts = [
+  'inventory',
+  'analytics',
+  'metrics',
+  'intelligent-tiering',
+  'metadataTable',
+  'session',
+  'abac',
+]
+const bucketParts = [...Object.keys(bucketReads), ...otherBucketParts]
 
 const objectReads: Table<ObjectRequest> = {
+  uploadId: ['ListParts', listParts],
+  tagging: ['GetObjectTagging', getTagging],
   acl: ['GetObjectAcl', getObjectAcl],
+  attributes: ['GetObjectAttributes', getObjectAttributes],
 }
 
 const objectWrites: Table<ObjectRequest> = {
+  tagging: ['PutObjectTagging', putTagging],
   acl: ['PutObjectAcl', putObjectAcl],
 }
 
-const objectDeletes: Table<ObjectRequest> = {}
+const objectDeletes: Table<ObjectRequest> = {
+  uploadId: ['AbortMultipartUpload', abortMultipartUpload],
+  tagging: ['DeleteObjectTagging', deleteTagging],
+}
+
+const objectPosts: Table<ObjectRequest> = {
+  uploads: ['CreateMultipartUpload', createMultipartUpload],
+  uploadId: ['CompleteMultipartUpload', completeMultipartUpload],
+  restore: ['RestoreObject', restoreObject],
+}
 
 /** Parts of objects that nothing can be done with here. */
 const otherObjectParts = ['retention', 'legal-hold', 'torrent', 'select', 'renameObject', 'encryption', 'annotation']
+
+const allMethods = 'GET, HEAD, PUT, POST, DELETE'
 
 /** Throws MethodNotAllowed. */
 export function serviceOperation(method: string): Chosen<S3Request> {
@@ -73,56 +114,64 @@ export function serviceOperation(method: string): Chosen<S3Request> {
   throw notAllowed(method, 'SERVICE', 'GET')
 }
 
-/** All but CreateBucket, which is for a bucket that is not there. Throws NotImplemented, MethodNotAllowed. */
-export function bucketOperation(method: string, parameters: Parameters): Chosen<BucketRequest> {
-  const { query } = parameters
-  switch (method) {
-    case 'HEAD':
-      return ['HeadBucket', headBucket]
-    case 'GET':
-      return partOf(bucketReads, query, otherParts) ?? listing(query)
-    case 'PUT':
-      return partOf(bucketWrites, query, bucketParts) ?? unimplemented()
-    case 'DELETE':
-      return partOf({}, query, bucketParts) ?? ['DeleteBucket', deleteBucket]
-    case 'POST':
-      return bucketPost(query)
-    default:
-      throw notAllowed(method, 'BUCKET', 'GET, HEAD, PUT, POST, DELETE')
-  }
-}
-
-const bucketParts = [...Object.keys(bucketReads), ...otherParts, 'uploads', 'versions']
-
-function listing(_query: Parameters['query']): Chosen<BucketRequest> {
-  return unimplemented()
-}
-
-function bucketPost(_query: Parameters['query']): Chosen<BucketRequest> {
-  return unimplemented()
-}
-
 /** Whether PUT of a bucket makes it. */
 export function isCreation(query: Parameters['query']): boolean {
   return !bucketParts.some((part) => query.has(part))
 }
 
+/** All but CreateBucket, which is for a bucket that is not there. Throws NotImplemented, MethodNotAllowed. */
+export function bucketOperation(method: string, { query }: Parameters): Chosen<BucketRequest> {
+  switch (method) {
+    case 'HEAD':
+      return ['HeadBucket', headBucket]
+    case 'GET':
+      return partOf(bucketReads, query, otherBucketParts) ?? listing(query)
+    case 'PUT':
+      return partOf(bucketWrites, query, bucketParts) ?? unimplemented()
+    case 'DELETE':
+      return partOf({}, query, bucketParts) ?? ['DeleteBucket', deleteBucket]
+    case 'POST':
+      return query.has('delete') ? ['DeleteObjects', deleteObjects] : unimplemented()
+    default:
+      throw notAllowed(method, 'BUCKET', allMethods)
+  }
+}
+
+function listing(query: Parameters['query']): Chosen<BucketRequest> {
+  const type = query.get('list-type')
+  if (type === undefined) return ['ListObjects', listObjectsV1]
+  if (type === '2') return ['ListObjectsV2', listObjectsV2]
+  const elements = { ArgumentName: 'list-type', ArgumentValue: type }
+  throw new S3Error('InvalidArgument', 'Invalid List Type specified in Request', { elements })
+}
+
 /** Throws NotImplemented, MethodNotAllowed. */
-export function objectOperation(method: string, { query }: Parameters): Chosen<ObjectRequest> {
+export function objectOperation(method: string, parameters: Parameters): Chosen<ObjectRequest> {
+  const { query } = parameters
   switch (method) {
     case 'GET':
-      return partOf(objectReads, query, otherObjectParts) ?? unimplemented()
+      return partOf(objectReads, query, otherObjectParts) ?? ['GetObject', getObject]
     case 'HEAD':
-      return unimplemented()
+      return ['HeadObject', headObject]
     case 'PUT':
-      return partOf(objectWrites, query, otherObjectParts) ?? unimplemented()
+      return partOf(objectWrites, query, otherObjectParts) ?? upload(parameters)
     case 'DELETE':
-      return partOf(objectDeletes, query, otherObjectParts) ?? unimplemented()
-    case 'POST':
-      return unimplemented()
+      return partOf(objectDeletes, query, otherObjectParts) ?? ['DeleteObject', deleteObject]
+    case 'POST': {
+      const chosen = partOf(objectPosts, query, otherObjectParts)
+      if (chosen) return chosen
+      throw notAllowed(method, 'OBJECT', 'GET, HEAD, PUT, DELETE')
+    }
     default:
-      throw notAllowed(method, 'OBJECT', 'GET, HEAD, PUT, POST, DELETE')
+      throw notAllowed(method, 'OBJECT', allMethods)
   }
+}
+
+function upload({ query, header }: Parameters): Chosen<ObjectRequest> {
+  const isCopy = header('x-amz-copy-source') !== undefined
+  const isPart = query.has('uploadId') || query.has('partNumber')
+  if (isPart) return isCopy ? ['UploadPartCopy', uploadPartCopy] : ['UploadPart', uploadPart]
+  return isCopy ? unimplemented() : ['PutObject', putObject]
 }
 
 function partOf<R extends S3Request>(
