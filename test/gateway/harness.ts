@@ -56,6 +56,8 @@ export interface GatewayOptions {
   readonly basePath?: string
   /** Files of secrets beside the configuration file: their names and what they hold. */
   readonly secrets?: Readonly<Record<string, string>>
+  /** The section `s3`, to which a listener is added. */
+  readonly s3?: Readonly<Record<string, unknown>>
   /** Other top-level keys of the configuration file. */
   readonly more?: Readonly<Record<string, unknown>>
 }
@@ -125,6 +127,7 @@ function configuration(directory: string, issuer: DevelopmentIssuer, options: Ga
     ],
     mapping: userNames.map((name) => ({ issuer: 'lab-issuer', subject: name, account: name })),
     accounts: [{ file: join(directory, 'accounts.yaml') }],
+    ...(options.s3 && { s3: { listen: [{ address: '127.0.0.1', port: 0 }], ...options.s3 } }),
     ...options.more,
     mounts: options.mounts.map((mount) => mountOf(directory, mount)),
   }
@@ -188,6 +191,15 @@ export class TestGateway {
 
   get url(): string {
     return this.#ready?.addresses[0]?.url ?? ''
+  }
+
+  /** Of the listener for S3. */
+  get s3Port(): number {
+    return this.#ready?.addresses.find(({ s3 }) => s3)?.port ?? -1
+  }
+
+  get s3Url(): string {
+    return this.#ready?.addresses.find(({ s3 }) => s3)?.url ?? ''
   }
 
   get metricsPort(): number {
