@@ -163,7 +163,7 @@ function requireSize(parts: readonly PartState[], announced: number | undefined)
 async function repeated(request: ObjectRequest, listed: readonly ListedPart[]): Promise<Completed | undefined> {
   const { x, call, path } = request
   const id = uploadIdOf(request)
-  const written = await x.door.storage.parts.completed(call, id)
+  const written = await knowing(id, x.door.storage.parts.completed(call, id))
   if (!written || written.entry.name !== nameOf(path)) return undefined
   const etags = listed.map((part) => part.etag.toLowerCase())
   if (!etags.every((etag) => /^[0-9a-f]{32}$/.test(etag))) throw invalidPart(id, listed[0])
