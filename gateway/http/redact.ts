@@ -21,6 +21,7 @@ const secretParameters = new Set([
   'x-amz-signature',
   'x-amz-credential',
   'x-amz-security-token',
+  'webidentitytoken',
   'key',
   'sig',
 ])

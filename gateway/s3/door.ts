@@ -19,6 +19,7 @@ import { bodyOf } from './payload.ts'
 import { parseS3Target, type S3Target } from './routing.ts'
 import type { S3Request, S3Settings } from './s3-request.ts'
 import { createBucket } from './service.ts'
+import type { Sts } from './sts.ts'
 
 export interface S3DoorOptions {
   readonly region: string
@@ -35,8 +36,8 @@ export interface S3DoorOptions {
   readonly tokenKey: Uint8Array
   /** Whom requests are signed by. */
   readonly keys: Pick<S3Keys, 'key' | 'noteUse'>
-  /** Answers a request to the token service, also with what went wrong. */
-  readonly sts?: (x: Exchange, settings: S3Settings) => Promise<void>
+  /** Answers requests to the token service; without it S3 has no such action. */
+  readonly sts?: Sts
   /** Told of each answered request. */
   readonly observe?: (answered: { readonly operation: string; readonly status: number }) => void
 }
@@ -73,8 +74,7 @@ class S3Door implements S3Front {
     try {
       entrance.check(x)
       allowOrigin(x, this.#settings)
-      await this.#answer(x, entrance, progress)
-      return undefined
+      return await this.#answer(x, entrance, progress)
     } catch (error) {
       return await sendS3Error(x, error, progress.subject)
     } finally {
@@ -83,18 +83,19 @@ class S3Door implements S3Front {
     }
   }
 
-  async #answer(x: Exchange, entrance: Entrance, progress: Progress): Promise<void> {
+  async #answer(x: Exchange, entrance: Entrance, progress: Progress): Promise<StorageError | undefined> {
     const { method = '', url = '', headers } = x.request
     const target = parseS3Target(url, this.#domains.labelOf(headers.host) ?? '')
     progress.subject = { bucket: target.bucket, key: target.key }
     if (method === 'OPTIONS') {
       progress.operation = 'Preflight'
-      return preflight(x, this.#settings)
+      await preflight(x, this.#settings)
+      return undefined
     }
     const { sts } = this.#options
     if (sts && isForSts(x, target)) {
       progress.operation = 'STS'
-      return sts(x, this.#settings)
+      return sts(x, this.#settings, entrance)
     }
     const known = await this.#authenticate(x, entrance)
     const call = entrance.admit(x, known.principal)
@@ -104,6 +105,7 @@ class S3Door implements S3Front {
     const header = (name: string) => known.header(name)
     const headerNames = () => known.headerNames()
     await this.#run({ x, call, settings, method, query, signed, body, header, headerNames }, target, progress)
+    return undefined
   }
 
   async #authenticate(x: Exchange, entrance: Entrance): Promise<Authenticated> {

@@ -2,14 +2,16 @@
 
 import { createHmac } from 'node:crypto'
 import { Counter, type Registry } from 'prom-client'
+import type { Identity } from '../../acl/identity/identity.ts'
 import type { Config } from '../config.ts'
 import { StorageError } from '../core/errors.ts'
 import type { StorageOperations } from '../core/storage.ts'
 import type { S3Front } from '../http/options.ts'
 import { createS3Door, type S3DoorOptions } from '../s3/door.ts'
+import { createSts } from '../s3/sts.ts'
 
 interface Parts extends Pick<S3DoorOptions, 'storage'> {
-  readonly identity: { readonly s3?: S3DoorOptions['keys'] | undefined }
+  readonly identity: Pick<Identity, 'authenticate' | 's3'>
   readonly storage: StorageOperations
   readonly registry: Registry
   /** The same in all processes. */
@@ -25,6 +27,7 @@ export function s3Front({ s3, domain }: Config, { identity, storage, registry, f
     ...{ region, hosts, buckets, origins, domain, storage },
     ...(root !== undefined && { root }),
     keys: identity.s3,
+    sts: createSts({ identity, keys: identity.s3 }),
     tokenKey: createHmac('sha256', formKey).update('continuation tokens of S3').digest(),
     observe: countOperations(registry),
   })
