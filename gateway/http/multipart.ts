@@ -7,10 +7,17 @@ import { boundaryOf, maxPartHeaders, parsePartHead } from './multipart-headers.t
 
 export interface FilePart {
   readonly field: string
-  /** As the sender has it, paths and all. */
+  /** As the sender has it, paths and all; empty without one. */
   readonly filename: string
   /** To be read to its end, or drained, and not to be destroyed. It fails where the form ends in its middle. */
   readonly bytes: Readable
+}
+
+export interface FormOptions {
+  /** Bytes of a value that is no file. */
+  readonly maxValue?: number
+  /** Which parts are files: those that have a file's name if absent. */
+  readonly isFile?: (field: string, filename: string | undefined) => boolean
 }
 
 /** Called one after the other, in the order of the form. What they throw ends the form. */
@@ -21,8 +28,8 @@ export interface FormHandler {
 
 /** Parts of one form. */
 const maxParts = 1000
-/** Bytes of a value that is no file. */
-const maxValue = 4096
+/** Bytes of a value, where nothing else is said. */
+const usualValue = 4096
 /** Bytes in a row that belong to no part: before the first and after the last, and headers without an end. */
 const maxOutside = 256 * 1024
 /** Bytes of a file that may wait to be taken. */
@@ -31,6 +38,7 @@ const ahead = 256 * 1024
 /** The body of a form is written to it; it has finished when all parts have been dealt with. */
 export class FormReader extends Writable {
   readonly #handler: FormHandler
+  readonly #options: Required<FormOptions>
   readonly #parser: Dicer
   #parts = 0
   /** The last part that began has not told its headers yet. */
@@ -44,9 +52,10 @@ export class FormReader extends Writable {
   #ended = false
 
   /** Throws `invalid` where the header names no boundary. */
-  constructor(contentType: string, handler: FormHandler) {
+  constructor(contentType: string, handler: FormHandler, options: FormOptions = {}) {
     super({ highWaterMark: ahead })
     this.#handler = handler
+    this.#options = { maxValue: usualValue, isFile: (_, filename) => filename !== undefined, ...options }
     const config = {
       boundary: boundaryOf(contentType),
       maxHeaderSize: maxPartHeaders,
@@ -128,10 +137,11 @@ export class FormReader extends Writable {
 
   async #take(part: Readable, headers: Readonly<Record<string, readonly string[]>>): Promise<void> {
     const { name, filename } = parsePartHead(headers)
+    const { isFile, maxValue } = this.#options
     this.#current = part
     try {
-      if (filename === undefined) this.#handler.field(name, await wholeOf(part))
-      else await this.#handler.file({ field: name, filename, bytes: part })
+      if (isFile(name, filename)) await this.#handler.file({ field: name, filename: filename ?? '', bytes: part })
+      else this.#handler.field(name, await wholeOf(part, maxValue))
     } finally {
       this.#current = undefined
     }
@@ -152,7 +162,7 @@ export class FormReader extends Writable {
   }
 }
 
-async function wholeOf(part: Readable): Promise<string> {
+async function wholeOf(part: Readable, maxValue: number): Promise<string> {
   const chunks: Buffer[] = []
   let length = 0
   for await (const chunk of part.iterator({ destroyOnReturn: false })) {

@@ -2,7 +2,6 @@
 
 import type { IncomingMessage } from 'node:http'
 import { anonymous, type Principal } from '../../acl/principal.ts'
-import type { Secret } from '../../acl/secret.ts'
 import { StorageError } from '../core/errors.ts'
 import { type Claim, malformed, parseAuthorizationHeader } from './authorization.ts'
 import {
@@ -16,6 +15,7 @@ import {
   splitTarget,
 } from './canonical.ts'
 import { S3Error } from './error.ts'
+import { findKey, type KeyLookup, readableToken } from './key-lookup.ts'
 import { type Payload, parsePayload, unsignedPayload } from './payload-mode.ts'
 import {
   type AmzParameters,
@@ -27,17 +27,18 @@ import {
   signatureParameter,
   wrong,
 } from './presigned.ts'
-import { refusedKey, refusedSignature, requireAllSigned, unknownKey } from './refusal.ts'
-import { isSameSignature, type SignedService, SigningKeys, scopeText, signatureOf, stringToSign } from './sigv4.ts'
+import { refusedSignature, requireAllSigned } from './refusal.ts'
+import {
+  defaultRegion,
+  isSameSignature,
+  type SignedService,
+  SigningKeys,
+  scopeText,
+  signatureOf,
+  stringToSign,
+} from './sigv4.ts'
 
-/** What belongs to an access key. */
-export interface SigningIdentity {
-  readonly secret: Secret
-  readonly principal: Principal
-}
-
-/** Undefined for keys that nobody knows. Throws StorageError whose reason has the rule `key-expired` or `token-malformed`, or is another that makes it `unauthenticated`. */
-export type KeyLookup = (accessKeyId: string, sessionToken: string | undefined) => Promise<SigningIdentity | undefined>
+export type { KeyLookup } from './key-lookup.ts'
 
 export interface AuthenticationOptions {
   readonly key: KeyLookup
@@ -68,7 +69,6 @@ export interface Authenticated {
 /** ms that the sender's clock may be wrong. */
 export const maxSkew = 900_000
 
-const defaultRegion = 'us-east-1'
 const keys = new SigningKeys()
 
 /**
@@ -145,10 +145,10 @@ async function verify(
   requireScope(claim, service, options.region)
   requireTime(claim, now)
   requireAllSigned(parts.fields, claim.signedNames)
-  if (claim.sessionToken && !options.isPrivate) throw readable()
+  if (claim.sessionToken && !options.isPrivate) throw readableToken()
   const hash = payloadHashOf(parts.fields, claim, options)
   const { accessKeyId } = claim.scope
-  const found = await keyOf(options.key, claim)
+  const found = await findKey(options.key, accessKeyId, claim.sessionToken)
   const key = keys.get(found.secret, claim.scope)
   const query = verifiedQuery(parts, claim, hash, key)
   const signing = { key, date: claim.date, scope: scopeText(claim.scope), seed: claim.signature }
@@ -193,17 +193,6 @@ function payloadHashOf(fields: HeadFields, claim: Claim, { service = 's3', bodyH
   return header
 }
 
-async function keyOf(lookup: KeyLookup, { scope, sessionToken }: Claim): Promise<SigningIdentity> {
-  const { accessKeyId } = scope
-  try {
-    const found = await lookup(accessKeyId, sessionToken?.reveal())
-    if (found) return found
-  } catch (thrown) {
-    throw refusedKey(accessKeyId, StorageError.from(thrown))
-  }
-  throw unknownKey(accessKeyId)
-}
-
 /** A bare plus in a query is tried in both senses: what it stands for is what the sender has signed. */
 function verifiedQuery(parts: Parts, claim: Claim, hash: string, key: Buffer): ReadonlyMap<string, string> {
   const { query } = parts.target
@@ -226,10 +215,4 @@ function requestText({ request, fields, target }: Parts, claim: Claim, payloadHa
   const { signedHeaders, signedNames } = claim
   const headers = canonicalHeaders(fields, signedNames)
   return canonicalRequest({ method: request.method ?? '', uri, query, headers, signedHeaders, payloadHash })
-}
-
-/** Without its secret a session token opens nothing, but it is half of a credential. */
-function readable(): S3Error {
-  const reason = { rule: 'plain-http', text: 'credentials are accepted over TLS only' }
-  return new S3Error('AccessDenied', 'Session tokens are accepted over TLS only.', { reason })
 }

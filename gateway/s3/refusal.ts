@@ -1,9 +1,12 @@
 /** What a sender is told whose signature is wrong, so that it can be put right: nothing that the sender has not sent. */
 
-import { StorageError } from '../core/errors.ts'
 import type { Claim } from './authorization.ts'
 import type { HeadFields } from './canonical.ts'
-import { S3Error, type S3ErrorDetails } from './error.ts'
+import { S3Error } from './error.ts'
+
+const mismatch =
+  'The request signature we calculated does not match the signature you provided. Check your key and signing method.'
+const reason = { rule: 'signature', text: 'the signature is not that of the access key' }
 
 /** Characters of a canonical request that are sent back. */
 const maxEchoed = 4096
@@ -20,29 +23,8 @@ export function requireAllSigned(fields: HeadFields, signedNames: readonly strin
   throw new S3Error('AccessDenied', 'There were headers present in the request which were not signed', { elements })
 }
 
-/** What the look-up of a key has thrown, in the words of S3; what is no fault of the sender stays as it is. */
-export function refusedKey(accessKeyId: string, error: StorageError): StorageError {
-  const reason = StorageError.reasonOf(error)
-  const details = { cause: error, reason }
-  if (reason?.rule === 'key-expired') return new S3Error('ExpiredToken', 'The provided token has expired.', details)
-  if (reason?.rule === 'token-malformed') {
-    return new S3Error('InvalidToken', 'The provided token is malformed or otherwise invalid.', details)
-  }
-  return error.code === 'unauthenticated' ? unknownKey(accessKeyId, details) : error
-}
-
-/** Keys that are disabled are as good as none. */
-export function unknownKey(accessKeyId: string, details: S3ErrorDetails = {}): S3Error {
-  const message = 'The AWS Access Key Id you provided does not exist in our records.'
-  const elements = { AWSAccessKeyId: printable(accessKeyId) }
-  const reason = details.reason ?? { rule: 'key-unknown', text: 'nobody knows an access key of this name' }
-  return new S3Error('InvalidAccessKeyId', message, { ...details, reason, elements })
-}
-
 /** `request` and `text`: what was signed as it was understood here. Session tokens are taken out. */
 export function refusedSignature(claim: Claim, request: string, text: string): S3Error {
-  const message =
-    'The request signature we calculated does not match the signature you provided. Check your key and signing method.'
   const elements: Record<string, string> = {
     AWSAccessKeyId: printable(claim.scope.accessKeyId),
     StringToSign: printable(text),
@@ -54,8 +36,17 @@ export function refusedSignature(claim: Claim, request: string, text: string): S
     elements.CanonicalRequest = printable(shown)
     elements.CanonicalRequestBytes = bytesOf(shown)
   }
-  const reason = { rule: 'signature', text: 'the signature is not that of the access key' }
-  return new S3Error('SignatureDoesNotMatch', message, { elements, reason })
+  return new S3Error('SignatureDoesNotMatch', mismatch, { elements, reason })
+}
+
+/** Of a form, whose policy is all that is signed. */
+export function refusedFormSignature(accessKeyId: string, policy: string, signature: string): S3Error {
+  const elements = {
+    AWSAccessKeyId: printable(accessKeyId),
+    SignatureProvided: printable(signature),
+    ...(policy.length <= maxEchoed && { StringToSign: printable(policy) }),
+  }
+  return new S3Error('SignatureDoesNotMatch', mismatch, { elements, reason })
 }
 
 function withoutToken(request: string): string {
@@ -70,7 +61,7 @@ function bytesOf(text: string): string {
     .replace(/..(?!$)/g, '$& ')
 }
 
-/** Octets that XML may not be able to hold. */
-function printable(text: string): string {
+/** Without octets that XML may not be able to hold. */
+export function printable(text: string): string {
   return text.replace(/[^\n\x20-\x7e]/g, '?')
 }

@@ -17,6 +17,8 @@ export interface CredentialScope {
 
 /** The only algorithm of Signature Version 4 that is spoken here. */
 export const algorithm = 'AWS4-HMAC-SHA256'
+/** What clients take who were told no other region. */
+export const defaultRegion = 'us-east-1'
 /** SHA-256 of nothing. */
 export const emptyHash = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
 
