@@ -19,6 +19,7 @@ import type {
   Entry,
   Kept,
   Listing,
+  MembersFacet,
   MoveOptions,
   OpenOptions,
   Pending,
@@ -87,7 +88,7 @@ export class MemoryBackend implements Backend {
 
   async list(directory: Path, options: { readonly acls?: boolean }, call: Call): Promise<Pending<Listing>> {
     return this.#pending(directory, call, (spot) => {
-      const { children } = needDirectory(spot)
+      const { children, id, changed } = needDirectory(spot)
       const check = () => this.#host.check(call)
       const show = (name: string): Entry[] => {
         const node = this.#tree.isReserved(name) ? undefined : children.get(name)
@@ -96,6 +97,7 @@ export class MemoryBackend implements Backend {
         return [acl && options.acls ? { ...entry, acl } : entry]
       }
       return {
+        version: `${id}-${changed}`,
         async *pages() {
           const names = [...children.keys()]
           for (let at = 0; at < names.length; at += pageLength) {
@@ -215,6 +217,20 @@ export class MemoryBackend implements Backend {
         const wanted = Object.fromEntries(kinds.map((kind) => [kind, kept.digests[kind] ?? digestOf(kind, node.bytes)]))
         node.kept = { ...kept, version: versionOf(node), digests: { ...kept.digests, ...wanted } }
         return wanted
+      }),
+  }
+
+  readonly members: MembersFacet = {
+    look: async (directory, names, { acls, kept }, call) =>
+      this.#pending(directory, call, (spot) => {
+        const { children } = needDirectory(spot)
+        return names.map((name) => {
+          const node = this.#tree.isReserved(name) ? undefined : children.get(name)
+          if (!node) return undefined
+          const { acl, ...plain } = entryOf(name, node)
+          const entry = acl && acls ? { ...plain, acl } : plain
+          return kept && node.type === 'file' ? { entry, kept: keptOf(node) } : { entry }
+        })
       }),
   }
 

@@ -29,7 +29,7 @@ export interface Sight<R extends Looked = Looked> {
   readonly trail: Trail
 }
 
-type Looks = 'look' | 'open' | 'openDirectory'
+type Looks = 'look' | 'open' | 'openDirectory' | 'openNames' | 'members'
 
 /** A descriptor of data. */
 export interface FileHandle extends Handle {

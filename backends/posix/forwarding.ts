@@ -17,6 +17,7 @@ import type {
   Entry,
   Listing,
   ListOptions,
+  MembersFacet,
   MoveOptions,
   OpenOptions,
   Pending,
@@ -37,6 +38,7 @@ export interface TreeBackend extends Backend {
   readonly checksums: FileChecksums
   readonly properties: PropertyFacet
   readonly records: RecordFacet
+  readonly members: MembersFacet
   readonly copying: CopyFacet
   readonly editing: EditFacet
   readonly resuming: ResumingFacet
@@ -62,6 +64,7 @@ export class Forwarding implements TreeBackend {
   readonly checksums: FileChecksums
   readonly properties: PropertyFacet
   readonly records: RecordFacet
+  readonly members: MembersFacet
   readonly copying: CopyFacet
   readonly editing: EditFacet
   readonly resuming: ResumingFacet
@@ -78,6 +81,7 @@ export class Forwarding implements TreeBackend {
     this.checksums = below.checksums
     this.properties = below.properties
     this.records = below.records
+    this.members = below.members
     this.copying = below.copying
     this.editing = below.editing
     this.resuming = below.resuming

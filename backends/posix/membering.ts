@@ -3,7 +3,7 @@
 import type { Path } from '../../gateway/core/path.ts'
 import type { Seen } from './entries.ts'
 import type { HandleRef } from './handles.ts'
-import { type KeptValue, type LabelNames, readLabel } from './labelling.ts'
+import { type LabelNames, readLabel } from './labelling.ts'
 import * as sys from './native/sys.ts'
 import type { Spot } from './walk.ts'
 import type { EntryWire, Looked } from './wire.ts'
@@ -50,7 +50,7 @@ export type MemberWire = readonly [EntryWire, KeptWire?] | undefined
 const firstBytes = 16_384
 const batchBytes = 65_536
 /** Names told at once. */
-const most = 10_000
+const most = 4000
 const listing = sys.O_RDONLY | sys.O_DIRECTORY
 
 /** Opens a directory for its names, and reads the first. */

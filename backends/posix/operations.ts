@@ -10,6 +10,7 @@ import { readAttributes, reopen, restat, truncate, usage, writeAttributes } from
 import { readKept } from './labelling.ts'
 import { cutStaged, openStaged } from './leaving.ts'
 import { access, look, open, openDirectory, page } from './looking.ts'
+import { members, moreNames, openNames } from './membering.ts'
 import * as sys from './native/sys.ts'
 import type { PosixSetup } from './options.ts'
 import { copyBytes, finishOld, openOld } from './overwriting.ts'
@@ -25,6 +26,9 @@ const acts = {
   open,
   openDirectory,
   page,
+  openNames,
+  moreNames,
+  members,
   mkdir,
   mkdirHidden,
   remove,

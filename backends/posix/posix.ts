@@ -44,6 +44,7 @@ import { FileRecords, keptBy, labelNames } from './kept.ts'
 import type { LabelNames } from './labelling.ts'
 import { leaseKey, underLease, underLeases } from './leasing.ts'
 import { DirectoryListing } from './listing.ts'
+import { DirectoryMembers, listNames } from './members.ts'
 import { aclToGive } from './new-lists.ts'
 import { ownerless } from './new-objects.ts'
 import type { PosixOptions } from './options.ts'
@@ -71,6 +72,7 @@ export class PosixBackend implements Backend {
   readonly checksums: FileChecksums
   readonly properties: FileProperties
   readonly records: FileRecords
+  readonly members: DirectoryMembers
   readonly resuming: FileResuming
   readonly #desk: Desk
   readonly #area: StagingArea
@@ -90,6 +92,7 @@ export class PosixBackend implements Backend {
     this.checksums = new FileChecksums(this.#desk)
     this.properties = new FileProperties(this.#desk)
     this.records = new FileRecords(this.#desk)
+    this.members = new DirectoryMembers(this.#desk)
     this.resuming = new FileResuming(this.#desk, this.#area)
     this.#sweeper = setInterval(() => this.#sweepQuietly(), sweepEvery).unref()
     this.#ready = this.#desk.pool.ready()
@@ -128,6 +131,7 @@ export class PosixBackend implements Backend {
   }
 
   async list(directory: Path, options: ListOptions, call: Call): Promise<Pending<Listing>> {
+    if (options.names) return listNames(this.#desk, directory, call)
     const caller = this.#desk.caller(call)
     const { looked, trail } = await this.#desk.see('openDirectory', { path: directory }, caller)
     const handle = looked.fd === undefined ? undefined : this.#desk.handles.adopt(looked.fd)

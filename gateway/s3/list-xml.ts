@@ -19,7 +19,6 @@ export interface ListStyle {
 }
 
 /** Characters that XML 1.0 has no way to write: keys that hold them are told only to whoever takes them encoded. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
 const unwritable = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/
 
 export function isWritable(key: string, { encoded }: ListStyle): boolean {

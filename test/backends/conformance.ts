@@ -15,6 +15,7 @@ import { keeping } from './conformance/keeping.ts'
 import { leaving } from './conformance/leaving.ts'
 import { listing } from './conformance/listing.ts'
 import { looking } from './conformance/looking.ts'
+import { members } from './conformance/members.ts'
 import { racing } from './conformance/racing.ts'
 import { reading } from './conformance/reading.ts'
 
@@ -31,6 +32,7 @@ const cases: readonly Case[] = [
   ...editing,
   ...extras,
   ...keeping,
+  ...members,
   ...ending,
 ]
 

@@ -60,6 +60,7 @@ export const facets = [
   'properties',
   'checking',
   'records',
+  'members',
   'resuming',
 ] as const
 export type Facet = (typeof facets)[number]
