@@ -1,4 +1,4 @@
-/** ACL, attributes, properties and digests: all of them are in the sidecar. */
+/** ACL, attributes, properties, digests and records: all of them are in the sidecar. */
 
 import { type Acl, maxAces } from '../../acl/acl.ts'
 import { withMode } from '../../acl/mode.ts'
@@ -7,7 +7,7 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
 import type { Changes, Digest, Digests, Entry } from '../backend.ts'
 import { startDigest } from '../digesting.ts'
-import { keptDigests } from './copying.ts'
+import { keptOf, keptWith } from './copying.ts'
 import type { Desk } from './desk.ts'
 import { versionOf } from './entries.ts'
 import { look, type Seen } from './looking.ts'
@@ -78,7 +78,23 @@ export async function setProperties(
 /** Kept ones of this version, none computed. */
 export function digestsOf(seen: Seen, path: Path): Digests {
   requireHead(seen, path)
-  return keptDigests(seen) ?? {}
+  return keptOf(seen).digests
+}
+
+/** Puts a record in place of another's. Throws `stale` where the bytes are of another version. */
+export async function setRecord(
+  desk: Desk,
+  path: Path,
+  seen: Seen,
+  record: string | undefined,
+  version: string,
+  call: Call,
+): Promise<void> {
+  if (versionOf(requireHead(seen, path)) !== version) throw stale(path)
+  await changed(desk, path, seen, call, (content) => {
+    const { digests: values } = keptWith(content, version)
+    return { ...content, digests: { version, values, ...(record !== undefined && { record }) } }
+  })
 }
 
 /** What is not kept is computed by reading the file, and kept. */
@@ -102,8 +118,8 @@ export async function computeDigests(
   const values: Digests = { ...kept, ...computed }
   const version = versionOf(head)
   await changed(desk, path, seen, call, (content) => {
-    const others = content.digests?.version === version ? content.digests.values : {}
-    return { ...content, digests: { version, values: { ...others, ...values } } }
+    const { digests: others, ...rest } = keptWith(content, version)
+    return { ...content, digests: { ...rest, version, values: { ...others, ...values } } }
   })
   return chosen(values, kinds)
 }

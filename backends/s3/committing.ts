@@ -6,7 +6,7 @@
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
-import type { CommitOptions, Entry } from '../backend.ts'
+import type { CommitOptions, Entry, Kept } from '../backend.ts'
 import { isCode } from './client.ts'
 import type { Desk } from './desk.ts'
 import { aclForNew, type Head, versionOf } from './entries.ts'
@@ -130,25 +130,31 @@ async function takeBack(desk: Desk, path: Path, { etag }: First, { kept }: Seen)
 }
 
 /** Whether something is to be filed under the new version, or what was filed under the old one must go. */
-function needsMore({ head, kept }: Seen, { digests, modified }: CommitOptions): boolean {
-  if (modified !== undefined || (digests && Object.keys(digests).length > 0)) return true
+function needsMore({ head, kept }: Seen, { digests, record, modified }: CommitOptions): boolean {
+  if (modified !== undefined || record !== undefined || (digests && Object.keys(digests).length > 0)) return true
   if (!head || !kept || kept.content === 'unreadable') return false
   const { modified: time, digests: sums, moving } = kept.content
   return time !== undefined || sums !== undefined || moving !== undefined
 }
 
-/** Digests and time are of our bytes: they are not filed under those that somebody else has put there since. */
+/** What is kept with the bytes of this version, as a sidecar has it. */
+export function keptAs(version: string, { digests: values, record }: Kept): Pick<Sidecar, 'digests'> {
+  if (record === undefined && Object.keys(values).length === 0) return {}
+  return { digests: { version, values, ...(record !== undefined && { record }) } }
+}
+
+/** Digests, record and time are of our bytes: they are not filed under those that somebody else has put there since. */
 function completed(
   { acl, properties }: Sidecar,
   head: Head,
   isOurs: boolean,
-  { digests, modified }: CommitOptions,
+  { digests = {}, record, modified }: CommitOptions,
 ): Sidecar {
   const version = versionOf(head)
   return {
     ...(acl && { acl }),
     ...(properties && { properties }),
-    ...(isOurs && digests && { digests: { version, values: digests } }),
+    ...(isOurs && keptAs(version, { digests, ...(record !== undefined && { record }) })),
     ...(isOurs && modified !== undefined && { modified: { version, at: head.modified, time: modified } }),
   }
 }

@@ -4,7 +4,7 @@ import { CopyObjectCommand } from '@aws-sdk/client-s3'
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
-import type { CommitCondition, Digests, Entry, Trail } from '../backend.ts'
+import type { CopyingOptions, Entry, Kept } from '../backend.ts'
 import { commit } from './committing.ts'
 import type { Desk } from './desk.ts'
 import { type Head, quoted, versionOf } from './entries.ts'
@@ -13,41 +13,46 @@ import { copySource } from './keys.ts'
 import { headOf, type Seen } from './looking.ts'
 import { timeFor, Upload } from './parts.ts'
 import { requireFile, requireHead, requirePlace, requireWhole, stale } from './requiring.ts'
+import type { Sidecar } from './sidecar.ts'
 
 /** Largest source of one CopyObject, and of one part (Amazon S3 API Reference, CopyObject). */
 const largestCopy = 5 * 2 ** 30
 const copiedPart = 2 ** 30
-
-export interface CopyConditions {
-  readonly condition: CommitCondition
-  decide(trail: Trail): void
-}
 
 /** The copy is a new object with the ACL of one, or keeps the ACL of what it replaces. */
 export async function copySeen(
   desk: Desk,
   [from, to]: readonly [Path, Path],
   [source, target]: readonly [Seen, Seen],
-  options: CopyConditions,
+  { condition, decide, version, record: made }: CopyingOptions,
   call: Call,
 ): Promise<Entry> {
   const head = requireHead(source, from)
+  if (version !== undefined && source.trail.entry?.version !== version) {
+    throw new StorageError('precondition', 'the file is not the one that was meant', { path: from })
+  }
   requirePlace(desk, target.trail, to)
   if (target.trail.entry) requireFile(target.trail, to)
   if (from === to) throw new StorageError('invalid', 'source and target are the same', { path: to })
   await requireWhole(desk, from, source, call)
-  const digests = keptDigests(source)
-  return commit(desk, to, target, () => copyObject(desk, from, head, to, call), {
-    ...options,
-    ...(digests && { digests }),
-    call,
-  })
+  const kept = keptOf(source)
+  const record = made ? made(kept) : kept.record
+  const { digests } = kept
+  const options = { condition, decide, digests, ...(record !== undefined && { record }), call }
+  return commit(desk, to, target, () => copyObject(desk, from, head, to, call), options)
 }
 
-/** Digests of the very bytes that were seen. */
-export function keptDigests({ head, kept }: Seen): Digests | undefined {
-  const digests = kept?.content === 'unreadable' ? undefined : kept?.content.digests
-  return head && digests?.version === versionOf(head) ? digests.values : undefined
+/** What is kept with the very bytes that were seen. */
+export function keptOf({ head, kept }: Seen): Kept {
+  const content = kept?.content === 'unreadable' ? undefined : kept?.content
+  return head ? keptWith(content, versionOf(head)) : { digests: {} }
+}
+
+/** What a sidecar tells of the bytes of this version. */
+export function keptWith(content: Sidecar | undefined, version: string): Kept {
+  if (content?.digests?.version !== version) return { digests: {} }
+  const { values, record } = content.digests
+  return { digests: values, ...(record !== undefined && { record }) }
 }
 
 /**

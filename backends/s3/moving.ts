@@ -8,7 +8,8 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import { isWithin, type Path, root } from '../../gateway/core/path.ts'
 import type { Entry, MoveOptions } from '../backend.ts'
 import { isCode } from './client.ts'
-import { copyObject, keptDigests } from './copying.ts'
+import { keptAs } from './committing.ts'
+import { copyObject, keptOf } from './copying.ts'
 import type { Desk } from './desk.ts'
 import { type Head, versionOf } from './entries.ts'
 import { isRefusal } from './errors.ts'
@@ -70,7 +71,7 @@ async function moveFile(
   }
   const properties = source.kept?.content.properties
   const goal: Sidecar = { acl, ...(properties && { properties }) }
-  const digests = keptDigests(source)
+  const kept = keptOf(source)
   await withSidecar(desk, to, async () => {
     const first = target.head ? closedFor(target.head, target, goal) : goal
     await desk.sidecars.write(to, first, target.kept, call.signal).catch((error: unknown) => {
@@ -87,7 +88,7 @@ async function moveFile(
     const version = versionOf(copy)
     await desk.sidecars.update(to, call.signal, () => ({
       ...goal,
-      ...(digests && { digests: { version, values: digests } }),
+      ...keptAs(version, kept),
       modified: { version, at: copy.modified, time: modified },
     }))
   })

@@ -21,17 +21,18 @@ import type {
   Listing,
   ListOptions,
   MoveOptions,
-  OpenFile,
   OpenOptions,
   Pending,
+  PendingFile,
   PendingMove,
   PropertyFacet,
+  RecordFacet,
   Trail,
 } from '../backend.ts'
 import { digestKinds } from '../digesting.ts'
-import { changeSeen, computeDigests, digestsOf, propertiesOf, setAcl, setProperties } from './changing.ts'
+import { changeSeen, computeDigests, digestsOf, propertiesOf, setAcl, setProperties, setRecord } from './changing.ts'
 import { check } from './checking.ts'
-import { copySeen } from './copying.ts'
+import { copySeen, keptOf } from './copying.ts'
 import { Desk } from './desk.ts'
 import { S3Draft } from './draft.ts'
 import { listDirectory } from './listing.ts'
@@ -87,7 +88,7 @@ export class S3Backend implements Backend {
     })
   }
 
-  async open(file: Path, { inlineUpTo }: OpenOptions, call: Call): Promise<Pending<OpenFile>> {
+  async open(file: Path, { inlineUpTo, kept }: OpenOptions, call: Call): Promise<PendingFile> {
     const seen = await look(this.#desk, file, call, inlineUpTo)
     return {
       trail: seen.trail,
@@ -96,6 +97,7 @@ export class S3Backend implements Backend {
         return openSeen(this.#desk, file, seen, call)
       },
       release: async () => {},
+      ...(kept && { kept: keptOf(seen) }),
     }
   }
 
@@ -153,6 +155,16 @@ export class S3Backend implements Backend {
     get: (path, call) => this.#pending(path, call, async (seen) => propertiesOf(seen, path)),
     set: (path, changes, call) =>
       this.#pending(path, call, (seen) => setProperties(this.#desk, path, seen, changes, call)),
+  }
+
+  readonly records: RecordFacet = {
+    get: (path, call) =>
+      this.#pending(path, call, async (seen) => {
+        requireEntry(seen.trail, path)
+        return keptOf(seen)
+      }),
+    set: (path, record, { version }, call) =>
+      this.#pending(path, call, (seen) => setRecord(this.#desk, path, seen, record, version, call)),
   }
 
   readonly checking: CheckFacet = {

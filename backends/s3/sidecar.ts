@@ -2,7 +2,7 @@
  * What a sidecar holds: a small object beside each object or directory, as JSON.
  *
  *     {"format": 1, "stamp": "…", "acl": {as in acl/codec/json.ts}, "properties": [["name", "value"]],
- *      "digests": {"version": "…", "values": {"md5": "hex"}}, "modified": {"version": "…", "at": "ns", "time": "ns"},
+ *      "digests": {"version": "…", "values": {"md5": "hex"}, "record": "…"}, "modified": {"version": "…", "at": "ns", "time": "ns"},
  *      "moving": {"version": "…", "before": {as a whole one}, "after": {as a whole one}}}
  *
  * `stamp` makes equal contents two states. A sidecar that tells a time has an odd number of bytes and every other one
@@ -19,11 +19,17 @@ export interface Sidecar {
   /** Absent: what the directory's gives by inheritance. */
   readonly acl?: Acl
   readonly properties?: ReadonlyMap<string, string>
-  /** Of the bytes of this content version alone. */
-  readonly digests?: { readonly version: string; readonly values: Digests }
+  /** Of the bytes of this content version alone; `record` as in Kept. */
+  readonly digests?: KeptDigests
   readonly modified?: SetTime
   /** Of a file that another one is just replacing by a rename. */
   readonly moving?: Moving
+}
+
+export interface KeptDigests {
+  readonly version: string
+  readonly values: Digests
+  readonly record?: string
 }
 
 /** What a rename that was stopped is brought to an end with. */
@@ -67,7 +73,7 @@ function jsonOf({ acl, properties, digests, modified, moving }: Sidecar): Json {
     format: 1,
     ...(acl && { acl: aclToJson(acl) }),
     ...(properties && properties.size > 0 && { properties: [...properties] }),
-    ...(digests && { digests: { version: digests.version, values: hexOf(digests.values) } }),
+    ...(digests && { digests: { ...digests, values: hexOf(digests.values) } }),
     ...(modified && {
       modified: { version: modified.version, at: String(modified.at), time: String(modified.time) },
     }),
@@ -116,11 +122,12 @@ function hexOf(digests: Digests): Record<string, string> {
   return Object.fromEntries(Object.entries(digests).map(([kind, value]) => [kind, Buffer.from(value).toString('hex')]))
 }
 
-function digestsOf({ version, values }: Json): NonNullable<Sidecar['digests']> {
+function digestsOf({ version, values, record: kept }: Json): KeptDigests {
   const given = record(values)
   const known = digestKinds.filter((kind) => given[kind] !== undefined)
   return {
     version: text(version),
+    ...(kept !== undefined && { record: text(kept) }),
     values: Object.fromEntries(known.map((kind) => [kind, Buffer.from(text(given[kind], /^([0-9a-f]{2})+$/), 'hex')])),
   }
 }
