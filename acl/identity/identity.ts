@@ -120,7 +120,7 @@ export interface Shares {
 
 /** Times are milliseconds since 1970. */
 export interface Ban {
-  /** "user:NAME@DOMAIN", "principal:ID", "token:ISSUER|JTI" or "macaroon:ID". */
+  /** "user:NAME@DOMAIN", "principal:ID", "token:ISSUER|JTI", "macaroon:ID" or "s3-key:ID". */
   readonly name: string
   /** Who made it. */
   readonly principal: string

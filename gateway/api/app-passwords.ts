@@ -84,20 +84,23 @@ export function activitiesFor(kinds: readonly string[]): readonly string[] {
   return [...new Set(wanted.flat())]
 }
 
+/** Whether there is nothing of this kind that is not allowed. */
+export function allowsAll(kind: 'read' | 'write', activities: readonly string[] | 'all'): boolean {
+  return activities === 'all' || choices[kind].every((each) => activities.includes(each))
+}
+
 export function passwordsOf({ identity }: ApiContext): AppPasswords {
   if (identity.appPasswords) return identity.appPasswords
   throw new StorageError('unsupported', 'there are no application passwords here')
 }
 
 export function shownPassword({ id, user, name, path, activities, networks, created, used, expires }: AppPassword) {
-  const isAllowed = (kind: 'read' | 'write') =>
-    activities === 'all' || choices[kind].every((each) => activities.includes(each))
   return {
     id,
     user,
     name,
     path,
-    allow: (['read', 'write'] as const).filter(isAllowed),
+    allow: (['read', 'write'] as const).filter((kind) => allowsAll(kind, activities)),
     networks,
     created: new Date(created).toISOString(),
     used: used === undefined ? null : new Date(used).toISOString(),

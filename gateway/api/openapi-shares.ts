@@ -29,7 +29,10 @@ export const shareSchemas: Readonly<Record<string, Schema>> = {
   RevocationRequest: object({ macaroon: text }),
   BanRequest: object(
     {
-      name: { type: 'string', description: 'user:NAME@DOMAIN, principal:ID, token:ISSUER|JTI or macaroon:ID.' },
+      name: {
+        type: 'string',
+        description: 'user:NAME@DOMAIN, principal:ID, token:ISSUER|JTI, macaroon:ID or s3-key:ID.',
+      },
       validity: { ...duration, description: 'For good if absent.' },
       note,
     },

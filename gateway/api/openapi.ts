@@ -4,6 +4,7 @@ import { actions } from '../../acl/needs.ts'
 import { errorCodes } from '../core/errors.ts'
 import { apiPrefix } from '../http/problem.ts'
 import { lockPaths, lockSchemas } from './openapi-locks.ts'
+import { s3KeyPaths, s3KeySchemas } from './openapi-s3-keys.ts'
 import { json, listOf, object, operation, orNull, type Paths, ref, type Schema, text } from './openapi-schema.ts'
 import { sharePaths, shareSchemas } from './openapi-shares.ts'
 import { signInPaths, signInSchemas } from './openapi-sign-in.ts'
@@ -57,6 +58,7 @@ const schemas = {
   ...tapeSchemas,
   ...shareSchemas,
   ...signInSchemas,
+  ...s3KeySchemas,
   ...lockSchemas,
   ...uploadSchemas,
   Problem: object(
@@ -167,6 +169,7 @@ const paths: Paths = {
   ...tapePaths,
   ...sharePaths,
   ...signInPaths,
+  ...s3KeyPaths,
   ...lockPaths,
   ...uploadPaths,
   '/whoami': {

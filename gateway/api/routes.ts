@@ -20,6 +20,7 @@ import { mounts } from './mounts.ts'
 import { openApi } from './openapi.ts'
 import { indexPage, problemList } from './pages.ts'
 import { rights } from './rights.ts'
+import { createS3Key, endS3Session, listS3Keys, removeS3Key, switchS3Key } from './s3-keys.ts'
 import { endOne, listSessions } from './sessions.ts'
 import { createShare, listShares, revokeShare } from './shares.ts'
 import { tapeDiscovery, tapeRoutes } from './tape.ts'
@@ -83,6 +84,11 @@ export const apiRoutes: readonly ApiRoute[] = [
   { method: 'GET', path: '/app-passwords', handler: listAppPasswords },
   { method: 'POST', path: '/app-passwords', handler: createAppPassword },
   { method: 'DELETE', path: '/app-passwords/{id}', handler: revokeAppPassword },
+  { method: 'GET', path: '/s3-keys', handler: listS3Keys },
+  { method: 'POST', path: '/s3-keys', handler: createS3Key },
+  { method: 'PUT', path: '/s3-keys/{id}', handler: switchS3Key },
+  { method: 'DELETE', path: '/s3-keys/{id}', handler: removeS3Key },
+  { method: 'POST', path: '/s3-keys/sessions/revoke', handler: endS3Session },
   { method: 'POST', path: '/macaroons/rotate', handler: rotateMacaroons },
   { method: 'POST', path: '/macaroons/revoke', handler: revokeMacaroon },
   { method: 'GET', path: '/bans', handler: listBans },

@@ -19,6 +19,7 @@ import { complain, visible } from './output.ts'
 import { putCommand } from './put.ts'
 import { releaseCommand } from './release.ts'
 import { rmCommand } from './rm.ts'
+import { s3KeyCommand } from './s3-key.ts'
 import { serveCommand } from './serve.ts'
 import { shareCommand } from './share.ts'
 import { stageCommand } from './stage.ts'
@@ -47,6 +48,7 @@ const makers = [
   shareCommand,
   macaroonCommand,
   appPasswordCommand,
+  s3KeyCommand,
   banCommand,
   completionCommand,
 ]

@@ -9,6 +9,7 @@ import type { Path } from '../../gateway/core/path.ts'
 import { type AppPasswords, appPasswordsOver } from './app-passwords.ts'
 import { connectionError, remoteError } from './errors.ts'
 import { jsonLines } from './json-lines.ts'
+import { type RemoteS3Keys, s3KeysOver } from './s3-keys.ts'
 import {
   type AclState,
   type Explained,
@@ -256,6 +257,21 @@ export class Client {
         (await this.#api(method, 'app-passwords', query, { body, limit: maxTapeAnswer })).value,
       (id) => this.#done({ method: 'DELETE', target: `${api}/app-passwords/${encodeURIComponent(id)}` }),
     )
+  }
+
+  /** Keys that requests to S3 are signed with. */
+  get s3Keys(): RemoteS3Keys {
+    return s3KeysOver({
+      ask: async (method, below, query, body) =>
+        (
+          await this.#api(method, `s3-keys${below}`, query, {
+            body: body && JSON.stringify(body),
+            limit: maxTapeAnswer,
+          })
+        ).value,
+      remove: (id) => this.#done({ method: 'DELETE', target: `${api}/s3-keys/${encodeURIComponent(id)}` }),
+      endSession: (sessionToken) => this.#tell('POST', 's3-keys/sessions/revoke', { sessionToken }),
+    })
   }
 
   /** Unfinished uploads of the caller, to an administrator those of all. */
