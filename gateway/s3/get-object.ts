@@ -10,7 +10,7 @@ import { isUnmodified, readConditions } from './conditions.ts'
 import { directoryAt, directoryRecord } from './directory-object.ts'
 import { S3Error } from './error.ts'
 import { etagOf, quoted } from './etags.ts'
-import { objectHeaders, validators } from './object-headers.ts'
+import { behindLength, objectHeaders, validators } from './object-headers.ts'
 import { requireOnlyVersion } from './object-version.ts'
 import { overridesOf } from './overrides.ts'
 import { hintOf, rangeOf } from './ranges.ts'
@@ -34,7 +34,8 @@ async function show(request: ObjectRequest): Promise<void> {
     if (isCurrent(request, reading, record)) {
       await respond(request.x, 304, validators(entry, record))
     } else {
-      const headers = await objectHeaders(request, entry, record, overrides)
+      const { type, others } = await objectHeaders(request, entry, record, overrides)
+      const headers = { type, others: behindLength(others) }
       answer = answerOf(request, reading, record, part, headers)
     }
   } catch (error) {
@@ -166,11 +167,8 @@ function chosen(reading: BytesReading, range: Range | undefined): BytesReading {
 }
 
 function sendHead({ x }: ObjectRequest, size: number, { range, headers: { type, others } }: Answer): void {
-  const head = ['Content-Type', type, ...others]
-  if (range) {
-    head.push('Content-Length', String(range.end - range.start))
-    head.push('Content-Range', `bytes ${range.start}-${range.end - 1}/${size}`)
-  } else head.push('Content-Length', String(size))
+  const head = ['Content-Type', type, 'Content-Length', String(range ? range.end - range.start : size), ...others]
+  if (range) head.push('Content-Range', `bytes ${range.start}-${range.end - 1}/${size}`)
   x.response.writeHead(range ? 206 : 200, head)
   x.response.end()
 }

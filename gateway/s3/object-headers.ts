@@ -42,6 +42,17 @@ export async function objectHeaders(
   return { type: overrides['content-type'] ?? typeOf(entry, record), others }
 }
 
+/**
+ * For heads in which Content-Length comes first: Node takes a Content-Disposition behind it for UTF-8 in latin-1, and
+ * sends it in latin-1 (nodejs/node, pull request 46528). So it is given that way, and octets go out as they are.
+ */
+export function behindLength(headers: readonly string[]): readonly string[] {
+  const at = headers.indexOf('content-disposition')
+  const value = headers[at + 1] ?? ''
+  if (at < 0 || /^[\x00-\x7f]*$/.test(value)) return headers
+  return headers.with(at + 1, Buffer.from(value).toString('latin1'))
+}
+
 /** As its sender said; by its name where another door has written the file. */
 function typeOf(entry: Entry, record: ObjectRecord | undefined): string {
   const own = record?.headers['content-type']

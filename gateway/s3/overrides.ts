@@ -26,7 +26,7 @@ export function overridesOf({ query, signed }: Pick<ObjectRequest, 'query' | 'si
         'InvalidRequest',
         'Request specific response headers cannot be used for anonymous GET requests.',
       )
-    found[name] = fieldValue(parameter, value)
+    found[name] = fieldValue(parameter, Buffer.from(value).toString('latin1'))
   }
   return found
 }
