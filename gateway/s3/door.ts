@@ -16,6 +16,7 @@ import { placeOf } from './keys.ts'
 import { bucketOperation, isCreation, objectOperation, serviceOperation } from './operations.ts'
 import { requireExpectedOwner } from './owner.ts'
 import { bodyOf } from './payload.ts'
+import { type FormDesk, postObject } from './post-object.ts'
 import { parseS3Target, type S3Target } from './routing.ts'
 import type { S3Request, S3Settings } from './s3-request.ts'
 import { createBucket } from './service.ts'
@@ -104,8 +105,35 @@ class S3Door implements S3Front {
     const settings = this.#settings
     const header = (name: string) => known.header(name)
     const headerNames = () => known.headerNames()
-    await this.#run({ x, call, settings, method, query, signed, body, header, headerNames }, target, progress)
+    const request = { x, call, settings, method, query, signed, body, header, headerNames }
+    if (target.bucket !== undefined && target.key === undefined && isForm(x)) {
+      progress.operation = 'PostObject'
+      await postObject(request, target.bucket, this.#deskFor(request, target.bucket, entrance))
+      return undefined
+    }
+    await this.#run(request, target, progress)
     return undefined
+  }
+
+  /** A form tells in itself who its sender is. */
+  #deskFor(request: S3Request, name: string, entrance: Entrance): FormDesk {
+    const { keys } = this.#options
+    const { x, settings } = request
+    let found: S3Key | undefined
+    return {
+      key: async (id, token) => {
+        found = await keys.key(id, token)
+        return found
+      },
+      begin: async (principal) => {
+        if (found) await keys.noteUse(found)
+        const call = entrance.admit(x, principal)
+        const bucket = await settings.bucket(call, name)
+        if (!bucket) throw noSuchBucket(name)
+        return { ...request, call, bucket }
+      },
+      refused: (error) => entrance.refused(x, error),
+    }
   }
 
   async #authenticate(x: Exchange, entrance: Entrance): Promise<Authenticated> {
