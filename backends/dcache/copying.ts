@@ -7,8 +7,8 @@ import type { Principal } from '../../acl/principal.ts'
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
-import type { CopyFacet, Entry, PendingMove } from '../backend.ts'
-import { isRecord, type Json } from './attributes.ts'
+import type { CopyingOptions, Entry, PendingMove } from '../backend.ts'
+import type { Json } from './attributes.ts'
 import { requireCondition } from './creating.ts'
 import { type Desk, refusalOf, type Scope } from './desk.ts'
 import { unavailable } from './errors.ts'
@@ -16,10 +16,9 @@ import { inheritFrom } from './keeping.ts'
 import { lookAt, lookAtHidden, walk } from './looking.ts'
 import { destinationOf, replacedIn, scopeOfMove, takeName } from './moving.ts'
 import { finishing } from './outlasting.ts'
+import { giveRecord, keptOf, othersOf } from './records.ts'
 import { lookAfterMove, requireFile, requireOnDisk, requirePlace, scopeAround, stale, underLease } from './requiring.ts'
 import type { StagingArea } from './staging.ts'
-
-type CopyOptions = Parameters<CopyFacet['copy']>[2]
 
 /** Milliseconds for each MiB that dCache copies before it answers, beside the door's deadline. */
 const patiencePerMiB = 1000
@@ -38,7 +37,7 @@ export async function copy(
   area: StagingArea,
   from: Path,
   to: Path,
-  options: CopyOptions,
+  options: CopyingOptions,
   call: Call,
 ): Promise<PendingMove<Entry>> {
   const scope: Scope = {
@@ -49,15 +48,18 @@ export async function copy(
   const proceed = async () => {
     desk.requireAlive(call)
     const entry = requireFile(trail, from)
+    if (options.version !== undefined && options.version !== entry.version) {
+      throw new StorageError('precondition', 'the file is not the one that was meant', { path: from })
+    }
     requireOnDisk(desk, entry, from)
     requirePlace(desk, target, to)
     replacedIn(target, to)
     const staged = await area.reserve(to)
     const lasting = desk.credentials.outlast(call, finishing, scopeAround(desk, to, []).object)
     try {
-      const properties = await lookAtSource(desk, from, entry, scope, call)
+      const taken = await lookAtSource(desk, from, entry, options, scope, call)
       await copyBytes(desk, from, staged, entry.size, scope, call)
-      const copied = { staged, source: entry, properties }
+      const copied = { staged, source: entry, ...taken }
       const made = await underLease(desk, [to], () => commit(desk, copied, to, options, scope, lasting.call))
       await area.strike(staged)
       return made
@@ -71,15 +73,32 @@ export async function copy(
   return { trail, target, proceed, release: async () => {} }
 }
 
-/** The properties that go along. Throws `stale` where another object has the name. */
-async function lookAtSource(desk: Desk, from: Path, entry: Entry, scope: Scope, call: Call): Promise<Json | undefined> {
+/** What goes along besides the bytes. */
+interface Taken {
+  readonly properties: Json
+  readonly record: string | undefined
+}
+
+/** Throws `stale` where another object has the name. */
+async function lookAtSource(
+  desk: Desk,
+  from: Path,
+  entry: Entry,
+  options: CopyingOptions,
+  scope: Scope,
+  call: Call,
+): Promise<Taken> {
   const takes = takesProperties(desk, call.principal)
-  const seen = await lookAt(desk, from, scope, call, takes ? { xattr: 'true' } : {})
+  const seen = await lookAt(desk, from, scope, call, desk.frontend ? { xattr: 'true', checksum: 'true' } : {})
   if (seen?.entry.id !== entry.id) throw stale(from)
-  if (!takes) return undefined
-  if (!seen.json) throw unavailable('the storage did not tell what goes along with a file')
-  const { extendedAttributes } = seen.json
-  return isRecord(extendedAttributes) && Object.keys(extendedAttributes).length > 0 ? extendedAttributes : undefined
+  if (desk.frontend && !seen.json && (takes || options.record)) {
+    throw unavailable('the storage did not tell what goes along with a file')
+  }
+  const kept = keptOf(seen)
+  return {
+    properties: takes ? othersOf(seen.json?.extendedAttributes) : {},
+    record: options.record ? options.record(kept) : kept.record,
+  }
 }
 
 async function copyBytes(desk: Desk, from: Path, to: Path, size: number, scope: Scope, call: Call): Promise<void> {
@@ -98,17 +117,16 @@ async function copyBytes(desk: Desk, from: Path, to: Path, size: number, scope: 
 }
 
 /** What is there under a hidden name, and what it was made from. */
-interface Copied {
+interface Copied extends Taken {
   readonly staged: Path
   readonly source: Entry
-  readonly properties: Json | undefined
 }
 
 async function commit(
   desk: Desk,
-  { staged, source, properties }: Copied,
+  { staged, source, properties, record }: Copied,
   to: Path,
-  { condition, decide }: CopyOptions,
+  { condition, decide }: CopyingOptions,
   scope: Scope,
   call: Call,
 ): Promise<Entry> {
@@ -120,7 +138,10 @@ async function commit(
   const made = await lookAtHidden(desk, staged, scope, call)
   if (made?.entry.size !== source.size) throw stale(to)
   if (replaced) await inheritFrom(desk, to, staged, scope, call)
-  if (properties) await setProperties(desk, staged, properties, scope, call)
+  if (Object.keys(properties).length > 0) await setProperties(desk, staged, properties, scope, call)
+  if (record !== undefined && desk.frontend) {
+    await giveRecord(desk, staged, { version: made.entry.version, record }, scope, call)
+  }
   desk.requireAlive(call)
   await takeName(desk, staged, to, { entry: made.entry, replaced }, scope, call)
   return lookAfterMove(desk, to, made.entry, scope, call)

@@ -22,6 +22,7 @@ import { inheritFrom } from './keeping.ts'
 import { lookAtHidden, walk } from './looking.ts'
 import { replacedIn, takeName } from './moving.ts'
 import { finishing, type Lasting } from './outlasting.ts'
+import { giveRecord } from './records.ts'
 import { lookAfterMove, requireFile, requirePlace, scopeAround, stale, underLease } from './requiring.ts'
 import type { StagingArea } from './staging.ts'
 import type { Transfer } from './transfer.ts'
@@ -202,7 +203,7 @@ class DcacheDraft implements Draft {
     this.#isVerified = true
   }
 
-  async #commit({ condition, decide }: CommitOptions): Promise<Entry> {
+  async #commit({ condition, decide, record }: CommitOptions): Promise<Entry> {
     const { desk, file, scope, call } = this.#target
     const { path } = this.#staged
     for (let left = rounds - 1; ; left--) {
@@ -214,6 +215,9 @@ class DcacheDraft implements Draft {
       const staged = await lookAtHidden(desk, path, scope, call)
       if (!staged) throw stale(file)
       if (replaced) await inheritFrom(desk, file, path, scope, call)
+      if (record !== undefined && desk.frontend) {
+        await giveRecord(desk, path, { version: staged.entry.version, record }, scope, call)
+      }
       desk.requireAlive(call)
       try {
         await takeName(desk, path, file, { entry: staged.entry, replaced }, scope, call)

@@ -22,12 +22,13 @@ import type {
   Listing,
   ListOptions,
   MoveOptions,
-  OpenFile,
   OpenOptions,
   Pending,
+  PendingFile,
   PendingMove,
   PropertyFacet,
   QuotaFacet,
+  RecordFacet,
   RedirectFacet,
   RightsFacet,
   TapeFacet,
@@ -52,6 +53,7 @@ import type { DcacheOptions } from './options.ts'
 import { PoolPolicy } from './pools.ts'
 import { DcacheProperties } from './properties.ts'
 import { DcacheQuotas } from './quotas.ts'
+import { DcacheRecords } from './records.ts'
 import { DoorRedirects } from './redirects.ts'
 import { remove } from './removing.ts'
 import { DcacheRights } from './rights.ts'
@@ -66,8 +68,9 @@ const sweepAge = 60_000
 export class DcacheBackend implements Backend {
   readonly name: string
   readonly checksums: DcacheChecksums
-  /** Extended attributes, quotas and tape are the frontend's. */
+  /** Extended attributes, and the records among them, quotas and tape are the frontend's. */
   readonly properties?: PropertyFacet
+  readonly records?: RecordFacet
   readonly quotas?: QuotaFacet
   readonly tape?: TapeFacet
   readonly redirects?: RedirectFacet
@@ -90,6 +93,7 @@ export class DcacheBackend implements Backend {
     this.checksums = new DcacheChecksums(desk)
     if (desk.frontend) {
       this.properties = new DcacheProperties(desk)
+      this.records = new DcacheRecords(desk)
       this.quotas = new DcacheQuotas(desk)
       this.tape = new DcacheTape(desk)
       this.rights = new DcacheRights(desk)
@@ -116,7 +120,7 @@ export class DcacheBackend implements Backend {
     return list(this.#desk, directory, options, call)
   }
 
-  open(file: Path, options: OpenOptions, call: Call): Promise<Pending<OpenFile>> {
+  open(file: Path, options: OpenOptions, call: Call): Promise<PendingFile> {
     return open(this.#desk, file, options, call)
   }
 

@@ -2,10 +2,10 @@
 
 import type { Call } from '../../gateway/core/call.ts'
 import type { Path } from '../../gateway/core/path.ts'
-import { isRecord } from './attributes.ts'
 import type { Desk, Scope } from './desk.ts'
 import { unavailable } from './errors.ts'
 import { lookAt, lookAtHidden } from './looking.ts'
+import { othersOf } from './records.ts'
 
 /**
  * Gives mode, extended attributes and labels of `old` to `fresh`, which nobody sees yet. Without a frontend they are
@@ -25,8 +25,9 @@ export async function inheritFrom(desk: Desk, old: Path, fresh: Path, scope: Sco
     await desk.change(fresh, { action: 'chmod', mode }, scope, call)
   }
   const { extendedAttributes, labels } = before.json
-  if (isRecord(extendedAttributes) && Object.keys(extendedAttributes).length > 0) {
-    await desk.change(fresh, { action: 'set-xattr', mode: 'EITHER', attributes: extendedAttributes }, scope, call)
+  const attributes = othersOf(extendedAttributes)
+  if (Object.keys(attributes).length > 0) {
+    await desk.change(fresh, { action: 'set-xattr', mode: 'EITHER', attributes }, scope, call)
   }
   for (const label of Array.isArray(labels) ? labels.slice(0, 100) : []) {
     await desk.change(fresh, { action: 'set-label', label }, scope, call)

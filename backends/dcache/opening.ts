@@ -10,7 +10,7 @@ import { Readable } from 'node:stream'
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
-import type { Entry, FileStream, OpenFile, OpenOptions, Pending, Range } from '../backend.ts'
+import type { Entry, FileStream, OpenFile, OpenOptions, PendingFile, Range } from '../backend.ts'
 import { startDigest } from '../digesting.ts'
 import { collect } from './body.ts'
 import type { Desk, Scope } from './desk.ts'
@@ -21,12 +21,14 @@ import type { Flow } from './flow.ts'
 import { lookAt, walk } from './looking.ts'
 import { idOfEtag } from './propfind.ts'
 import { type FlowSource, RangeStream } from './range-stream.ts'
+import { keeping } from './records.ts'
 import { requireFile, stale } from './requiring.ts'
 
 /** Backend.open */
-export async function open(desk: Desk, file: Path, options: OpenOptions, call: Call): Promise<Pending<OpenFile>> {
+export async function open(desk: Desk, file: Path, options: OpenOptions, call: Call): Promise<PendingFile> {
   const scope: Scope = { activities: ['DOWNLOAD'], object: desk.inDcache(file) }
-  const trail = await walk(desk, file, scope, call)
+  const keep = options.kept && desk.frontend ? keeping(file) : undefined
+  const trail = await walk(desk, file, scope, call, keep?.look)
   const proceed = async () => {
     desk.requireAlive(call)
     const entry = requireFile(trail, file)
@@ -37,7 +39,8 @@ export async function open(desk: Desk, file: Path, options: OpenOptions, call: C
     const isSmall = entry.size <= inlineUpTo && isNear
     return new DcacheFile(source, isSmall ? await source.content() : undefined)
   }
-  return { trail, proceed, release: async () => {} }
+  const kept = keep?.kept()
+  return { trail, proceed, release: async () => {}, ...(kept && { kept }) }
 }
 
 /** Bytes on their way, and what the next of them is. */

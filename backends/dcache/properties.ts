@@ -1,12 +1,13 @@
 /** Properties as extended attributes of dCache, by the frontend (dCache User Guide, "Frontend", namespace, xattr). */
 
 import type { Call } from '../../gateway/core/call.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
 import type { Pending, PropertyFacet } from '../backend.ts'
-import { isRecord } from './attributes.ts'
 import type { Activity } from './credentials.ts'
 import type { Desk, Scope } from './desk.ts'
 import { type Look, lookAt, type Seen, walk } from './looking.ts'
+import { othersOf, recordName } from './records.ts'
 import { requireEntry, stale, underLease } from './requiring.ts'
 
 /** Most attributes of one object that are looked at. */
@@ -43,6 +44,7 @@ export class DcacheProperties implements PropertyFacet {
 
   async set(path: Path, changes: ReadonlyMap<string, string | undefined>, call: Call): Promise<Pending<void>> {
     const scope = this.#scope(path, 'UPDATE_METADATA')
+    if (changes.has(recordName)) throw new StorageError('denied', 'the name is reserved', { path })
     const trail = await walk(this.#desk, path, scope, call)
     const proceed = async () => {
       this.#desk.requireAlive(call)
@@ -83,9 +85,9 @@ export class DcacheProperties implements PropertyFacet {
 }
 
 function attributesOf(seen: Seen | undefined): ReadonlyMap<string, string> {
-  const attributes = seen?.json?.extendedAttributes
+  const attributes = othersOf(seen?.json?.extendedAttributes)
   const found = new Map<string, string>()
-  for (const [name, value] of isRecord(attributes) ? Object.entries(attributes).slice(0, most) : []) {
+  for (const [name, value] of Object.entries(attributes).slice(0, most)) {
     if (typeof value === 'string') found.set(decode(name), value)
   }
   return found
