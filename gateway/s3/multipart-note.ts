@@ -54,7 +54,7 @@ function fieldsOf(note: string | undefined): readonly unknown[] {
 export async function uploadOf(request: ObjectRequest): Promise<FoundUpload> {
   const id = uploadIdOf(request)
   const state = await knowing(id, request.x.door.storage.parts.state(request.call, id))
-  if (state.path !== request.path) throw noSuchUpload(id)
+  if (state.path !== request.path || request.asDirectory) throw noSuchUpload(id)
   return { state, ...readNote(state) }
 }
 

@@ -2,7 +2,8 @@
 
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { type ClientRequest, createServer, request as httpRequest } from 'node:http'
+import { type ClientRequest, createServer, request as httpRequest, type IncomingMessage } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { StorageError } from '../../gateway/core/errors.ts'
@@ -79,8 +80,8 @@ t.test('a part comes in chunks with its checksum behind it', async (t) => {
   t.match(listed.text, md5('hello'))
 })
 
-/** A part of a thousand bytes of which only some are sent. */
-function halfPart(world: S3World, upload: string): ClientRequest {
+/** The request for a part, without its body. */
+function partRequest(world: S3World, upload: string, more: Readonly<Record<string, string>>): ClientRequest {
   const host = `127.0.0.1:${world.port}`
   const target = `${upload}&partNumber=1`
   const { headers } = sign({
@@ -88,10 +89,9 @@ function halfPart(world: S3World, upload: string): ClientRequest {
   })
   const sent = httpRequest({
     ...{ host: '127.0.0.1', port: world.port, method: 'PUT', path: target, agent: false },
-    headers: { ...headers, 'content-length': 1000 },
+    headers: { ...headers, ...more },
   })
   sent.on('error', () => {})
-  sent.write('some')
   return sent
 }
 
@@ -99,13 +99,23 @@ t.test('a part whose sender breaks off does not count', async (t) => {
   const world = await openS3(t)
   const upload = await begin(world)
   await world.raw({ method: 'PUT', target: `${upload}&partNumber=1`, body: 'whole', as: 'alice' })
-  const sent = halfPart(world, upload)
+  const sent = partRequest(world, upload, { 'content-length': '1000' })
+  sent.write('some')
   await once(sent, 'socket')
   await pause(50)
   sent.destroy()
   const done = await world.raw({ method: 'POST', target: upload, body: listOf('whole'), as: 'alice' })
   t.equal(done.status, 200, done.text)
   t.equal((await world.raw({ target: '/data/key', as: 'alice' })).text, 'whole')
+})
+
+t.test('a part tells its length', async (t) => {
+  const world = await openS3(t)
+  const sent = partRequest(world, await begin(world), { 'transfer-encoding': 'chunked' })
+  sent.end('some')
+  const [response] = (await once(sent, 'response')) as [IncomingMessage]
+  t.equal(response.statusCode, 411)
+  t.match(await text(response), '<Code>MissingContentLength</Code>')
 })
 
 t.test('of completions at once, through two processes, each says the same or that it is not its turn', async (t) => {

@@ -99,6 +99,7 @@ t.test('parts are refused', async (t) => {
   refused(t, await put(1, 'x', { as: 'carol' }), 'NoSuchUpload', 404)
   refused(t, await put(1, 'x', { as: 'bob' }), 'NoSuchUpload', 404)
   refused(t, await send({ method: 'PUT', key: 'other', query: '&partNumber=1', body: 'x' }), 'NoSuchUpload', 404)
+  refused(t, await send({ method: 'PUT', key: 'key/', query: '&partNumber=1', body: 'x' }), 'NoSuchUpload', 404)
   const unknown = await world.raw({
     ...{ method: 'PUT', target: '/data/key?uploadId=unknown&partNumber=1', body: 'x', as: 'alice' },
   })
