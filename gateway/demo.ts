@@ -1,7 +1,7 @@
 /**
  * `npm start`: makes a demo below ./demo and runs the gateway on it, on loopback.
  *
- *     npm start -- [--port N]      HTTP on N (8080), the stand-in for dCache on N + 4 and N + 5, metrics on N + 9
+ *     npm start -- [--port N]      HTTP on N (8080), S3 on N + 1, the stand-in for dCache on N + 4 and N + 5, metrics on N + 9
  *
  * Started as root it goes on as an account of its own; this program then runs a second time, as that account.
  */
@@ -42,7 +42,7 @@ async function requireFree(port: number): Promise<void> {
 }
 
 async function prepare(port: number): Promise<Demo> {
-  for (const offset of [0, 4, 5, 9]) await requireFree(port + offset)
+  for (const offset of [0, 1, 4, 5, 9]) await requireFree(port + offset)
   if (process.geteuid?.() !== 0) {
     return prepareDemo({ directory, port, asRoot: false, native: { because: 'that needs a start as root' } })
   }

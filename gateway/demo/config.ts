@@ -27,6 +27,10 @@ export function configFile(demo: DemoConfig): string {
     domain,
     ...(demo.asRoot && { runAs: service }),
     listen: [{ address: '127.0.0.1', port: demo.port }],
+    s3: {
+      buckets: { 'data-dust': '/data-dust', asap3: '/asap3', pnfs: '/pnfs/desy.de' },
+      listen: [{ address: '127.0.0.1', port: demo.port + 1 }],
+    },
     metrics: { address: '127.0.0.1', port: demo.port + 9 },
     state: { directory: `${demo.directory}/state`, masterKeyFile: `${demo.directory}/master.key` },
     log: { level: 'warn', file: `${demo.directory}/log/portolan.log` },

@@ -1,5 +1,6 @@
 /** What the demo prints: lines to paste, each with what it will give. */
 
+import type { DemoKey } from './access-keys.ts'
 import type { UserName } from './people.ts'
 
 const beamtime = '/asap3/petra3/p09/2026/11016023/raw/run0001.txt'
@@ -9,6 +10,9 @@ const onTape = '/pnfs/desy.de/exfel/raw/run0002.h5'
 export interface Shown {
   readonly url: string
   readonly tokens: ReadonlyMap<UserName, string>
+  /** Where S3 is heard. */
+  readonly s3: string
+  readonly keys: ReadonlyMap<UserName, DemoKey>
   /** alice's token for reading below /data-dust/group/p01 only. */
   readonly scoped: string
   /** Lines about the grades of enforcement. */
@@ -16,9 +20,14 @@ export interface Shown {
   readonly directory: string
 }
 
-export function demoText({ url, tokens, scoped, notes, directory }: Shown): string {
+export function demoText({ url, s3, tokens, keys, scoped, notes, directory }: Shown): string {
   const portolan = `${process.execPath} ${directory}/../gateway/cli.ts`
   const as = (name: UserName) => `-H 'Authorization: Bearer ${tokens.get(name)}'`
+  const signed = (name: UserName) => {
+    const { accessKeyId, secret } = keys.get(name) ?? { accessKeyId: '', secret: undefined }
+    const key = `-u '${accessKeyId}:${secret?.reveal()}'`
+    return `--aws-sigv4 aws:amz:us-east-1:s3 ${key} -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD'`
+  }
   const steps: ReadonlyArray<readonly [string, string]> = [
     ['alice reads a file of her own', `curl ${as('alice')} ${url}/data-dust/user/alice/hello.txt`],
     [
@@ -42,6 +51,9 @@ export function demoText({ url, tokens, scoped, notes, directory }: Shown): stri
       'the last megabyte of a big file',
       `curl -s -r -1048576 -o /dev/null -w '%{http_code} %{size_download} bytes\\n' ${as('alice')} ${url}/pnfs/desy.de/exfel/raw/run0001.h5`,
     ],
+    ['alice writes an object by S3', `curl ${signed('alice')} -d 'by S3' -X PUT ${s3}/data-dust/group/p01/s3.txt`],
+    ['carol finds it as a file', `curl ${as('carol')} ${url}/data-dust/group/p01/s3.txt`],
+    ['bob is refused by S3 as by HTTP', `curl ${signed('bob')} ${s3}/data-dust/group/p01/s3.txt`],
     ['carol is told that a file is on tape', `curl ${as('carol')} ${url}${onTape}`],
     ['... has it brought to disk', `${portolan} stage --as carol --wait ${onTape}`],
     [
@@ -56,6 +68,10 @@ export function demoText({ url, tokens, scoped, notes, directory }: Shown): stri
     '',
     'Paste a line into another terminal:',
     ...steps.flatMap(([what, line]) => ['', `# ${what}`, line]),
+    '',
+    `S3 on ${s3}, path style, region us-east-1. Buckets: data-dust asap3 pnfs. Access keys:`,
+    ...[...keys].map(([name, { accessKeyId, secret }]) => `  ${name.padEnd(6)} ${accessKeyId} ${secret.reveal()}`),
+    `  aws --endpoint-url ${s3} s3 ls s3://data-dust/ --recursive    with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY set`,
     '',
     `In a browser: ${url}/data-dust/ and sign in with a name and password of ${directory}/demo.json`,
     `The same for programs: ${directory}/demo.json    Its configuration: ${directory}/portolan.yaml    Audit log: ${directory}/log/audit.jsonl`,

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { createDevelopmentIssuer } from '../../acl/identity/development-issuer.ts'
 import type { Secret } from '../../acl/secret.ts'
 import { StorageError } from '../core/errors.ts'
+import { type DemoKey, keepKeys, newKey } from './access-keys.ts'
 import { configFile } from './config.ts'
 import { demoText } from './lines.ts'
 import { accountsFile, newPassword, service, type UserName, userNames } from './people.ts'
@@ -72,10 +73,13 @@ export async function prepareDemo(options: DemoOptions): Promise<Demo> {
   })
   const tokens = new Map<UserName, string>()
   const passwords = new Map<UserName, Secret>()
+  const keys = new Map<UserName, DemoKey>()
   for (const name of userNames) {
     tokens.set(name, await issuer.sign(claims(name, 'openid')))
     passwords.set(name, newPassword(name))
+    keys.set(name, newKey(name))
   }
+  const s3 = `http://127.0.0.1:${port + 1}`
   const scoped = await issuer.sign(claims('alice', 'storage.read:/data-dust/group/p01'))
   const accounts = join(directory, 'accounts.yaml')
   const demo = demoIn(directory)
@@ -85,6 +89,7 @@ export async function prepareDemo(options: DemoOptions): Promise<Demo> {
   // It has sealed what is in the state store already.
   const masterKey = join(directory, 'master.key')
   if (!existsSync(masterKey)) write(masterKey, `${randomBytes(32).toString('hex')}\n`, 0o600)
+  await keepKeys(join(directory, 'state'), masterKey, keys)
   write(accounts, await accountsFile(passwords), 0o600)
   write(
     demo.configFile,
@@ -92,12 +97,16 @@ export async function prepareDemo(options: DemoOptions): Promise<Demo> {
     0o644,
   )
   const people = Object.fromEntries(
-    userNames.map((name) => [name, { token: tokens.get(name), password: passwords.get(name)?.reveal() }]),
+    userNames.map((name) => {
+      const { accessKeyId, secret } = keys.get(name) ?? {}
+      const s3 = { accessKeyId, secretAccessKey: secret?.reveal() }
+      return [name, { token: tokens.get(name), password: passwords.get(name)?.reveal(), s3 }]
+    }),
   )
   const mounts = ['/data-dust', '/asap3', '/pnfs/desy.de']
   write(
     join(directory, 'demo.json'),
-    `${JSON.stringify({ doors: { http: url }, mounts, users: people }, null, 2)}\n`,
+    `${JSON.stringify({ doors: { http: url, s3 }, mounts, users: people }, null, 2)}\n`,
     0o600,
   )
   const notes = [
@@ -105,7 +114,7 @@ export async function prepareDemo(options: DemoOptions): Promise<Demo> {
     asap3Note(options.native),
     '/pnfs/desy.de   dCache with tape, delegated: dCache decides about the caller (a stand-in; what is written there is not kept)',
   ]
-  write(demo.textFile, demoText({ url, tokens, scoped, notes, directory }), 0o600)
+  write(demo.textFile, demoText({ url, s3, tokens, keys, scoped, notes, directory }), 0o600)
   if (asRoot) giveToService(directory)
   return demo
 }

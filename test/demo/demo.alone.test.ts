@@ -5,7 +5,10 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { ListBucketsCommand, S3Client } from '@aws-sdk/client-s3'
 import t from 'tap'
+
+t.setTimeout(120_000)
 
 const home = resolve(import.meta.dirname, '../..')
 const shell = promisify(execFile)
@@ -64,6 +67,9 @@ const promises: ReadonlyArray<readonly [string, RegExp]> = [
   ['a token for reading group/p01 only', /"group"/],
   ['admin asks why bob is refused', /"allowed":\s*false/],
   ['the last megabyte', /206 1048576 bytes/],
+  ['alice writes an object by S3', /^$/],
+  ['carol finds it as a file', /by S3/],
+  ['bob is refused by S3', /<Code>AccessDenied<\/Code>/],
   ['carol is told that a file is on tape', /"code":\s*"nearline"/],
   ['... has it brought to disk', /1 of 1 on disk/],
   ['... and reads it', /200 67108864 bytes/],
@@ -103,10 +109,20 @@ t.test('demo.json holds the same for programs, for its owner alone', async (t) =
     const basic = Buffer.from(`${name}:${users[name].password}`).toString('base64')
     const byPassword = await fetch(whoami, { headers: { authorization: `Basic ${basic}` } })
     t.match(await byPassword.json(), { user: `${name}@portolan.demo` }, `${name} by password`)
+    const { accessKeyId, secretAccessKey } = users[name].s3
+    const buckets = await listBuckets(doors.s3, { accessKeyId, secretAccessKey })
+    t.same(buckets, ['asap3', 'data-dust', 'pnfs'], `${name} by access key`)
   }
   t.ok(existsSync(`${home}/demo/portolan.yaml`))
   t.equal(await demo.end('SIGTERM'), 0, 'it ends cleanly on SIGTERM')
 })
+
+async function listBuckets(endpoint: string, credentials: { accessKeyId: string; secretAccessKey: string }) {
+  const client = new S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials })
+  const { Buckets = [] } = await client.send(new ListBucketsCommand({}))
+  client.destroy()
+  return Buckets.map(({ Name }) => Name)
+}
 
 t.test('a taken port is a sentence, not a stack', async (t) => {
   const server = createServer()
