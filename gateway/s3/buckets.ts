@@ -46,6 +46,12 @@ export class Buckets {
     return this.#fixed.has(name)
   }
 
+  /** Of a bucket that is the same for all callers. */
+  fixedPlaceOf(name: string): Path | undefined {
+    const template = this.#fixed.get(name)
+    return template === undefined || template.includes('{user}') ? undefined : parsePath(template)
+  }
+
   /** Where a bucket of this name would be made; undefined where none are. */
   placeFor(name: string): Path | undefined {
     const { root } = this.#options

@@ -2,7 +2,7 @@
 
 import type { S3Key, S3Keys } from '../../acl/identity/identity.ts'
 import type { StorageError } from '../core/errors.ts'
-import type { Path } from '../core/path.ts'
+import { type Path, root } from '../core/path.ts'
 import type { StorageOperations } from '../core/storage.ts'
 import { requireSameOrigin } from '../http/csrf.ts'
 import type { Exchange } from '../http/exchange.ts'
@@ -12,7 +12,7 @@ import { type Authenticated, authenticate, type KeyLookup } from './authenticati
 import { Buckets, noSuchBucket } from './buckets.ts'
 import { allowOrigin, preflight } from './cors.ts'
 import { type Subject, sendS3Error } from './errors.ts'
-import { placeOf } from './keys.ts'
+import { placeOf, requireKey } from './keys.ts'
 import { bucketOperation, isCreation, objectOperation, serviceOperation } from './operations.ts'
 import { requireExpectedOwner } from './owner.ts'
 import { bodyOf } from './payload.ts'
@@ -88,6 +88,7 @@ class S3Door implements S3Front {
     const { method = '', url = '', headers } = x.request
     const target = parseS3Target(url, this.#domains.labelOf(headers.host) ?? '')
     progress.subject = { bucket: target.bucket, key: target.key }
+    x.path = this.#placeOf(target)
     if (method === 'OPTIONS') {
       progress.operation = 'Preflight'
       await preflight(x, this.#settings)
@@ -115,6 +116,18 @@ class S3Door implements S3Front {
     return undefined
   }
 
+  /** Where the request leads whoever sent it, as far as that is known: for what is written down of refused signatures. */
+  #placeOf({ bucket, key }: S3Target): Path {
+    const path = bucket === undefined ? undefined : this.#settings.buckets.fixedPlaceOf(bucket)
+    if (path === undefined || key === undefined) return path ?? root
+    try {
+      return placeOf({ path }, key).path
+    } catch {
+      // What is wrong with the key is told to whoever is known.
+      return path
+    }
+  }
+
   /** A form tells in itself who its sender is. */
   #deskFor(request: S3Request, name: string, entrance: Entrance): FormDesk {
     const { keys } = this.#options
@@ -130,6 +143,7 @@ class S3Door implements S3Front {
         const call = entrance.admit(x, principal)
         const bucket = await settings.bucket(call, name)
         if (!bucket) throw noSuchBucket(name)
+        x.path = bucket.path
         return { ...request, call, bucket }
       },
       refused: (error) => entrance.refused(x, error),
@@ -168,7 +182,7 @@ class S3Door implements S3Front {
       return createBucket(request, name)
     }
     // What is wrong with a key is wrong wherever it leads.
-    if (key !== undefined) placeOf({ path: x.path }, key)
+    if (key !== undefined) requireKey(key)
     const bucket = await settings.bucket(call, name)
     if (!bucket) throw noSuchBucket(name)
     x.path = bucket.path

@@ -12,6 +12,7 @@ import {
   putObjectAcl,
 } from './canned.ts'
 import { completeMultipartUpload } from './complete-multipart.ts'
+import { copyObject } from './copy-object.ts'
 import { getBucketCors } from './cors.ts'
 import { createMultipartUpload } from './create-multipart.ts'
 import { deleteObject } from './delete-object.ts'
@@ -21,6 +22,7 @@ import { getObject, headObject } from './get-object.ts'
 import { listObjectsV1, listObjectsV2, listObjectVersions } from './list-objects.ts'
 import { listParts } from './list-parts.ts'
 import { listMultipartUploads } from './list-uploads.ts'
+import { notAForm } from './post-object.ts'
 import { putObject } from './put-object.ts'
 import { restoreObject } from './restore.ts'
 import type { BucketRequest, ObjectRequest, Operation, S3Query, S3Request } from './s3-request.ts'
@@ -131,7 +133,8 @@ export function bucketOperation(method: string, { query }: Parameters): Chosen<B
     case 'DELETE':
       return partOf({}, query, bucketParts) ?? ['DeleteBucket', deleteBucket]
     case 'POST':
-      return query.has('delete') ? ['DeleteObjects', deleteObjects] : unimplemented()
+      if (query.has('delete')) return ['DeleteObjects', deleteObjects]
+      throw notAForm()
     default:
       throw notAllowed(method, 'BUCKET', allMethods)
   }
@@ -171,7 +174,7 @@ function upload({ query, header }: Parameters): Chosen<ObjectRequest> {
   const isCopy = header('x-amz-copy-source') !== undefined
   const isPart = query.has('uploadId') || query.has('partNumber')
   if (isPart) return isCopy ? ['UploadPartCopy', uploadPartCopy] : ['UploadPart', uploadPart]
-  return isCopy ? unimplemented() : ['PutObject', putObject]
+  return isCopy ? ['CopyObject', copyObject] : ['PutObject', putObject]
 }
 
 function partOf<R extends S3Request>(
