@@ -7,7 +7,6 @@ import { digestsOf, termsOf } from './upload-terms.ts'
 
 export interface PartMeans extends UploadMeans {
   readonly parts: PartStore
-  readonly syncs: Syncs
 }
 
 export function stateOfParted(row: StoredUpload): PartedState {
@@ -17,34 +16,4 @@ export function stateOfParted(row: StoredUpload): PartedState {
 
 export function stateOfPart({ number, size, modified, digests }: StoredPart): PartState {
   return { number, size, modified, digests: digestsOf(JSON.parse(digests)) }
-}
-
-interface Syncing {
-  readonly now: Promise<void>
-  next: Promise<void> | undefined
-}
-
-/**
- * Parts of one upload are in one file, and to put that on disk is for all that has come of it: who comes while it is
- * being done waits for the next time, with everybody else who does.
- */
-export class Syncs {
-  readonly #running = new Map<string, Syncing>()
-
-  /** Resolves when all that was written before is on disk. */
-  async sync(id: string, work: () => Promise<void>): Promise<void> {
-    const running = this.#running.get(id)
-    if (!running) return this.#start(id, work)
-    running.next ??= running.now.catch(() => {}).then(() => this.#start(id, work))
-    // It may have failed for a reason of somebody else's.
-    await running.next.catch(() => work())
-  }
-
-  #start(id: string, work: () => Promise<void>): Promise<void> {
-    const now = work().finally(() => {
-      if (this.#running.get(id)?.now === now) this.#running.delete(id)
-    })
-    this.#running.set(id, { now, next: undefined })
-    return now
-  }
 }

@@ -8,7 +8,7 @@ import { forMaker } from './committing.ts'
 import type { Gate } from './deciding.ts'
 import { StorageError } from './errors.ts'
 import { completeParts } from './part-completing.ts'
-import { type PartMeans, Syncs, stateOfPart, stateOfParted } from './part-means.ts'
+import { type PartMeans, stateOfPart, stateOfParted } from './part-means.ts'
 import { AuditedPart, startPart } from './part-writing.ts'
 import {
   type ChosenPart,
@@ -44,7 +44,7 @@ export class PartedUploads implements PartOperations {
   constructor(gate: Gate, sharing: Sharing) {
     this.#gate = gate
     this.#sharing = sharing
-    this.#means = { ...sharing.means, parts: sharing.parts, syncs: new Syncs() }
+    this.#means = { ...sharing.means, parts: sharing.parts }
   }
 
   async create(call: Call, path: Path, options: NewParted = {}): Promise<PartedState> {

@@ -133,7 +133,7 @@ export class PartUpload implements PartWriting {
       if (this.#over) throw new StorageError('cancelled', 'the part is over')
       const digests = this.#checked()
       const { offset } = await this.reserve()
-      if (this.bytes > 0) await this.#run(() => means.syncs.sync(row.id, () => this.#draft.sync()))
+      if (this.bytes > 0) await this.#run(() => this.#draft.sync())
       await this.#turn.requireOwn()
       // Before it counts: who joins the parts then finds the draft free.
       await this.#close()
