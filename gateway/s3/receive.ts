@@ -22,6 +22,7 @@ export async function receivePayload(
 ): Promise<number> {
   const { request, connection } = x
   const { promise, resolve, reject } = Promise.withResolvers<void>()
+  if (connection.broken && !request.complete) throw endedEarly()
   const source = body.stream()
   let received = 0
   const count = (chunk: Uint8Array) => {
@@ -30,7 +31,7 @@ export async function receivePayload(
   }
   const gone = () => {
     if (request.complete) return
-    if (connection.broken) reject(new S3Error('IncompleteBody', 'The body ended early or is malformed.'))
+    if (connection.broken) reject(endedEarly())
     else reject(new StorageError('cancelled', 'the sender went away'))
   }
   const unended = () => {
@@ -39,7 +40,7 @@ export async function receivePayload(
   const fail = (error: unknown) => reject(error)
   const given = () => reject(new StorageError('cancelled', 'the upload was given up'))
   const pace = watchPace(x, () => received, reject)
-  connection.cut = reject
+  connection.cut = (error) => reject(connection.broken ? endedEarly() : error)
   source.on('data', count).on('error', fail).on('close', unended)
   request.on('error', gone).on('close', gone)
   into.on('finish', resolve).on('error', fail).on('close', given)
@@ -58,6 +59,10 @@ export async function receivePayload(
     into.off('finish', resolve).off('close', given)
     // The error listeners stay: errors that come late have been told, and must not end the process.
   }
+}
+
+function endedEarly(): S3Error {
+  return new S3Error('IncompleteBody', 'The body ended early or is malformed.')
 }
 
 /** Time in which it is we who do not read does not count. */
