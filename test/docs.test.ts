@@ -22,6 +22,7 @@ t.test('docs/semantics.md says what a gateway does', async (t) => {
       { path: '/lab/archive', make: (top) => void makeArchive(top), more: { readOnly: true } },
       { path: '/open', make: (top) => void makeOpen(top), more: { anonymous: true } },
     ],
+    s3: { buckets: { lab: '/lab', home: '/lab/{user}', open: '/open' }, hosts: ['s3.lab.example'] },
   })
   const lines = linesOf(read('docs/semantics.md'))
   t.ok(lines.length > 50, `${lines.length} lines to play`)
@@ -43,11 +44,11 @@ function expected({ status, answerHeaders, answerBody }: Played): Seen {
 
 /** What came back, as far as the line speaks about it. */
 async function play(gateway: TestGateway, line: Played): Promise<Seen> {
-  const { who, method, target, headers, body, scopes, answerHeaders, answerBody } = line
+  const { who, s3, method, target, headers, body, scopes, answerHeaders, answerBody } = line
   const user = userNames.find((name) => name === who)
   if (!user && who !== 'anonymous') return { status: 0, headers: {}, body: `there is no ${who}` }
   const token = user && scopes !== undefined ? await gateway.token(user, { scope: scopes }) : undefined
-  const answer = await gateway.request({
+  const answer = await (s3 ? gateway.s3.bind(gateway) : gateway.request.bind(gateway))({
     method,
     path: target,
     headers,
@@ -59,8 +60,13 @@ async function play(gateway: TestGateway, line: Played): Promise<Seen> {
   return {
     status: answer.status,
     headers: Object.fromEntries(told),
-    body: answerBody === undefined ? undefined : answer.text,
+    body: answerBody === undefined ? undefined : s3 ? codeIn(answer.text) : answer.text,
   }
+}
+
+/** Of a refusal its code; any other body as it is. */
+function codeIn(text: string): string {
+  return /<Error><Code>(\w+)<\/Code>/.exec(text)?.[1] ?? text
 }
 
 t.test('links between the pages lead somewhere', async (t) => {

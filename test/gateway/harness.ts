@@ -22,10 +22,13 @@ import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
 import type { Test } from 'tap'
 import { stringify } from 'yaml'
 import { createDevelopmentIssuer, type DevelopmentIssuer } from '../../acl/identity/development-issuer.ts'
 import type { Ready } from '../../gateway/supervisor.ts'
+import { sign } from '../s3-door/signing.ts'
+import { accessKeyOf, keepAccessKeys, masterKey } from './access-keys.ts'
 import { type Answer, open, type Sent, send } from './http.ts'
 import { accountsFile, asRoot, domain, named, password, service, type UserName, userNames } from './people.ts'
 import { eventually, familyOf, gone, memoryOf } from './processes.ts'
@@ -56,7 +59,7 @@ export interface GatewayOptions {
   readonly basePath?: string
   /** Files of secrets beside the configuration file: their names and what they hold. */
   readonly secrets?: Readonly<Record<string, string>>
-  /** The section `s3`, to which a listener is added. */
+  /** The section `s3`, to which a listener is added; everybody has an access key then. */
   readonly s3?: Readonly<Record<string, unknown>>
   /** Other top-level keys of the configuration file. */
   readonly more?: Readonly<Record<string, unknown>>
@@ -86,7 +89,8 @@ export async function startTestGateway(t: Test, options: GatewayOptions): Promis
   t.teardown(() => gateway.kill9())
   for (const mount of options.mounts) mount.make?.(rootOf(directory, mount))
   for (const name of ['state', 'log']) mkdirSync(join(directory, name), { mode: 0o700 })
-  writeFileSync(join(directory, 'master.key'), `${'5a'.repeat(32)}\n`, { mode: 0o600 })
+  writeFileSync(join(directory, 'master.key'), `${masterKey}\n`, { mode: 0o600 })
+  if (options.s3) await keepAccessKeys(join(directory, 'state'))
   writeFileSync(join(directory, 'accounts.yaml'), await accountsFile(options.passwords ?? false), { mode: 0o600 })
   for (const [name, secret] of Object.entries(options.secrets ?? {})) {
     writeFileSync(join(directory, name), `${secret}\n`, { mode: 0o600 })
@@ -234,6 +238,17 @@ export class TestGateway {
 
   put(path: string, user: UserName, body: string | Buffer, headers: Sent['headers'] = {}): Promise<Answer> {
     return this.request({ method: 'PUT', path, user, body, headers })
+  }
+
+  /** At the listener for S3; with `user` signed with his access key. */
+  s3({ user, token: _token, headers = {}, ...sent }: Asked): Promise<Answer> {
+    const { method = 'GET', path, body } = sent
+    const plain = { host: `127.0.0.1:${this.s3Port}`, ...(headers as Record<string, string>) }
+    const bytes = body instanceof Readable ? undefined : body
+    const payload = bytes === undefined && body !== undefined ? 'UNSIGNED-PAYLOAD' : undefined
+    const more = payload === undefined ? {} : { payload }
+    const signing = user && { method, target: path, headers: plain, body: bytes, key: accessKeyOf(user), ...more }
+    return send(this.s3Port, { ...sent, headers: signing ? sign(signing).headers : plain })
   }
 
   /** GET below /.portolan/api/v1/, such as `explain`, with a query. */

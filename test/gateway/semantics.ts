@@ -4,6 +4,8 @@ export interface Played {
   /** The line as it stands on the page. */
   readonly line: string
   readonly scopes: string | undefined
+  /** By S3: the target is a bucket with a key, and the body of a refusal its code. */
+  readonly s3: boolean
   readonly who: string
   readonly method: string
   readonly target: string
@@ -15,7 +17,7 @@ export interface Played {
 }
 
 const grammar =
-  /^(?:token:(?<scopes>\S+) )?(?<who>[a-z]+) (?<method>[A-Z]+) (?<target>\S+)(?<headers>(?: \{[^{}]+: [^{}]*\})*)(?: "(?<body>[^"]*)")? → (?<status>\d{3})(?<answerHeaders>(?: \{[^{}]+: [^{}]*\})*)(?: "(?<answerBody>[^"]*)")?$/
+  /^(?:token:(?<scopes>\S+) )?(?<s3>s3:)?(?<who>[a-z]+) (?<method>[A-Z]+) (?<target>\S+)(?<headers>(?: \{[^{}]+: [^{}]*\})*)(?: "(?<body>[^"]*)")? → (?<status>\d{3})(?<answerHeaders>(?: \{[^{}]+: [^{}]*\})*)(?: "(?<answerBody>[^"]*)")?$/
 
 /** Lines of all ```http blocks in order, with their heading. A line that does not follow the grammar is given as it is. */
 export function linesOf(page: string): { readonly heading: string; readonly line: Played | string }[] {
@@ -34,10 +36,11 @@ export function linesOf(page: string): { readonly heading: string; readonly line
 function parse(line: string): Played | undefined {
   const { groups } = grammar.exec(line) ?? {}
   if (!groups) return undefined
-  const { scopes, who = '', method = '', target = '', headers, body, status, answerHeaders, answerBody } = groups
+  const { scopes, s3, who = '', method = '', target = '', headers, body, status, answerHeaders, answerBody } = groups
   return {
     line,
     scopes: scopes?.replaceAll(',', ' '),
+    s3: s3 !== undefined,
     who,
     method,
     target,

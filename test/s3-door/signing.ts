@@ -49,7 +49,7 @@ export function sign(request: ToSign): SignedHeaders {
   const lower = new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
   const fields = names.map((name) => `${name}:${(lower.get(name) ?? '').trim().replace(/ +/g, ' ')}\n`).join('')
   const [path = '', query = ''] = target.split(/\?(.*)/s)
-  const canonical = [method, path, canonicalQuery(query), fields, names.join(';'), payload].join('\n')
+  const canonical = [method, canonicalPath(path), canonicalQuery(query), fields, names.join(';'), payload].join('\n')
   const scope = `${date.slice(0, 8)}/${region}/${service}/aws4_request`
   const signingKey = [date.slice(0, 8), region, service, 'aws4_request'].reduce<Buffer>(
     (last, part) => hmac(last, part),
@@ -62,11 +62,19 @@ export function sign(request: ToSign): SignedHeaders {
   return { headers, signature, signingKey, date, scope }
 }
 
+/** Every octet but the unreserved ones and slashes as `%XX`, whatever was escaped before. */
+function canonicalPath(path: string): string {
+  const octets = path.replace(/%([0-9a-f]{2})/gi, (_escape, digits) => String.fromCharCode(Number.parseInt(digits, 16)))
+  return octets.replace(/[^A-Za-z0-9\-._~/]/g, (octet) => {
+    return `%${octet.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`
+  })
+}
+
 function canonicalQuery(query: string): string {
   return query
     .split('&')
     .filter((part) => part !== '')
-    .map((part) => (part.includes('=') ? part : `${part}=`))
+    .map((part) => (part.includes('=') ? part : `${part}=`).replaceAll('/', '%2F'))
     .toSorted()
     .join('&')
 }
