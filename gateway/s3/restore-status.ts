@@ -31,7 +31,7 @@ export async function restoreStatus(
   const progress = await x.door.storage.staging.find(call, restoreKey(path)).catch(() => undefined)
   const file = progress?.files[0]
   if (!file) return undefined
-  if (locality === 'tape') return isWaiting(file) ? { ongoing: true, expires: undefined } : undefined
+  if (isWaiting(file)) return { ongoing: true, expires: undefined }
   const { finished, lifetime, state } = file
   if (state !== 'completed' || finished === undefined || lifetime === undefined) return undefined
   const expires = finished + lifetime * 1000
