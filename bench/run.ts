@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { resolve } from 'node:path'
 
-const all = ['acl', 'http', 'webdav', 'backends']
+const all = ['acl', 'http', 'webdav', 's3', 'backends']
 const named = process.argv.slice(2)
 for (const name of named.length > 0 ? named : all) {
   if (!all.includes(name)) {

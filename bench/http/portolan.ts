@@ -1,6 +1,7 @@
 /** The gateway under measurement: the same tree three times, with a token, public, and without fsync. */
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { closeSync, mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { stringify } from 'yaml'
@@ -15,6 +16,8 @@ export interface Portolan {
   readonly url: string
   /** Answers where a certificate was given. */
   readonly tlsUrl: string
+  /** Where S3 is heard; buckets are named like the mounts. */
+  readonly s3Url: string
   /** Header line with alice's token. */
   readonly authorization: string
   /** Of the supervisor; workers are its children. */
@@ -50,7 +53,8 @@ export async function startPortolan(work: string, data: Data, options: PortolanO
   guard(data.tree)
   const directory = `${work}/${name}`
   mkdirSync(directory, { recursive: true })
-  const [port, tlsPort] = [await freePort(), await freePort()]
+  const [port, tlsPort, s3Port] = [await freePort(), await freePort(), await freePort()]
+  writeFileSync(`${directory}/master.key`, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 })
   const signer = await createDevelopmentIssuer(`${directory}/issuer`, issuer)
   writeFileSync(`${directory}/accounts.yaml`, stringify({ users: { alice: { uid: 64_801, gid: 64_801 } } }))
   const mount = (path: string, more: object, backend: object = {}) => ({
@@ -68,7 +72,11 @@ export async function startPortolan(work: string, data: Data, options: PortolanO
         ...(tls ? [{ address: '127.0.0.1', port: tlsPort, tls: { certificate: tls.certificate, key: tls.key } }] : []),
       ],
       ...(hosts.length > 0 && { thirdParty: { hosts, networks: ['127.0.0.0/8'], insecure: true } }),
-      state: { directory: `${directory}/state` },
+      state: { directory: `${directory}/state`, masterKeyFile: `${directory}/master.key` },
+      s3: {
+        buckets: { bench: '/bench', unsynced: '/unsynced' },
+        listen: [{ address: '127.0.0.1', port: s3Port }],
+      },
       log: { level: 'warn', file: `${directory}/portolan.log` },
       audit: { file: `${directory}/audit.jsonl` },
       limits: {
@@ -105,6 +113,7 @@ export async function startPortolan(work: string, data: Data, options: PortolanO
   return {
     url: `http://127.0.0.1:${port}`,
     tlsUrl: `https://127.0.0.1:${tlsPort}`,
+    s3Url: `http://127.0.0.1:${s3Port}`,
     authorization: `Authorization: Bearer ${token}`,
     pid: child.pid ?? 0,
     stop: () => end(child),
