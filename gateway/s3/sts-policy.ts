@@ -155,6 +155,7 @@ async function placeOf(resource: string, bucket: BucketLookup): Promise<Place> {
   const exact = !key.endsWith('/*')
   const inner = exact ? key : key.slice(0, -2)
   if (/[*?]|\$\{/.test(inner)) throw malformed('wildcards and variables are understood only as /* at the end')
+  if (/^\/|\/$|^$/.test(inner)) throw malformed('the key of a Resource begins or ends in a slash')
   try {
     return { on: 'object', path: parsePath(`${path === root ? '' : path}/${inner}`), exact }
   } catch (cause) {

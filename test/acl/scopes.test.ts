@@ -1,6 +1,7 @@
 import t from 'tap'
 import { permitsPath, permitsType, visibleNames } from '../../acl/authorizer.ts'
 import { type Action, actions } from '../../acl/needs.ts'
+import type { Grant, Principal } from '../../acl/principal.ts'
 import { boundOf } from '../../acl/scopes.ts'
 import { parsePath, root } from '../../gateway/core/path.ts'
 import { job, people } from './cast.ts'
@@ -130,4 +131,50 @@ t.test('a scope bounds rights as well as actions', async (t) => {
     t.equal(boundOf(job(scope), parsePath(path), type), expected, `${scope} ${path} ${type}`)
   }
   t.equal(boundOf(people.bob, root, 'directory') & 0x1f07ff, 0x1f07ff)
+})
+
+t.test('a grant may be for one file alone, and may leave out places below it', async (t) => {
+  const [file, top, closed] = [parsePath('/d/file'), parsePath('/d'), parsePath('/d/closed')]
+  const exact = (kind: Grant['kind']): Grant => ({ kind, path: file, directoryOnly: false, exact: true })
+  const one: Principal = { ...people.bob, grants: [exact('download'), exact('create')] }
+  const most: Principal = {
+    ...people.bob,
+    grants: (['download', 'list', 'delete'] as const).map((kind) => {
+      return { kind, path: top, directoryOnly: false, except: [closed] }
+    }),
+  }
+  const rows: ReadonlyArray<readonly [Principal, Action, string, 'file' | 'directory' | undefined, boolean]> = [
+    [one, 'read', '/d/file', undefined, true],
+    [one, 'read', '/d/file', 'file', true],
+    [one, 'read', '/d/file', 'directory', false],
+    [one, 'stat', '/d/file', 'directory', false],
+    [one, 'read', '/d/file/x', undefined, false],
+    [one, 'stat', '/d/file/x', undefined, false],
+    [one, 'read', '/d/filer', undefined, false],
+    [one, 'mkdir', '/d/file', undefined, false],
+    [one, 'mkdir', '/d', undefined, true],
+    [one, 'stat', '/d', 'directory', true],
+    [most, 'read', '/d/x', 'file', true],
+    [most, 'read', '/d/closed', undefined, false],
+    [most, 'read', '/d/closed/x', 'file', false],
+    [most, 'stat', '/d/closed/x', 'file', false],
+    [most, 'list', '/d/closed', 'directory', false],
+    [most, 'read', '/d/closedness', 'file', true],
+    [most, 'remove', '/d/x', 'directory', true],
+    [most, 'remove', '/d', 'directory', false],
+  ]
+  for (const [by, action, at, type, expected] of rows) {
+    const path = parsePath(at)
+    const decision = type === undefined ? permitsPath(by, action, path) : permitsType(by, action, path, type)
+    t.equal(decision.allowed, expected, `${action} ${at} ${type}`)
+  }
+  t.equal(visibleNames(most, top), 'all')
+  t.same(visibleNames(most, closed), new Set())
+  t.same(visibleNames(one, file), new Set())
+  t.same(visibleNames(one, top), new Set(['file']))
+  t.equal(boundOf(most, parsePath('/d/closed/x'), 'file'), 0)
+  t.not(boundOf(most, parsePath('/d/x'), 'file'), 0)
+  t.equal(boundOf(one, parsePath('/d/file/x'), 'file'), 0)
+  t.equal(boundOf(one, file, 'directory'), 0)
+  t.not(boundOf(one, file, 'file'), 0)
 })

@@ -1,4 +1,4 @@
-/** Identities that make and accept macaroons, over a state store of their own, for the tests of this folder. */
+/** Identities that make and accept macaroons and access keys, over a state store of their own, for the tests of this folder. */
 
 import type { Test } from 'tap'
 import type { IdentityOptions } from '../../acl/identity/options.ts'
@@ -12,6 +12,8 @@ import { makeSetting, type Setting } from './setting.ts'
 
 export interface MacaroonWorld extends Setting {
   readonly revocations: RevocationList
+  /** Of the state store. */
+  readonly stateDirectory: string
   /** Another process on the same state store. */
   another(): Promise<{ readonly service: IdentityService; readonly revocations: RevocationList }>
 }
@@ -33,10 +35,12 @@ export async function macaroonWorld(t: Test, changes: Partial<IdentityOptions> =
     })
     const secrets = await SecretStore.open(state, [key])
     const macaroons = { ...lives, location, secrets, revocations: state.revocations, shares: state.shares }
-    const options: IdentityOptions = { ...base.options, revocations, macaroons, ...changes }
+    const s3 = { keys: state.s3Keys, secrets, revocations: state.revocations, lifetime: 3600, maxLifetime: 7200 }
+    const bans = state.revocations
+    const options: IdentityOptions = { ...base.options, revocations, bans, macaroons, s3, ...changes }
     return { service: await createIdentity(options), options, revocations }
   }
-  return { ...base, ...(await open()), another: open }
+  return { ...base, ...(await open()), stateDirectory: directory, another: open }
 }
 
 export const bearer = (token: string) => ({ kind: 'bearer', token: new Secret(token) }) as const
