@@ -14,6 +14,7 @@ function facetOf({ backend }: Area): ResumingFacet {
 interface Left {
   readonly place: string
   readonly id: string
+  readonly shared?: boolean
 }
 
 async function begin(area: Area, file: Path): Promise<LastingDraft & { readonly left: Left }> {
@@ -88,6 +89,49 @@ export const leaving: readonly Case[] = [
       await fails(t, resume(area, file, { ...draft.left, id: 'another' }), 'not-found')
       await (await resume(area, file, draft.left)).discard()
       await fails(t, resume(area, file, draft.left), 'not-found')
+      t.same(await area.leftovers(), [])
+    },
+  },
+  {
+    name: 'a left draft is open to all who share it, and committed by one who has it alone',
+    facet: 'resuming',
+    async run(t, area) {
+      const file = area.at('file')
+      const made = await begin(area, file)
+      const shared = { ...made.left, shared: true }
+      await fails(t, resume(area, file, shared), 'busy')
+      await made.close()
+      const [one, two] = [await resume(area, file, shared), await resume(area, file, shared)]
+      await fails(t, resume(area, file, made.left), 'busy')
+      await Promise.all([write(two, 6, 'world'), write(one, 0, 'hello ')])
+      await fails(t, one.commit(11, any), 'internal')
+      await fails(t, two.discard(), 'internal')
+      await one.close()
+      await fails(t, resume(area, file, made.left), 'busy')
+      await two.close()
+      const alone = await resume(area, file, made.left)
+      await alone.commit(11, any)
+      t.equal(await area.text(file), 'hello world')
+      await fails(t, resume(area, file, shared), 'not-found')
+      t.same(await area.leftovers(), [])
+    },
+  },
+  {
+    name: 'bytes are copied within a draft, also from far behind its end, and from another one',
+    facet: 'resuming',
+    async run(t, area) {
+      const draft = await begin(area, area.at('file'))
+      const far = 64 * 1024 * 1024
+      await write(draft, far, 'some bytes')
+      await draft.copyFrom(draft, { start: far, end: far + 4 }, 2)
+      const other = await begin(area, area.at('other'))
+      await other.copyFrom(draft, { start: 2, end: 6 }, 0)
+      await other.copyFrom(draft, { start: far + 4, end: far + 10 }, 4)
+      await other.commit(10, any)
+      t.equal(await area.text(area.at('other')), 'some bytes')
+      await fails(t, draft.copyFrom(draft, { start: far + 4, end: far + 11 }, 6), 'stale')
+      await draft.commit(6, any)
+      t.match(await area.text(area.at('file')), /..some/s)
       t.same(await area.leftovers(), [])
     },
   },
