@@ -111,6 +111,10 @@ t.test('replacing the file of another keeps it his, and copies the bytes into it
   t.equal(readFileSync(tree.real('file'), 'utf8'), 'new')
   t.equal(entry.size, 3)
   t.same(await act(tree.backend.checksums.kept(parsePath('/file'), callOf(bob))), digests)
+  for (const record of ['short', 'x'.repeat(20_000), undefined]) {
+    await write(tree.backend, parsePath('/file'), 'new', { as: bob, ...(record !== undefined && { record }) })
+    t.equal((await act(tree.backend.records.get(parsePath('/file'), callOf(bob)))).record, record)
+  }
   t.same(tree.leftovers(), [])
   const refusing = tree.open({ replace: 'refuse' })
   t.equal(await codeOf(write(refusing, parsePath('/file'), 'newer', { as: bob })), 'denied')
