@@ -23,17 +23,15 @@ interface Running {
 }
 
 export async function startServers(work: string): Promise<Servers> {
-  const running = [await gateway(work)]
+  const running: Running[] = []
+  const stop = async () => void (await Promise.all(running.map((each) => each.stop())))
   try {
-    running.push(await versitygw(work), await minio(work))
+    for (const begin of [gateway, versitygw, minio]) running.push(await begin(work))
   } catch (error) {
-    await Promise.all(running.map(({ stop }) => stop()))
+    await stop()
     throw error
   }
-  return {
-    targets: Object.assign({}, ...running.map(({ targets }) => targets)),
-    stop: async () => void (await Promise.all(running.map(({ stop }) => stop()))),
-  }
+  return { targets: Object.assign({}, ...running.map(({ targets }) => targets)), stop }
 }
 
 async function gateway(work: string): Promise<Running> {
