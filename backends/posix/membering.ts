@@ -46,9 +46,10 @@ export type KeptWire = string | { readonly overflow: string } | undefined
 /** Undefined: there is no such name. */
 export type MemberWire = readonly [EntryWire, KeptWire?] | undefined
 
-/** Room for about a thousand names that come along with the open, and for one batch after that. */
+/** Room for about 500 names that come along with the open, for a batch after that, and for one system call. */
 const firstBytes = 16_384
 const batchBytes = 65_536
+const pieceBytes = 16_384
 /** Names told at once. */
 const most = 4000
 const listing = sys.O_RDONLY | sys.O_DIRECTORY
@@ -101,12 +102,12 @@ function namesOf({ walker, setup }: Workshop, fd: number, bytes: number): Names 
   const types: number[] = []
   const self = setup.crossMounts ? undefined : sys.fstat(fd)
   let skipped = 0
-  let left = bytes
+  let read = 0
   let done = false
-  while (left > 0 && names.length < most && !done) {
-    const batch = sys.getdents(fd, Math.min(left, batchBytes))
+  while (read < bytes && names.length < most && !done) {
+    const batch = sys.getdents(fd, pieceBytes)
     done = batch.length === 0
-    left -= done ? 0 : Math.min(left, usualBytes * batch.length)
+    read += pieceBytes
     for (const { name, type } of batch) {
       if (name === undefined) skipped++
       else if (!walker.isReserved(name)) {
@@ -119,9 +120,6 @@ function namesOf({ walker, setup }: Workshop, fd: number, bytes: number): Names 
   }
   return { names: names.join('\0'), types: types.join(''), skipped, done }
 }
-
-/** Roughly what a name takes of a batch. */
-const usualBytes = 32
 
 /** Undefined when the name has gone since it was read. */
 function kindAt(
