@@ -41,8 +41,9 @@ export function parseAuthorizationHeader(header: string, fields: HeadFields): Cl
 
 /** Undefined for what is no list of names in lower case, each of them once. */
 export function parseSignedHeaders(text: string): readonly string[] | undefined {
+  if (!/^[a-z0-9!#$%&'*+.^_`|~;-]+$/.test(text)) return undefined
   const names = text.split(';')
-  if (!names.every((name) => /^[a-z0-9!#$%&'*+.^_`|~-]+$/.test(name))) return undefined
+  if (names.includes('')) return undefined
   return new Set(names).size === names.length ? names : undefined
 }
 
@@ -88,8 +89,9 @@ function required(parameters: ReadonlyMap<string, string>, name: string): string
 function dateOf(fields: HeadFields): { readonly date: string; readonly time: number } {
   const own = fields.get('x-amz-date')
   const text = own ?? fields.get('date') ?? ''
+  const time = parseAmzDate(text)
+  if (time !== undefined) return { date: text, time }
   const seconds = own === undefined ? parseHttpDate(text) : undefined
-  const time = seconds === undefined ? parseAmzDate(text) : seconds * 1000
-  if (time === undefined) throw new S3Error('AccessDenied', 'The request needs a valid Date or x-amz-date header.')
-  return { date: amzDate(time), time }
+  if (seconds === undefined) throw new S3Error('AccessDenied', 'The request needs a valid Date or x-amz-date header.')
+  return { date: amzDate(seconds * 1000), time: seconds * 1000 }
 }

@@ -89,10 +89,12 @@ export class HeadFields {
 
 /** `name:value\n` for each of `names`, which are in lower case. */
 export function canonicalHeaders(fields: HeadFields, names: readonly string[]): string {
-  return [...names]
-    .sort(order)
-    .map((name) => `${name}:${(fields.get(name) ?? restored(name)).replace(/ {2,}/g, ' ')}\n`)
-    .join('')
+  let text = ''
+  for (const name of names.toSorted(order)) {
+    const value = fields.get(name) ?? restored(name)
+    text += `${name}:${value.includes('  ') ? value.replace(/ {2,}/g, ' ') : value}\n`
+  }
+  return text
 }
 
 export interface CanonicalParts {
@@ -119,6 +121,7 @@ function restored(name: string): string {
 
 function parseParameters(query: string, plus: Plus): readonly Parameter[] | undefined {
   const found: Parameter[] = []
+  if (query === '') return found
   for (const part of query.split('&')) {
     if (part === '') continue
     const equals = part.indexOf('=')

@@ -79,12 +79,13 @@ export function isSameSignature(expected: string, shown: string): boolean {
 
 /** Milliseconds since 1970 of `YYYYMMDD'T'HHMMSS'Z'`; undefined for anything else. */
 export function parseAmzDate(text: string): number | undefined {
-  const match = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(text)
-  if (!match) return undefined
-  const [, year, month, day, hour, minute, second] = match
-  const time = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
+  if (!/^\d{8}T\d{6}Z$/.test(text)) return undefined
+  const part = (start: number, end: number) => Number(text.slice(start, end))
+  const [month, hour, minute, second] = [part(4, 6) - 1, part(9, 11), part(11, 13), part(13, 15)]
+  const time = Date.UTC(part(0, 4), month, part(6, 8), hour, minute, second)
   // Days that a month does not have are not to become days of the next.
-  return Number.isNaN(time) || amzDate(time) !== text ? undefined : time
+  const isReal = hour < 24 && minute < 60 && second < 60 && new Date(time).getUTCMonth() === month
+  return isReal ? time : undefined
 }
 
 /** `YYYYMMDD'T'HHMMSS'Z'` of milliseconds since 1970. */

@@ -200,7 +200,17 @@ t.test('names of keys may hold slashes', async (t) => {
 
 t.test('times have one form', async (t) => {
   t.equal(parseAmzDate('20130524T000000Z'), now)
-  for (const bad of ['20130230T000000Z', '20131324T000000Z', '20130524T240000Z', '2013-05-24T00:00:00Z', '']) {
+  for (const bad of [
+    '20130230T000000Z',
+    '20131324T000000Z',
+    '20130024T000000Z',
+    '20130500T000000Z',
+    '20130532T000000Z',
+    '20130524T006000Z',
+    '20130524T240000Z',
+    '2013-05-24T00:00:00Z',
+    '',
+  ]) {
     t.equal(parseAmzDate(bad), undefined, bad)
   }
 })
