@@ -1,5 +1,6 @@
 /** Keys that end in a slash: they are directories, empty objects that have other objects below them. */
 
+import { Writable } from 'node:stream'
 import type { Entry } from '../../backends/backend.ts'
 import { StorageError } from '../core/errors.ts'
 import { isWithin, type Path, parentOf } from '../core/path.ts'
@@ -7,6 +8,7 @@ import { failed, type WriteCondition } from './conditions.ts'
 import { S3Error } from './error.ts'
 import { emptyEtag, names } from './etags.ts'
 import type { Description } from './metadata.ts'
+import { receivePayload } from './receive.ts'
 import { decodeRecord, encodeRecord, type ObjectRecord } from './record.ts'
 import type { ObjectRequest } from './s3-request.ts'
 
@@ -26,11 +28,16 @@ export async function storeDirectory(
   description: Description,
   condition: WriteCondition | undefined,
 ): Promise<Entry> {
-  const { body } = request
-  if ((body.length ?? 0) > 0 || (await body.whole(1)).length > 0) {
-    throw new S3Error('DirectoryObjectContainsData', 'A key that ends in a slash is a directory and holds no data.')
-  }
+  if ((request.body.length ?? 0) > 0) throw holdsData()
+  const nothing = new Writable({ write: (_chunk, _encoding, done) => done(holdsData()) })
+  await receivePayload(request, nothing, 0).catch((error: unknown) => {
+    throw error instanceof S3Error && error.s3Code === 'EntityTooLarge' ? holdsData() : error
+  })
   return putDirectory(request, description, condition)
+}
+
+function holdsData(): S3Error {
+  return new S3Error('DirectoryObjectContainsData', 'A key that ends in a slash is a directory and holds no data.')
 }
 
 /** The same without a payload. */

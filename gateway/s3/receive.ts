@@ -40,7 +40,12 @@ export async function receivePayload(
   const fail = (error: unknown) => reject(error)
   const given = () => reject(new StorageError('cancelled', 'the upload was given up'))
   const pace = watchPace(x, () => received, reject)
-  connection.cut = (error) => reject(connection.broken ? endedEarly() : error)
+  // A payload may be a part of another one, as in forms.
+  const before = connection.cut
+  connection.cut = (error) => {
+    before?.(error)
+    reject(connection.broken ? endedEarly() : error)
+  }
   source.on('data', count).on('error', fail).on('close', unended)
   request.on('error', gone).on('close', gone)
   into.on('finish', resolve).on('error', fail).on('close', given)
@@ -53,7 +58,7 @@ export async function receivePayload(
     throw error
   } finally {
     clearInterval(pace)
-    connection.cut = undefined
+    connection.cut = before
     source.off('data', count).off('close', unended)
     request.off('close', gone)
     into.off('finish', resolve).off('close', given)

@@ -32,13 +32,10 @@ export const restoreObject: Operation<ObjectRequest> = async (request) => {
     throw new S3Error('RestoreAlreadyInProgress', 'Object restore is already in progress')
   }
   if (before) await storage.staging.forget(call, before.id)
-  const id = await storage.staging.stage(call, [{ path, lifetime }], { key })
-  const { files } = await storage.staging.progress(call, id)
-  if (files.some(({ state }) => state === 'failed')) {
-    // The queue takes what it may not bring, and says so of each file. It exists, as is known already.
-    await storage.staging.forget(call, id)
-    throw new S3Error('AccessDenied', 'Access Denied')
-  }
+  // The queue takes files that their caller may not bring, and tells it later of each.
+  const { actions } = await storage.rights(call, path)
+  if (!actions.includes('stage')) throw new S3Error('AccessDenied', 'Access Denied')
+  await storage.staging.stage(call, [{ path, lifetime }], { key })
   await respond(x, isThere ? 200 : 202, [])
 }
 

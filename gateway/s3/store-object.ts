@@ -42,14 +42,14 @@ export interface StoredObject {
  * checksums are found to be right. A key with a slash at its end makes a directory.
  */
 export async function storeObject(request: ObjectRequest, bounds: SizeBounds = {}): Promise<StoredObject> {
-  const { body } = request
+  const { x, body } = request
   const fields = fieldsOf(request)
   const plan: Plan = {
     description: describe(fields),
     condition: writeCondition(fields),
     checksum: announcedChecksum(fields, body.trailer),
     md5: parseContentMd5(fields.get('content-md5')),
-    bounds,
+    bounds: { ...bounds, most: Math.min(x.door.maxUpload, bounds.most ?? Number.POSITIVE_INFINITY) },
   }
   requireSize(plan, body.length)
   if (request.asDirectory) {
@@ -64,7 +64,7 @@ interface Plan {
   readonly condition: ReturnType<typeof writeCondition>
   readonly checksum: AnnouncedChecksum | undefined
   readonly md5: Uint8Array | undefined
-  readonly bounds: SizeBounds
+  readonly bounds: SizeBounds & { readonly most: number }
 }
 
 async function storeFile(request: ObjectRequest, plan: Plan): Promise<StoredObject> {
@@ -80,8 +80,7 @@ async function storeFile(request: ObjectRequest, plan: Plan): Promise<StoredObje
   const writing = await x.door.storage.write(call, path, options)
   let written: Written
   try {
-    const most = Math.min(x.door.maxUpload, plan.bounds.most ?? Number.POSITIVE_INFINITY)
-    requireSize(plan, await receivePayload(request, writing.body, most))
+    requireSize(plan, await receivePayload(request, writing.body, plan.bounds.most))
     // What follows the announced bytes is no request: the sender and its Content-Length disagree.
     if (x.connection.broken) throw new S3Error('IncompleteBody', 'The body is not as long as announced.')
     announceTrailer(request, plan, writing)
@@ -124,7 +123,7 @@ function md5Of({ md5 }: Digests): string {
   return Buffer.from(md5.buffer, md5.byteOffset, md5.byteLength).toString('hex')
 }
 
-function requireSize({ bounds: { least = 0, most = Number.POSITIVE_INFINITY } }: Plan, size: number | undefined): void {
+function requireSize({ bounds: { least = 0, most } }: Plan, size: number | undefined): void {
   if (size === undefined) return
   if (size > most) throw tooLarge(size, most)
   if (size >= least) return

@@ -261,6 +261,34 @@ t.test('what comes is what was announced, or nothing is written', async (t) => {
   t.equal(part.headers['x-amz-checksum-crc32c'], undefined, 'of the whole, and so of no part')
 })
 
+t.test('a length is announced, or the body comes in chunks', async (t) => {
+  const world = await openS3(t)
+  const put = (more: Record<string, string>, body = '') => {
+    const headers = { host: `127.0.0.1:${world.port}`, ...more }
+    const signed = sign({ method: 'PUT', target: '/data/k', headers, payload: 'UNSIGNED-PAYLOAD', key: keyOf('alice') })
+    const all = Object.entries({ ...signed.headers, connection: 'close' })
+    const socket = connect(world.port, '127.0.0.1')
+    socket.end(`PUT /data/k HTTP/1.1\r\n${all.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`)
+    return text(socket)
+  }
+  t.match(await put({}), /^HTTP\/1\.1 411 .*<Code>MissingContentLength<\/Code>/s)
+  t.match(await put({ 'content-length': '0' }), /^HTTP\/1\.1 200 /)
+  t.match(await put({ 'transfer-encoding': 'chunked' }, '5\r\nhello\r\n0\r\n\r\n'), /^HTTP\/1\.1 200 /)
+  t.equal((await world.raw({ target: '/data/k', as: 'alice' })).text, 'hello')
+  t.notMatch(await put({ 'content-length': '9' }, 'part'), /^HTTP\/1\.1 200 /)
+  t.equal((await world.raw({ target: '/data/k', as: 'alice' })).text, 'hello', 'what ends early is not written')
+})
+
+t.test('no more is taken than the door takes', async (t) => {
+  const world = await openS3(t, { limits: { maxUpload: 10 } })
+  const put = (body: string, headers = {}) =>
+    world.raw({ method: 'PUT', target: '/data/big', body, headers, as: 'alice' })
+  t.equal((await put('0123456789')).status, 200)
+  const announced = await put('0123456789a')
+  t.equal(`${announced.status} ${announced.code}`, '400 EntityTooLarge')
+  t.match(announced.text, '<ProposedSize>11</ProposedSize><MaxSizeAllowed>10</MaxSizeAllowed>')
+})
+
 t.test('a checksum behind the body counts like one before it', async (t) => {
   const world = await openS3(t)
   const put = (target: string, trailer: string) =>
