@@ -3,8 +3,10 @@
 import { readdirSync } from 'node:fs'
 import t from 'tap'
 import { aceFlag } from '../../acl/acl.ts'
+import { MemoryBackend } from '../../backends/memory/memory.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { parsePath } from '../../gateway/core/path.ts'
+import { together } from './locked-world.ts'
 import { Parts, piece } from './part-world.ts'
 import { makeUploadWorld, Tap } from './upload-world.ts'
 import { aclOf, allow, callBy, everything, grants, person, user } from './world.ts'
@@ -156,6 +158,16 @@ t.test('no part and no whole is larger than an upload may be', async (t) => {
   await t.rejects(one.complete('alice', id, [1, 2]), { code: 'too-large' })
   await one.complete('alice', id, [2])
   t.equal(await one.get('/data/f'), 'bbbbbb')
+})
+
+t.test('a part for which the storage has no room leaves its place to others', async (t) => {
+  const small = new MemoryBackend(together, { name: 'memory', limit: 100 })
+  const one = new Parts((await (await makeUploadWorld(t, { backend: () => small })).process()).storage)
+  const id = await one.create('alice', '/data/f')
+  await t.rejects(one.write('alice', id, 1, piece('a', 101)), { code: 'quota' })
+  await one.write('alice', id, 1, piece('a', 50))
+  await one.complete('alice', id, [1])
+  t.equal(await one.get('/data/f'), piece('a', 50))
 })
 
 t.test('the size of a part may be told as late as its first byte', async (t) => {

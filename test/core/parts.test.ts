@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { readdirSync } from 'node:fs'
 import t from 'tap'
 import { StorageError } from '../../gateway/core/errors.ts'
-import { PartError } from '../../gateway/core/parts.ts'
+import { PartError, type PartState } from '../../gateway/core/parts.ts'
 import { parsePath } from '../../gateway/core/path.ts'
 import { Parts, piece } from './part-world.ts'
 import { makeUploadWorld, Tap } from './upload-world.ts'
@@ -238,6 +238,21 @@ for (const place of places) {
     await t.rejects(parts.copy(callBy(narrow), id, 4, from, undefined), { code: 'denied' })
     await one.complete('alice', id, [1, 2, 3])
     t.equal(await one.get(`${place}/f`), `${content}5678901ma`)
+  })
+
+  t.test(`what a front end keeps with the whole comes to ${place} with it`, async (t) => {
+    const one = new Parts((await (await makeUploadWorld(t)).process()).storage)
+    const id = await one.create('alice', `${place}/f`)
+    await one.write('alice', id, 1, 'abc', { digests: ['md5'] })
+    await one.write('alice', id, 2, 'def')
+    const record = (parts: readonly PartState[]) =>
+      parts.map(({ number, size, digests }) => `${number}:${size}:${Object.keys(digests).join()}`).join(' ')
+    await one.complete('alice', id, [1, 2], { record })
+    const { kept } = await one.storage.getKept(callBy('alice'), parsePath(`${place}/f`))
+    t.equal(kept.record, '1:3:md5 2:3:')
+    const single = await one.create('alice', `${place}/g`)
+    await one.write('alice', single, 7, 'abc', { digests: ['md5'] })
+    t.match(await one.complete('alice', single, [7]), { digests: { md5: md5('abc') } }, 'of one part it is the whole')
   })
 
   t.test(`an upload on ${place} that was given up is gone without a trace`, async (t) => {
