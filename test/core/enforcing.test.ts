@@ -170,6 +170,7 @@ t.test('a removal with conditions looks first', async (t) => {
   const remove = (ifMatch: readonly string[]) =>
     outcome(storage.remove(callBy('alice'), f, { conditions: { ifMatch } }))
   t.equal(await remove(['other']), 'precondition')
+  t.equal(await outcome(storage.remove(callBy('alice'), f, { type: 'directory' })), 'not-directory')
   t.equal(await remove([version]), 'ok')
   t.equal(await remove([version]), 'not-found')
 })

@@ -32,6 +32,10 @@ t.test('what a removal answers', async (t) => {
     ['alice', '/data/deep', { recursive: true }, 'denied'],
     ['alice', '/', {}, 'read-only'],
     ['alice', '/data/d/x', { conditions: { ifMatch: ['other'] } }, 'precondition'],
+    ['alice', '/data/d/x', { type: 'directory' }, 'not-directory'],
+    ['bob', '/data/d/x', { type: 'directory' }, 'denied'],
+    ['alice', '/data/d/tree/sub/subsub', { type: 'other' }, 'is-directory'],
+    ['alice', '/data/d/none', { type: 'other' }, 'not-found'],
     ['alice', '/data/d/x', { conditions: { ifMatch: [version] } }, 'ok'],
     ['alice', '/data/d/x', { conditions: { ifMatch: '*' } }, 'not-found'],
   ] as const

@@ -137,6 +137,21 @@ t.test('an idempotency key is one request for good, and for these files alone', 
   t.equal(world.orders.length, 3)
 })
 
+t.test('a request is found again by its key, by who made it', async (t) => {
+  const world = new TapeWorld(t)
+  const storage = await world.open()
+  await world.fill(storage, '/pnfs/a')
+  const { staging } = storage
+  t.equal(await staging.find(callBy('alice'), 'k'), undefined)
+  const id = await staging.stage(callBy('alice'), [{ path: parsePath('/pnfs/a'), lifetime: 60 }], { key: 'k' })
+  const files = [{ path: '/pnfs/a', lifetime: 60, state: 'submitted' }]
+  t.match(await staging.find(callBy('alice'), 'k'), { id, files })
+  t.equal(await staging.find(callBy('bob'), 'k'), undefined)
+  t.equal(await staging.find(callBy('alice'), 'other'), undefined)
+  await staging.forget(callBy('alice'), id)
+  t.equal(await staging.find(callBy('alice'), 'k'), undefined)
+})
+
 t.test('a crash between the order and its answer makes no second request', async (t) => {
   const world = new TapeWorld(t)
   const first = await world.open()
