@@ -58,3 +58,13 @@ export function requireCondition(condition: CommitCondition, entry: Entry | unde
   if (entry && (condition === 'present' || condition.versions.includes(entry.version))) return
   throw new StorageError('precondition', 'the file is not what the condition names', { path })
 }
+
+/** Undefined where the object was not what it had been; then nothing has happened to it. */
+export async function unlessStale<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (error instanceof StorageError && error.code === 'stale') return undefined
+    throw error
+  }
+}

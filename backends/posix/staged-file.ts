@@ -14,11 +14,12 @@ import type { CommitOptions, Entry, Trail } from '../backend.ts'
 import type { Caller, Desk, FileHandle, Sight } from './desk.ts'
 import type { Handle } from './handles.ts'
 import { keepElsewhere, labelNames, labelsOf } from './kept.ts'
+import type { Labels } from './kept-text.ts'
 import { leaseKey, underLeases } from './leasing.ts'
 import { ownerless } from './new-objects.ts'
 import { attributeNames, forgetOverflow, moveOverflow } from './properties.ts'
 import { pump } from './pumping.ts'
-import { requireCondition, requireParent, requireRegular } from './requiring.ts'
+import { requireCondition, requireParent, requireRegular, unlessStale } from './requiring.ts'
 import type { StageArgs } from './staging.ts'
 import { directoryOf, type Hidden, type StagingArea } from './staging-area.ts'
 import type { Expected } from './wire.ts'
@@ -173,13 +174,14 @@ export class StagedFile {
   async commit(options: CommitOptions, size: number): Promise<Entry> {
     const { sight } = this.#target
     const { condition } = options
+    const mayBeNew = sight.trail.entry === undefined && (condition === 'any' || condition === 'absent')
+    const labelled = mayBeNew && (await this.#label(options))
     if (this.#desk.setup.sync) {
       await this.#desk.share.sync(this.handle.ref.fd, { dataOnly: false }, this.#target.caller.signal)
     }
-    const mayBeNew = sight.trail.entry === undefined && (condition === 'any' || condition === 'absent')
     if (mayBeNew) {
       const trail = await this.#look()
-      const made = trail.entry ? undefined : await this.#appear(trail, options)
+      const made = trail.entry ? undefined : await this.#appear(trail, options, labelled)
       if (made) return made
     }
     return underLeases(this.#desk, [leaseKey(sight.trail, this.#name)], () => this.#replace(options, size))
@@ -223,10 +225,28 @@ export class StagedFile {
   }
 
   /** Undefined when the name was taken meanwhile. */
-  async #appear(trail: Trail, options: CommitOptions): Promise<Entry | undefined> {
+  async #appear(trail: Trail, options: CommitOptions, labelled: boolean): Promise<Entry | undefined> {
     options.decide(trail)
     requireCondition(options.condition, undefined, this.#path)
-    return this.#publish(options, undefined)
+    return this.#publish(options, undefined, labelled)
+  }
+
+  /**
+   * Labels go to disk together with the bytes where that can be: once less is waited for the disk. With a name it may
+   * be on a file system that makes up the time, and so the version, when it is synced.
+   */
+  async #label(options: CommitOptions): Promise<boolean> {
+    const labels = labelsOf(this.#desk.setup, options)
+    if (!labels || this.#named || this.#differs) return false
+    const args = { draft: this.handle.ref, modified: options.modified, labels }
+    const { unlabelled } = await this.#desk.run('labelStaged', args, this.#target.caller)
+    if (unlabelled !== undefined) await this.#keepElsewhere(unlabelled, labels)
+    return true
+  }
+
+  async #keepElsewhere(version: string, labels: Labels): Promise<void> {
+    this.#moved = true
+    await keepElsewhere(this.#desk, this.#overflow, version, labels)
   }
 
   async #replace(options: CommitOptions, size: number): Promise<Entry> {
@@ -281,12 +301,12 @@ export class StagedFile {
     return true
   }
 
-  async #publish(options: CommitOptions, expected: Expected | undefined): Promise<Entry | undefined> {
+  async #publish(options: CommitOptions, expected: Expected | undefined, labelled = false): Promise<Entry | undefined> {
     const { caller, parent } = this.#target
     if (!expected && this.#list && this.#written !== this.#list) await this.#write(this.#list)
-    if (!expected && this.#moved) await forgetOverflow(this.#desk, this.#overflow)
+    if (!expected && this.#moved && !labelled) await forgetOverflow(this.#desk, this.#overflow)
     const isRenewed = !expected && this.#differs && !this.#desk.pathAcls
-    const labels = labelsOf(this.#desk.setup, options)
+    const labels = labelled ? undefined : labelsOf(this.#desk.setup, options)
     const args = {
       draft: this.handle.ref,
       parent: parent.ref,
@@ -296,13 +316,12 @@ export class StagedFile {
       named: this.#named,
       asNew: isRenewed ? { acl: this.#acl } : undefined,
       dirty: expected !== undefined || isRenewed || labels !== undefined,
-      modified: options.modified,
+      modified: labelled ? undefined : options.modified,
       labels,
     }
     let published = await this.#desk.run('publish', args, caller)
     if ('unlabelled' in published && labels) {
-      this.#moved = true
-      await keepElsewhere(this.#desk, this.#overflow, published.unlabelled, labels)
+      await this.#keepElsewhere(published.unlabelled, labels)
       // What it got as a new one it has.
       published = await this.#desk.run('publish', { ...args, asNew: undefined, labels: undefined }, caller)
     }
@@ -369,15 +388,5 @@ export class StagedFile {
     } finally {
       file.release()
     }
-  }
-}
-
-/** Undefined where the object was not what it had been; then nothing has happened to it. */
-async function unlessStale<T>(work: Promise<T>): Promise<T | undefined> {
-  try {
-    return await work
-  } catch (error) {
-    if (error instanceof StorageError && error.code === 'stale') return undefined
-    throw error
   }
 }

@@ -131,11 +131,8 @@ export function publish(shop: Workshop, args: PublishArgs): Published {
     using(args.draft, (draft) => {
       if (args.asNew) becomeNew(shop, draft, directory, args.asNew.acl)
       if (args.modified !== undefined) sys.futimens(draft, 'omit', args.modified)
-      if (args.labels && !label(shop, draft, args.labels)) {
-        if (!markElsewhere(draft, args.labels))
-          throw new StorageError('no-space', 'the file can hold no more attributes')
-        return { unlabelled: maker.version(sys.fstat(draft)) }
-      }
+      const unlabelled = args.labels && labelDraft(shop, draft, args.labels)
+      if (unlabelled !== undefined) return { unlabelled }
       if (setup.sync && (args.dirty || args.modified !== undefined || args.labels)) sys.fsync(draft)
       const done = args.expected ? replace(shop, draft, directory, args) : appear(shop, draft, directory, args)
       if (!done) return { taken: true, named: args.named || args.expected !== undefined }
@@ -145,6 +142,30 @@ export function publish(shop: Workshop, args: PublishArgs): Published {
       return { ...told(shop, args.name, draft), twoNames: done === 'beside' }
     }),
   )
+}
+
+/** Undefined where there is room; else the version that the labels are to be kept under elsewhere. */
+function labelDraft(shop: Workshop, draft: number, labels: Labels): string | undefined {
+  if (label(shop, draft, labels)) return undefined
+  if (!markElsewhere(draft, labels)) throw new StorageError('no-space', 'the file can hold no more attributes')
+  return shop.maker.version(sys.fstat(draft))
+}
+
+export interface LabelArgs {
+  readonly draft: HandleRef
+  readonly modified: bigint | undefined
+  readonly labels: Labels
+}
+
+/** Time and labels of a draft whose bytes are all there, before it is synced; `unlabelled` as in Published. */
+export function labelStaged(
+  shop: Workshop,
+  { draft, modified, labels }: LabelArgs,
+): { readonly unlabelled: string | undefined } {
+  return shop.using(draft, (fd) => {
+    if (modified !== undefined) sys.futimens(fd, 'omit', modified)
+    return { unlabelled: labelDraft(shop, fd, labels) }
+  })
 }
 
 /** Returns false when the name is taken, `beside` when the hidden name is still there. */
