@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import t from 'tap'
 import { anonymous } from '../../acl/principal.ts'
 import { Secret } from '../../acl/secret.ts'
@@ -354,4 +355,27 @@ t.test('a key that was made anew under its old name has its own signatures', asy
   const other: KeyLookup = async () => ({ secret: new Secret('another secret of the same name'), principal: alice })
   await refused(t, request, 'SignatureDoesNotMatch', 403, { key: other })
   t.ok((await authenticate(request, options)).signed)
+})
+
+t.test('whatever is done to the head of a request, it is refused in the words of S3', async (t) => {
+  const good = signed({ url: '/b/k?prefix=a', headers: ['x-amz-meta-a', '1'] })
+  const spoil = (text: string, at: number, removed: number, inserted: string) =>
+    text.slice(0, at % (text.length + 1)) + inserted + text.slice((at % (text.length + 1)) + removed)
+  const property = fc.asyncProperty(
+    fc.nat(good.rawHeaders.length),
+    fc.nat(),
+    fc.nat(20),
+    fc.string({ unit: 'binary-ascii', maxLength: 12 }),
+    async (which, at, removed, inserted) => {
+      const rawHeaders = good.rawHeaders.map((each, index) =>
+        index === which ? spoil(each, at, removed, inserted) : each,
+      )
+      const url = which === good.rawHeaders.length ? spoil(good.url, at, removed, inserted) : good.url
+      const outcome = await authenticate({ ...good, url, rawHeaders }, options).catch((error: unknown) => error)
+      if (outcome instanceof S3Error) return outcome.status < 500 || outcome.s3Code === 'NotImplemented'
+      // What was not changed in substance, or is not signed at all any more.
+      return !(outcome instanceof Error)
+    },
+  )
+  await t.resolves(fc.assert(property, { numRuns: 1000 }))
 })
