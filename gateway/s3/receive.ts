@@ -1,6 +1,6 @@
 /** The payload of a request, verified on its way into a Writable. */
 
-import type { Writable } from 'node:stream'
+import { Duplex, type Writable } from 'node:stream'
 import { StorageError } from '../core/errors.ts'
 import { HttpError } from '../http/errors.ts'
 import type { Exchange } from '../http/exchange.ts'
@@ -55,6 +55,8 @@ export async function receivePayload(
     return received
   } catch (error) {
     source.unpipe(into)
+    // What stands between would keep back what is to be dropped.
+    if (source instanceof Duplex) source.destroy()
     throw error
   } finally {
     clearInterval(pace)
