@@ -283,7 +283,7 @@ export class StagedFile {
     this.#differs = true
     if (!prepared.kept || !(await this.#passOn(old))) return this.#copyInto(old, options, size)
     const forget = await moveOverflow(this.#desk, prepared.overflow, this.#overflow)
-    this.#moved = prepared.overflow !== undefined
+    this.#moved ||= prepared.overflow !== undefined
     if (!this.#hidden) this.#hidden = await this.#area.reserve(directoryOf(sight, path), caller)
     const done = await this.#publish(options, expected)
     if (done && (old.links ?? 1) === 1) await forget()

@@ -124,3 +124,28 @@ t.test('a record changes neither the version nor the times of the bytes', async 
   t.equal(after.mtimeNs, before.mtimeNs)
   t.equal(after.ino, before.ino)
 })
+
+t.test('an upload that finds its name taken keeps its record, wherever it lies', async (t) => {
+  const tree = await treeOf(t)
+  for (const [index, record] of ['short', long].entries()) {
+    const path = parsePath(`/taken-${index}`)
+    const draft = await act(tree.backend.create(path, {}, call))
+    await new Promise<void>((resolve) => draft.body.end('late', resolve))
+    let looks = 0
+    const decide = () => {
+      // After the look that finds nothing, and before the name is given.
+      if (++looks === 1) writeFileSync(tree.real(`taken-${index}`), 'early')
+    }
+    await draft.commit({ condition: 'any', decide, record })
+    t.equal(looks, 2, 'decided again')
+    t.equal(readFileSync(tree.real(`taken-${index}`), 'utf8'), 'late')
+    t.equal(await recordOf(tree, path), record)
+    const refused = await act(tree.backend.create(path, {}, call))
+    await new Promise<void>((resolve) => refused.body.end('no', resolve))
+    t.equal(await codeOf(refused.commit({ condition: 'absent', decide() {}, record: long })), 'exists')
+    await refused.discard()
+    t.equal(await recordOf(tree, path), record)
+    await act(tree.backend.remove(path, call))
+  }
+  t.equal(tree.services.values.size, 0, 'nothing stays behind')
+})
