@@ -118,30 +118,31 @@ for (const grade of grades) {
     const conditions = { ifNoneMatch: '*' } as const
     // Parts in their places, one that has to be moved, and a draft that has to be copied.
     const kinds = [
-      { sizes: [10, 10, 3], order: [1, 2, 3], steps: ['renaming', 'published'] },
-      { sizes: [10, 10, 3], order: [2, 1, 2, 3], steps: ['overwriting', 'renaming', 'published'] },
-      { sizes: [10, 11, 10, 10], order: [1, 2, 3, 4], steps: ['overwriting', 'renaming', 'published'] },
+      { sizes: [10, 10, 3], order: [1, 2, 3], steps: ['published'] },
+      { sizes: [10, 10, 3], order: [2, 1, 2, 3], steps: ['overwriting', 'renaming'] },
+      { sizes: [10, 11, 10, 10], order: [1, 2, 3, 4], steps: ['overwriting', 'published'] },
     ] as const
-    for (const [index, { sizes, order, steps }] of kinds.entries()) {
-      for (const step of grade === 'gateway' ? steps : steps.slice(-1)) {
-        const path = `/data/f-${index}-${step}`
-        const id = await one.create(who, path)
-        const contents = sizes.map((size, at) => piece('abcd'.charAt(at), size))
-        for (const number of order) await one.write(who, id, number, contents[number - 1] ?? '')
-        const numbers = sizes.map((_, at) => at + 1)
-        const child = start(t, ground, id, numbers.join(','), step)
-        await once(child, 'exit')
-        t.equal(child.signalCode, 'SIGKILL')
-        const file = join(ground.root, `f-${index}-${step}`)
-        if (step !== 'published') t.notOk(readdirSync(ground.root).includes(`f-${index}-${step}`), 'nobody sees it')
-        t.same(await one.numbers(who, id), numbers)
-        const written = await one.complete(who, id, numbers, { conditions })
-        t.match(written, { created: true, entry: { size: contents.join('').length } })
-        t.equal(readFileSync(file, 'utf8'), contents.join(''))
-        t.match(await one.storage.parts.completed(callOf(who), id), { entry: { version: written.entry.version } })
-        t.same(hiddenIn(ground), [], `${index} ${step}`)
-      }
+    const play = async (name: string, { sizes, order }: (typeof kinds)[number], step: string) => {
+      const id = await one.create(who, `/data/${name}`)
+      const contents = sizes.map((size, at) => piece('abcd'.charAt(at), size))
+      for (const number of order) await one.write(who, id, number, contents[number - 1] ?? '')
+      const numbers = sizes.map((_, at) => at + 1)
+      const child = start(t, ground, id, numbers.join(','), step)
+      await once(child, 'exit')
+      t.equal(child.signalCode, 'SIGKILL')
+      if (step !== 'published') t.notOk(readdirSync(ground.root).includes(name), 'nobody sees it')
+      t.same(await one.numbers(who, id), numbers)
+      const written = await one.complete(who, id, numbers, { conditions })
+      t.match(written, { created: true, entry: { size: contents.join('').length } })
+      t.equal(readFileSync(join(ground.root, name), 'utf8'), contents.join(''))
+      t.match(await one.storage.parts.completed(callOf(who), id), { entry: { version: written.entry.version } })
     }
+    const plays = kinds.flatMap((kind, index) => {
+      const steps = grade === 'gateway' || index === 2 ? kind.steps : []
+      return steps.map((step) => play(`f-${index}-${step}`, kind, step))
+    })
+    await Promise.all(plays)
+    t.same(hiddenIn(ground), [])
     t.equal(one.worker.backend.openHandles, 0)
   })
 
