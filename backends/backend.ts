@@ -174,6 +174,8 @@ export interface ListOptions {
   readonly acls?: boolean
   /** Only `name` and `type` of the entries are needed: the rest may be missing or 0 where it costs a look at each. */
   readonly names?: boolean
+  /** Names of this `Listing.version` are known: where they still are of it, there may be no pages. */
+  readonly known?: string
 }
 
 /** A directory open for listing. Pages come in the back end's own order, each name at most once. */

@@ -86,6 +86,28 @@ export class AclReader {
     return kind.nfs4 === true
   }
 
+  /** Whether the names of attributes tell that an object beside this one has no ACL but its mode. */
+  tellsByNames(fd: number, dev: number): boolean {
+    return !this.library && !this.#sources.includes('path') && !this.hasNfs4(fd, dev)
+  }
+
+  /** `names`: of all attributes, each with a NUL behind it. */
+  isAmong(names: string): boolean {
+    return (
+      names.includes(`${this.ownName}\0`) || names.includes(`${accessName}\0`) || names.includes(`${defaultName}\0`)
+    )
+  }
+
+  /** What `read` tells of an object that has none of the attributes that hold ACLs; `fd` is of one beside it. */
+  ofMode(fd: number, stat: sys.Stat): ReadAcl | undefined {
+    if ((stat.mode & sys.S_IFMT) === sys.S_IFLNK) return this.#ofLink(stat)
+    if (this.#sources.includes('posix') && this.#kind(fd, stat.dev).honestMode) {
+      return this.#ofPosix(stat, undefined, undefined)
+    }
+    if (this.#sources.length > 0) this.#trouble.push('acl-absent')
+    return undefined
+  }
+
   usesOwn(): boolean {
     return this.#sources.includes('xattr')
   }
@@ -149,9 +171,11 @@ export class AclReader {
 
   #posix(fd: number, stat: sys.Stat): ReadAcl {
     const isDirectory = (stat.mode & sys.S_IFMT) === sys.S_IFDIR
-    const kind: ObjectKind = isDirectory ? 'directory' : 'file'
-    const access = attribute(fd, accessName)
-    const below = isDirectory ? attribute(fd, defaultName) : undefined
+    return this.#ofPosix(stat, attribute(fd, accessName), isDirectory ? attribute(fd, defaultName) : undefined)
+  }
+
+  #ofPosix(stat: sys.Stat, access: Buffer | undefined, below: Buffer | undefined): ReadAcl {
+    const kind: ObjectKind = (stat.mode & sys.S_IFMT) === sys.S_IFDIR ? 'directory' : 'file'
     const content = Buffer.concat([access ?? empty, Buffer.of(0), below ?? empty])
     return this.#same(`p${stat.mode & 0o777}${kind}`, content, stat, () => posixAcl(stat, kind, access, below), false)
   }

@@ -119,6 +119,11 @@ export class EntryMaker {
     }
   }
 
+  /** An object that is no link, as it was seen, with the ACL that was read of it. */
+  seen(name: string, stat: sys.Stat, acl: ReadAcl | undefined): EntryWire {
+    return this.#wire(name, stat, acl, undefined)
+  }
+
   /** An open object. */
   ofOpen(name: string, fd: number, stat: sys.Stat): EntryWire {
     const generation = this.#generation(fd, '')

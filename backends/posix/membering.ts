@@ -3,10 +3,12 @@
 import type { Path } from '../../gateway/core/path.ts'
 import type { Seen } from './entries.ts'
 import type { HandleRef } from './handles.ts'
-import { type LabelNames, readLabel } from './labelling.ts'
+import type { LabelNames } from './labelling.ts'
+import { MemberLooker } from './member-looking.ts'
+import { type PackedMembers, pack } from './member-wire.ts'
 import * as sys from './native/sys.ts'
 import type { Spot } from './walk.ts'
-import type { EntryWire, Looked } from './wire.ts'
+import type { Looked } from './wire.ts'
 import { closing, kindOf, type Workshop } from './workshop.ts'
 
 /** Names and what they are the names of. */
@@ -20,6 +22,18 @@ export interface Names {
   readonly done: boolean
 }
 
+export interface OpenNamesArgs {
+  readonly path: Path
+  /** Of this version no names are wanted. */
+  readonly known?: string
+  readonly whole?: boolean
+}
+
+/** Another text whenever the names may be others, by id and change time of the directory. */
+export function versionOfNames(id: string, changed: bigint): string {
+  return `${id}-${changed.toString(16)}`
+}
+
 export interface OpenedNames extends Looked {
   /** The first names; where these are all of them, there is no descriptor. */
   readonly first?: Names
@@ -29,22 +43,17 @@ export interface OpenedNames extends Looked {
 
 export interface MembersArgs {
   readonly path: Path
-  readonly names: readonly string[]
+  /** With a NUL between two. */
+  readonly names: string
   readonly acls: boolean
   /** What is kept with files comes along, from these attributes. */
   readonly kept?: LabelNames
 }
 
 export interface MembersFound extends Looked {
-  /** In the order of the names. */
-  readonly members?: readonly MemberWire[]
+  readonly members?: PackedMembers
   readonly refused?: boolean
 }
-
-/** The text that is kept with a file, or the id under which it may be in the overflow store; undefined for nothing. */
-export type KeptWire = string | { readonly overflow: string } | undefined
-/** Undefined: there is no such name. */
-export type MemberWire = readonly [EntryWire, KeptWire?] | undefined
 
 /** Room for about 500 names that come along with the open, for a batch after that, and for one system call. */
 const firstBytes = 16_384
@@ -55,8 +64,11 @@ const most = 4000
 const listing = sys.O_RDONLY | sys.O_DIRECTORY
 
 /** Opens a directory for its names, and reads the first. */
-export function openNames(shop: Workshop, { path }: { readonly path: Path; readonly whole?: boolean }): OpenedNames {
-  return atDirectory(shop, path, (fd, looked) => {
+export function openNames(shop: Workshop, { path, known }: OpenNamesArgs): OpenedNames {
+  return atDirectory(shop, path, (fd, looked, self) => {
+    if (known !== undefined && known === versionOfNames(shop.maker.id(self), self.ctimeNs)) {
+      return { ...looked, first: { names: '', types: '', skipped: 0, done: true } }
+    }
     const first = namesOf(shop, fd, firstBytes)
     return first.done ? { ...looked, first } : { ...looked, first, fd: sys.dup(fd) }
   })
@@ -67,10 +79,11 @@ export function moreNames(shop: Workshop, { directory }: { readonly directory: H
   return shop.using(directory, (fd) => namesOf(shop, fd, batchBytes))
 }
 
-/** Objects below a directory that the caller may list, each opened so that all that is told is of one and the same. */
+/** Objects below a directory that the caller may list. What is told of one is true of one and the same object. */
 export function members(shop: Workshop, { path, names, acls, kept }: MembersArgs): MembersFound {
-  return atDirectory(shop, path, (fd, looked) => {
-    const found = names.map((name) => (shop.walker.isReserved(name) ? undefined : member(shop, fd, name, acls, kept)))
+  return atDirectory(shop, path, (fd, looked, self) => {
+    const looker = new MemberLooker(shop, fd, self, acls, kept)
+    const found = pack(names.split('\0').map((name) => (shop.walker.isReserved(name) ? undefined : looker.look(name))))
     return { ...looked, ...shop.maker.teller.end(), members: found }
   })
 }
@@ -78,7 +91,7 @@ export function members(shop: Workshop, { path, names, acls, kept }: MembersArgs
 function atDirectory<T extends Looked>(
   shop: Workshop,
   path: Path,
-  work: (fd: number, looked: Looked) => T,
+  work: (fd: number, looked: Looked, self: sys.Stat) => T,
 ): T | (Looked & { readonly refused?: boolean }) {
   const { walker, maker } = shop
   // Nothing is asked for twice, so everything is told in full.
@@ -93,7 +106,10 @@ function atDirectory<T extends Looked>(
       if (!sys.isErrno(error, 'EACCES') && !sys.isErrno(error, 'EPERM')) throw error
       return { ...maker.looked(spot, maker.ofSpot(spot)), refused: true }
     }
-    return closing(fd, () => work(fd, maker.looked(spot, maker.ofOpen(name, fd, sys.fstat(fd)))))
+    return closing(fd, () => {
+      const self = sys.fstat(fd)
+      return work(fd, maker.looked(spot, maker.ofOpen(name, fd, self)), self)
+    })
   })
 }
 
@@ -150,34 +166,4 @@ function typeOf(type: number): number {
 
 function ofMode(kind: number): number {
   return kind === sys.S_IFREG ? 0 : kind === sys.S_IFDIR ? 1 : kind === sys.S_IFLNK ? 2 : 3
-}
-
-function member(shop: Workshop, directory: number, name: string, acl: boolean, kept?: LabelNames): MemberWire {
-  const { walker, maker } = shop
-  let fd: number
-  try {
-    fd = walker.open(directory, name, sys.O_PATH)
-  } catch (error) {
-    // Gone, or one may read the names of a directory that one may not enter.
-    if (sys.isErrno(error, 'ENOENT') || sys.isErrno(error, 'EACCES')) return undefined
-    if (!sys.isErrno(error, 'EXDEV')) throw error
-    return [maker.foreign(name, sys.fstatat(directory, name, sys.AT_SYMLINK_NOFOLLOW))]
-  }
-  return closing(fd, () => {
-    const stat = sys.fstat(fd)
-    const entry = acl || maker.readsAcls ? maker.ofOpen(name, fd, stat) : maker.below(directory, name, stat, false)
-    return kept && kindOf(stat) === sys.S_IFREG ? [entry, labelOf(shop, fd, stat, kept)] : [entry]
-  })
-}
-
-function labelOf(shop: Workshop, fd: number, stat: sys.Stat, names: LabelNames): KeptWire {
-  try {
-    const { value, overflow } = readLabel(shop, fd, stat, names)
-    if (value) return Buffer.from(value.buffer, value.byteOffset, value.length).toString('utf8')
-    return overflow === undefined ? undefined : { overflow }
-  } catch (error) {
-    // Attributes are for who may read the bytes.
-    if (sys.isErrno(error, 'EACCES') || sys.isErrno(error, 'EPERM')) return undefined
-    throw error
-  }
 }

@@ -3,12 +3,13 @@
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
-import type { Entry, Kept, Listing, Member, MembersFacet, Pending } from '../backend.ts'
+import type { Entry, Kept, Listing, ListOptions, Member, MembersFacet, Pending } from '../backend.ts'
 import { type Caller, type Desk, pendingOf } from './desk.ts'
 import type { Handle } from './handles.ts'
 import { keptBy, labelNames } from './kept.ts'
 import { parseKept } from './kept-text.ts'
-import type { KeptWire, MembersFound, Names } from './membering.ts'
+import { type KeptWire, type MemberWire, unpack } from './member-wire.ts'
+import { type MembersFound, type Names, versionOfNames } from './membering.ts'
 import { withoutAcl } from './path-acls.ts'
 import { refusal, requireEntry } from './requiring.ts'
 import { wireTypes } from './wire.ts'
@@ -17,9 +18,18 @@ import { wireTypes } from './wire.ts'
 const settled = 2_000_000_000n
 
 /** A directory open for its names. */
-export async function listNames(desk: Desk, directory: Path, call: Call): Promise<Pending<Listing>> {
+export async function listNames(
+  desk: Desk,
+  directory: Path,
+  { known }: ListOptions,
+  call: Call,
+): Promise<Pending<Listing>> {
   const caller = desk.caller(call)
-  const { looked, trail } = await desk.see('openNames', { path: directory }, caller)
+  const { looked, trail } = await desk.see(
+    'openNames',
+    { path: directory, ...(known !== undefined && { known }) },
+    caller,
+  )
   const handle = looked.fd === undefined ? undefined : desk.handles.adopt(looked.fd)
   let taken = false
   const proceed = async () => {
@@ -44,7 +54,7 @@ class NamesListing implements Listing {
     this.#first = first
     this.#handle = handle
     this.#caller = caller
-    if (BigInt(Date.now()) * 1_000_000n - changed > settled) this.version = `${id}-${changed.toString(16)}`
+    if (BigInt(Date.now()) * 1_000_000n - changed > settled) this.version = versionOfNames(id, changed)
   }
 
   /** Can be called once. */
@@ -98,22 +108,24 @@ export class DirectoryMembers implements MembersFacet {
     call: Call,
   ): Promise<Pending<ReadonlyArray<Member | undefined>>> {
     const caller = this.#desk.caller(call)
-    const args = { path: directory, names, acls, ...(kept && { kept: labelNames(this.#desk.setup) }) }
+    const args = { path: directory, names: names.join('\0'), acls, ...(kept && { kept: labelNames(this.#desk.setup) }) }
     const { looked, trail } = await this.#desk.see('members', args, caller)
     return pendingOf(trail, async () => {
       this.#desk.requireAlive(call.signal)
       requireDirectory(trail.entry, directory)
       if (!looked.members) throw refusal(looked, directory)
-      return this.#membersOf(directory, looked, { acls, kept }, caller)
+      return this.#membersOf(directory, names, looked, { acls, kept }, caller)
     })
   }
 
   async #membersOf(
     directory: Path,
-    { members = [], ...numbered }: MembersFound,
+    names: readonly string[],
+    { members: packed, ...numbered }: MembersFound,
     { acls, kept }: { readonly acls: boolean; readonly kept: boolean },
     caller: Caller,
   ): Promise<ReadonlyArray<Member | undefined>> {
+    const members = packed ? unpack(names, packed) : []
     const found = members.filter((member) => member !== undefined)
     const entries = await this.#entriesOf(directory, found, numbered, acls, caller)
     const all: (Member | undefined)[] = []
@@ -129,7 +141,7 @@ export class DirectoryMembers implements MembersFacet {
 
   async #entriesOf(
     directory: Path,
-    found: ReadonlyArray<NonNullable<NonNullable<MembersFound['members']>[number]>>,
+    found: ReadonlyArray<NonNullable<MemberWire>>,
     numbered: MembersFound,
     acls: boolean,
     caller: Caller,

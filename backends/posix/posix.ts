@@ -131,7 +131,7 @@ export class PosixBackend implements Backend {
   }
 
   async list(directory: Path, options: ListOptions, call: Call): Promise<Pending<Listing>> {
-    if (options.names) return listNames(this.#desk, directory, call)
+    if (options.names) return listNames(this.#desk, directory, options, call)
     const caller = this.#desk.caller(call)
     const { looked, trail } = await this.#desk.see('openDirectory', { path: directory }, caller)
     const handle = looked.fd === undefined ? undefined : this.#desk.handles.adopt(looked.fd)

@@ -35,11 +35,21 @@ export class KnownNames {
     return this.#bytes
   }
 
+  /** Names from this key on, whatever they are worth by now. */
+  see(key: string, from: Uint8Array): KnownWindow | undefined {
+    const window = this.#windows.get(key)
+    return window && isCovered(from, window) ? this.#used(key, window) : undefined
+  }
+
   find(key: string, wanted: Wanted): KnownWindow | undefined {
     const window = this.#windows.get(key)
     if (!window || !isCovered(wanted.from, window)) return undefined
     const isSame = wanted.version !== undefined && wanted.version === window.version
     if (!isSame && (wanted.since === undefined || window.began < wanted.since)) return undefined
+    return this.#used(key, window)
+  }
+
+  #used(key: string, window: KnownWindow): KnownWindow {
     this.#windows.delete(key)
     this.#windows.set(key, window)
     return window

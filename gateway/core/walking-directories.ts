@@ -1,10 +1,11 @@
 /** Directories as a walk opens them: decided as a listing is, with their names in the order of keys. */
 
+import { visibleNames } from '../../acl/authorizer.ts'
 import type { Backend, Entry, Listing, Trail } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
 import { type Gate, missing, nameAndType } from './deciding.ts'
 import { StorageError } from './errors.ts'
-import { KnownNames, type KnownWindow } from './known-names.ts'
+import { KnownNames, type KnownWindow, type Wanted } from './known-names.ts'
 import type { Admission } from './limits.ts'
 import { timely, View } from './listing.ts'
 import { NamesBuilder } from './packed-names.ts'
@@ -29,6 +30,12 @@ const largeAtOnce = 4
 /** ms after which names are no longer taken for those of a walk that goes on. */
 const longest = 15 * 60_000
 
+interface Opening {
+  readonly from: Uint8Array
+  readonly since: number | undefined
+  readonly admission: Admission
+}
+
 interface Opened {
   readonly place: Place
   readonly listing: Listing
@@ -52,54 +59,64 @@ export class Directories {
    * Names of a directory from a key on. Throws as `list` does. `since`: ms since 1970; names that were read later will
    * do where the directory may have changed.
    */
-  async open(
-    task: Task,
-    path: Path,
-    {
-      from,
-      since,
-      admission,
-    }: { readonly from: Uint8Array; readonly since: number | undefined; readonly admission: Admission },
-  ): Promise<Directory> {
-    const { place, listing, trail } = await this.#list(task, path, admission)
+  async open(task: Task, path: Path, { from, since, admission }: Opening): Promise<Directory> {
+    const known = this.#knownTo(task, path, from)
+    const { place, listing, trail } = await this.#list(task, path, known?.version, admission)
     try {
       const entry = trail?.entry
       const view = new View(task, place, entry ?? nowhere, trail?.resolved)
-      const own = this.#particular(task, place, view)
-      const recent = since === undefined ? undefined : Math.max(since, Date.now() - longest)
+      const own = particularOf(task, place, view)
+      const isKnown = known?.version !== undefined && known.version === listing.version
+      if (isKnown && !own) return { place, view, entry, window: known }
+      // Where a link has led the caller sees other names, and none may have been told.
+      if (isKnown) return await this.#anew(task, path, { from, since, admission: 'continues' })
       const read = () => this.#read(task, place, listing, from, own)
       const window = own
         ? await read()
-        : await this.#remembered(
-            this.#keyOf(task, place, entry),
-            { from, version: listing.version, since: recent },
-            read,
-          )
+        : await this.#remembered(task, place, { from, version: listing.version, since }, read)
       return { place, view, entry, window }
     } finally {
       listing.close?.()
     }
   }
 
-  async #list(task: Task, path: Path, admission: Admission): Promise<Opened> {
+  async #anew(task: Task, path: Path, { from, admission }: Opening): Promise<Directory> {
+    const { place, listing, trail } = await this.#list(task, path, undefined, admission)
+    try {
+      const view = new View(task, place, trail?.entry ?? nowhere, trail?.resolved)
+      const window = await this.#read(task, place, listing, from, particularOf(task, place, view))
+      return { place, view, entry: trail?.entry, window }
+    } finally {
+      listing.close?.()
+    }
+  }
+
+  /** What the back end need not tell again, if the directory is as it was. */
+  #knownTo(task: Task, path: Path, from: Uint8Array): KnownWindow | undefined {
+    if (task.namespace.mountsIn(path).length > 0 || visibleNames(task.principal, path) !== 'all') return undefined
+    return this.#known.see(this.#keyOf(task.namespace.resolve(path)), from)
+  }
+
+  async #list(task: Task, path: Path, known: string | undefined, admission: Admission): Promise<Opened> {
     const place = this.#gate.place(task, 'list', path)
     try {
-      return await this.#listAt(task, place, admission)
+      return await this.#listAt(task, place, known, admission)
     } catch (error) {
       // A directory that leads to mounts is there even if the back end above them does not have it.
       if (!(error instanceof StorageError) || error.code !== 'not-found' || !task.namespace.leadsToMount(path))
         throw error
-      return this.#listAt(task, { mount: task.namespace.between, path, inner: path }, 'continues')
+      return this.#listAt(task, { mount: task.namespace.between, path, inner: path }, undefined, 'continues')
     }
   }
 
-  async #listAt(task: Task, place: Place, admission: Admission): Promise<Opened> {
+  async #listAt(task: Task, place: Place, known: string | undefined, admission: Admission): Promise<Opened> {
     const { backend } = place.mount
+    const options = { names: true, ...(known !== undefined && { known }) }
     let seen: Trail | undefined
     const listing = await this.#gate.act(
       task,
       place,
-      () => backend.list(place.inner, { names: true }, task),
+      () => backend.list(place.inner, options, task),
       ({ trail }) => {
         this.#gate.allow(task, 'list', place, trail)
         seen = trail
@@ -113,39 +130,34 @@ export class Directories {
     return { place, listing, trail: seen }
   }
 
-  /** What makes the directory another one for this caller than for others. */
-  #particular(task: Task, { path }: Place, view: View): Particular | undefined {
-    const mounted = task.namespace.mountsIn(path)
-    if (mounted.length === 0 && view.showsAll) return undefined
-    return { covered: new Set(mounted), shows: (name) => view.shows(name) }
-  }
-
-  #keyOf(task: Task, { mount, inner }: Place, entry: Entry | undefined): string {
+  #keyOf({ mount, inner }: Place): string {
     let number = this.#numbers.get(mount.backend)
     if (number === undefined) {
       number = ++this.#lastNumber
       this.#numbers.set(mount.backend, number)
     }
-    if (entry && entry.id !== '') return `${number} ${entry.id}`
-    // Who decides itself may tell each caller something else.
-    return `${number} ${task.principal.id} ${inner}`
+    return `${number} ${inner}`
   }
 
   async #remembered(
-    key: string,
-    wanted: { readonly from: Uint8Array; readonly version: string | undefined; readonly since: number | undefined },
-    read: () => Promise<Omit<KnownWindow, 'version'>>,
+    task: Task,
+    place: Place,
+    { from, version, since }: Wanted,
+    read: () => Promise<KnownWindow>,
   ): Promise<KnownWindow> {
-    const known = this.#known.find(key, wanted)
+    // Who decides itself may tell each caller something else.
+    const isOwn = version === undefined && place.mount.backend.enforces(task.principal)
+    const key = isOwn ? `${this.#keyOf(place)}\0${task.principal.id}` : this.#keyOf(place)
+    const recent = since === undefined ? undefined : Math.max(since, Date.now() - longest)
+    const known = this.#known.find(key, { from, version, since: recent })
     if (known) return known
-    const { version, from } = wanted
     const begin = async () => {
       const window = { ...(await read()), version }
       this.#known.keep(key, window)
       return window
     }
     if (version === undefined) return begin()
-    const name = `${key} ${version} ${Buffer.from(from).toString('hex')}`
+    const name = `${key}\0${version}\0${Buffer.from(from).toString('hex')}`
     const under = this.#reads.get(name)
     // Another caller's read may end with that caller.
     if (under) return under.catch(begin)
@@ -178,6 +190,13 @@ export class Directories {
       if (isLarge) this.#large--
     }
   }
+}
+
+/** What makes the directory another one for this caller than for others. */
+function particularOf(task: Task, { path }: Place, view: View): Particular | undefined {
+  const mounted = task.namespace.mountsIn(path)
+  if (mounted.length === 0 && view.showsAll) return undefined
+  return { covered: new Set(mounted), shows: (name) => view.shows(name) }
 }
 
 interface Particular {

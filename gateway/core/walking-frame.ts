@@ -80,6 +80,11 @@ export class Frame {
     this.#at++
   }
 
+  /** Whether it is known that there is a name whose turn it is. */
+  get isReady(): boolean {
+    return this.#until === undefined && !this.#ended && this.#at < this.#directory.window.names.length
+  }
+
   /** Whether there is a name whose turn it is. */
   async isOpen(): Promise<boolean> {
     while (!this.#ended) {

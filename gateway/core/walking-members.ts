@@ -10,8 +10,12 @@ import { join } from './path.ts'
 import type { Task } from './task.ts'
 import type { Directory } from './walking-directories.ts'
 
-/** Undefined where it is not there any more, is no file any more, or its attributes are not for the caller. */
-export type Found = () => Promise<Member | undefined>
+/** One of many that are looked at together. */
+export interface Found {
+  /** Undefined where it is not there any more, is no file any more, or its attributes are not for the caller. */
+  readonly members: Promise<ReadonlyArray<Member | undefined>>
+  readonly index: number
+}
 
 /** Names of one call. */
 const most = 256
@@ -52,19 +56,22 @@ export class Batches {
       batch = { directory, names: [], members, begin }
       this.#open.set(directory, batch)
     }
-    const { members } = batch
     const index = batch.names.push(name) - 1
     if (batch.names.length >= most) this.leave(directory)
-    return async () => (await members)[index]
+    return { members: batch.members, index }
   }
 
   /** The directory itself. */
   own(directory: Directory): Found {
-    return async () => {
-      const { place, view } = directory
-      const entry = directory.entry ?? (await this.#walk(place))
-      return entry?.type === 'directory' && view.open(entry) ? { entry: named(place, entry) } : undefined
-    }
+    const members = this.#itself(directory)
+    // Whoever asks for it is told.
+    members.catch(() => {})
+    return { members, index: 0 }
+  }
+
+  async #itself({ place, view, entry: seen }: Directory): Promise<ReadonlyArray<Member | undefined>> {
+    const entry = seen ?? (await this.#walk(place))
+    return [entry?.type === 'directory' && view.open(entry) ? { entry: named(place, entry) } : undefined]
   }
 
   send(): void {

@@ -134,10 +134,7 @@ class Walk {
     const items: WalkedItem[] = []
     while (items.length <= limit && this.#stack.length > 0 && performance.now() < this.#until) {
       const candidates = await this.#gather(limit + 1 - items.length)
-      for (const candidate of candidates) {
-        const item = 'folded' in candidate ? candidate : await itemOf(candidate)
-        if (item) items.push(item)
-      }
+      items.push(...(await itemsOf(candidates)))
     }
     if (items.length > limit) {
       items.length = limit
@@ -181,7 +178,7 @@ class Walk {
     while (candidates.length < count) {
       const frame = this.#stack.at(-1)
       if (!frame || performance.now() >= this.#until) break
-      if (!(await frame.isOpen())) {
+      if (!frame.isReady && !(await frame.isOpen())) {
         this.#stack.pop()
         this.#batches.leave(frame.directory)
         const own = frame.isEmpty ? this.#ownKey(frame) : undefined
@@ -189,15 +186,16 @@ class Walk {
         this.#position = { after: frame.keys, beyond: true }
         continue
       }
-      const candidate = await this.#step(frame, count - candidates.length)
-      if (candidate) candidates.push(candidate)
+      const step = this.#step(frame)
+      if (step === 'enter') await this.#enter(frame, count - candidates.length)
+      else if (step) candidates.push(step)
     }
     this.#batches.send()
     return candidates
   }
 
-  /** The next name of a directory. */
-  async #step(frame: Frame, wanted: number): Promise<Candidate | undefined> {
+  /** The next name of a directory; undefined where it is left out. */
+  #step(frame: Frame): Candidate | 'enter' | undefined {
     const name = frame.name
     const key = frame.keys + name
     if (key.length * 3 > maxKeyBytes && Buffer.byteLength(key) > maxKeyBytes) {
@@ -210,15 +208,17 @@ class Walk {
       this.#position = { after: folded, beyond: true }
       return { folded }
     }
-    if (!frame.isDirectory) {
-      frame.advance()
-      this.#position = { after: key }
-      return { key, found: this.#batches.add(frame.directory, name) }
-    }
+    if (frame.isDirectory) return 'enter'
+    frame.advance()
+    this.#position = { after: key }
+    return { key, found: this.#batches.add(frame.directory, name) }
+  }
+
+  async #enter(frame: Frame, wanted: number): Promise<void> {
+    const key = frame.keys + frame.name
     const child = await frame.enter(wanted)
     if (child) this.#stack.push(child)
     else this.#position = { after: key, beyond: true }
-    return undefined
   }
 
   /** Goes on behind all keys that begin so. */
@@ -245,13 +245,23 @@ class Walk {
   }
 }
 
-async function itemOf({
-  key,
-  found,
-}: {
-  readonly key: string
-  readonly found: Found
-}): Promise<WalkedItem | undefined> {
-  const member = await found()
-  return member && { key, entry: member.entry, kept: member.kept }
+/** Candidates in their order, without those of which nothing may be told. */
+async function itemsOf(candidates: readonly Candidate[]): Promise<readonly WalkedItem[]> {
+  const items: WalkedItem[] = []
+  let waited: Found['members'] | undefined
+  let members: Awaited<Found['members']> = []
+  for (const candidate of candidates) {
+    if ('folded' in candidate) {
+      items.push(candidate)
+      continue
+    }
+    const { key, found } = candidate
+    if (found.members !== waited) {
+      waited = found.members
+      members = await waited
+    }
+    const member = members[found.index]
+    if (member) items.push({ key, entry: member.entry, kept: member.kept })
+  }
+  return items
 }

@@ -1,6 +1,7 @@
 /** Objects and common prefixes in the XML of listings (Amazon S3 API Reference, "Object", "ObjectVersion"). */
 
 import type { WalkedItem } from '../core/walking.ts'
+import { escapeXml } from '../http/xml.ts'
 import { etagOf, quoted } from './etags.ts'
 import { ownerElement } from './owner.ts'
 import { decodeRecord, type ObjectRecord } from './record.ts'
@@ -27,26 +28,28 @@ export function isWritable(key: string, { encoded }: ListStyle): boolean {
 
 /** A key, prefix, delimiter or marker. */
 export function shown(text: string, { encoded }: Pick<ListStyle, 'encoded'>): string {
-  return encoded ? urlEncoded(text) : text
+  return encoded && !plain.test(text) ? urlEncoded(text) : text
 }
+
+/** Nothing in it would be encoded. */
+const plain = /^[\w.~/-]*$/
 
 /** Contents, or Version. */
 export function objectElement(object: ListedObject, status: RestoreStatus | undefined, style: ListStyle): string {
   const { key, entry, kept } = object
   const record = decodeRecord(kept?.record)
-  const content = [
-    leaf('Key', shown(key, style)),
-    style.versions ? '<VersionId>null</VersionId><IsLatest>true</IsLatest>' : '',
-    leaf('LastModified', secondOf(entry.modified)),
-    leaf('ETag', quoted(etagOf(entry, record))),
-    checksumElements(record),
-    leaf('Size', entry.size),
-    leaf('StorageClass', storageClassOf(entry, status) ?? 'STANDARD'),
-    style.owner ? ownerElement('Owner') : '',
-    status ? restoreElement(status) : '',
-  ]
-  return tag(style.versions ? 'Version' : 'Contents', content.join(''))
+  const name = style.versions ? 'Version' : 'Contents'
+  const version = style.versions ? '<VersionId>null</VersionId><IsLatest>true</IsLatest>' : ''
+  // There may be a thousand of them in an answer, so only what may need it is escaped.
+  return (
+    `<${name}><Key>${escapeXml(shown(key, style))}</Key>${version}<LastModified>${secondOf(entry.modified)}</LastModified>` +
+    `<ETag>${escapeXml(quoted(etagOf(entry, record)))}</ETag>${checksumElements(record)}<Size>${entry.size}</Size>` +
+    `<StorageClass>${storageClassOf(entry, status) ?? 'STANDARD'}</StorageClass>` +
+    `${style.owner ? owner : ''}${status ? restoreElement(status) : ''}</${name}>`
+  )
 }
+
+const owner = ownerElement('Owner')
 
 export function prefixElement(prefix: string, style: ListStyle): string {
   return tag('CommonPrefixes', leaf('Prefix', shown(prefix, style)))
@@ -63,8 +66,12 @@ function restoreElement({ ongoing, expires }: RestoreStatus): string {
 }
 
 const second = 1_000_000_000n
+/** Files that come together are often of one second. */
+let last: { readonly seconds: bigint; readonly text: string } | undefined
 
 /** The time that Last-Modified tells, which has no fractions. */
 function secondOf(ns: bigint): string {
-  return isoTime(ns - (((ns % second) + second) % second))
+  const seconds = ns / second - (ns < 0n && ns % second !== 0n ? 1n : 0n)
+  if (last?.seconds !== seconds) last = { seconds, text: isoTime(seconds * second) }
+  return last.text
 }

@@ -20,7 +20,7 @@ export type { Name } from './library.ts'
 export { close, dup, openat, openat2 } from './open.ts'
 export type { FileSystem, Stat } from './stat.ts'
 export { fstat, fstatat, fstatfs } from './stat.ts'
-export { fgetxattr, flistxattr, fremovexattr, fsetxattr, procPath } from './xattr.ts'
+export { attributeNames, fgetxattr, flistxattr, fremovexattr, fsetxattr, MemberAttributes, procPath } from './xattr.ts'
 
 /** A time in ns since 1970, the kernel's now, or left as it is. */
 export type Time = bigint | 'now' | 'omit'
