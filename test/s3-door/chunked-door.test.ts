@@ -4,39 +4,14 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { crc32 } from 'node:zlib'
 import t, { type Test } from 'tap'
-import { hmac, type SignedHeaders, sha256, sign } from './signing.ts'
+import { framed } from './framing.ts'
+import { sha256, sign } from './signing.ts'
 import { keyOf, openS3, type RawRequest, type S3World } from './world.ts'
 
-const emptyHash = sha256('')
 const base64Crc = (data: string) => {
   const bytes = Buffer.alloc(4)
   bytes.writeUInt32BE(crc32(data))
   return bytes.toString('base64')
-}
-
-interface Chunks {
-  readonly chunks: readonly string[]
-  /** `name:value` */
-  readonly trailer?: string
-  readonly signed: SignedHeaders | undefined
-}
-
-/** As clients write it. */
-function framed({ chunks, trailer, signed }: Chunks): string {
-  let previous = signed?.signature ?? ''
-  const signature = (kind: string, digests: string) => {
-    if (!signed) return ''
-    const text = `AWS4-HMAC-SHA256-${kind}\n${signed.date}\n${signed.scope}\n${previous}\n${digests}`
-    previous = hmac(signed.signingKey, text).toString('hex')
-    return previous
-  }
-  const lines = [...chunks, ''].map((data) => {
-    const mark = signed ? `;chunk-signature=${signature('PAYLOAD', `${emptyHash}\n${sha256(data)}`)}` : ''
-    return `${data.length.toString(16)}${mark}\r\n${data}${data === '' ? '' : '\r\n'}`
-  })
-  const end = trailer === undefined ? '' : `${trailer}\r\n`
-  const trailerSignature = trailer !== undefined && signed ? signature('TRAILER', sha256(`${trailer}\n`)) : ''
-  return `${lines.join('')}${end}${trailerSignature && `x-amz-trailer-signature:${trailerSignature}\r\n`}\r\n`
 }
 
 interface Upload {

@@ -1,10 +1,8 @@
 /** Uploads by HTML forms (Amazon S3 API Reference, "POST Object"). */
 
 import t from 'tap'
-import { hmac } from './signing.ts'
-import { type Answer, keyOf, openS3, type S3World } from './world.ts'
-
-type Part = readonly [name: string, value: string, filename?: string]
+import { boundary, type FormSigning, formOf, type Part, signedFields } from './forms.ts'
+import { type Answer, openS3, type S3World } from './world.ts'
 
 interface Form {
   readonly bucket?: string
@@ -14,59 +12,18 @@ interface Form {
   readonly file?: Part | undefined
   readonly behind?: readonly Part[]
   /** Signs, with these conditions besides those of the signature's own fields. */
-  readonly sign?: {
-    readonly user?: 'alice' | 'bob'
-    readonly conditions?: readonly unknown[]
-    readonly expiration?: string
-    readonly spoil?: (fields: Part[]) => Part[]
-  }
+  readonly sign?: FormSigning
   readonly headers?: Readonly<Record<string, string>>
   readonly spoil?: (body: string) => string
 }
 
 /** Stands for the name of the file. */
 const placeholder = ['$', '{filename}'].join('')
-const boundary = '----portolan7a1b2c'
-
-function bodyOf(parts: readonly Part[]): string {
-  const texts = parts.map(([name, value, filename]) => {
-    const file = filename === undefined ? '' : `; filename="${filename}"`
-    return `--${boundary}\r\nContent-Disposition: form-data; name="${name}"${file}\r\n\r\n${value}\r\n`
-  })
-  return `${texts.join('')}--${boundary}--\r\n`
-}
-
-/** The fields that sign a form. */
-function signedFields({ user = 'alice', conditions = [], expiration, spoil }: NonNullable<Form['sign']>): Part[] {
-  const date = `${new Date().toISOString().slice(0, 19).replace(/[-:]/g, '')}Z`
-  const day = date.slice(0, 8)
-  const { accessKeyId, secret } = keyOf(user)
-  const own = {
-    'x-amz-algorithm': 'AWS4-HMAC-SHA256',
-    'x-amz-credential': `${accessKeyId}/${day}/us-east-1/s3/aws4_request`,
-    'x-amz-date': date,
-  }
-  const document = {
-    expiration: expiration ?? new Date(Date.now() + 60_000).toISOString(),
-    conditions: [...Object.entries(own).map(([name, value]) => ({ [name]: value })), ...conditions],
-  }
-  const policy = Buffer.from(JSON.stringify(document)).toString('base64')
-  const key = [day, 'us-east-1', 's3', 'aws4_request'].reduce<Buffer>(
-    (last, part) => hmac(last, part),
-    Buffer.from(`AWS4${secret}`),
-  )
-  const fields: Part[] = [
-    ...Object.entries(own),
-    ['policy', policy],
-    ['x-amz-signature', hmac(key, policy).toString('hex')],
-  ]
-  return spoil?.(fields) ?? fields
-}
 
 function post(world: S3World, form: Form): Promise<Answer> {
   const { bucket = 'data', fields = [], behind = [], sign, spoil } = form
   const file: readonly Part[] = 'file' in form ? (form.file ? [form.file] : []) : [['file', 'hello', 'a.txt']]
-  const body = bodyOf([...(sign ? signedFields(sign) : []), ...fields, ...file, ...behind])
+  const body = formOf([...(sign ? signedFields(sign) : []), ...fields, ...file, ...behind])
   const headers = { 'content-type': `multipart/form-data; boundary=${boundary}`, ...form.headers }
   return world.raw({ method: 'POST', target: form.target ?? `/${bucket}`, headers, body: spoil?.(body) ?? body })
 }

@@ -5,7 +5,7 @@ import { anonymous } from '../../acl/principal.ts'
 import { Secret } from '../../acl/secret.ts'
 import { authenticate, type KeyLookup } from '../../gateway/s3/authentication.ts'
 import { S3Error } from '../../gateway/s3/error.ts'
-import { hmac, type SigningKey, sha256 } from './signing.ts'
+import { presign, type SigningKey } from './signing.ts'
 import { keyOf, openS3 } from './world.ts'
 
 const example: SigningKey = {
@@ -22,58 +22,6 @@ const documented =
   '/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request' +
   '&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host' +
   '&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404'
-
-interface ToPresign {
-  readonly method?: string
-  readonly path: string
-  readonly host: string
-  readonly key: SigningKey
-  readonly at?: number
-  readonly expires?: number | string
-  /** Encoded as it is to be sent, and signed too. */
-  readonly query?: Readonly<Record<string, string>>
-  /** Signed besides host. */
-  readonly headers?: Readonly<Record<string, string>>
-  readonly payload?: string
-}
-
-/** The URL without its origin. */
-function presign(to: ToPresign): string {
-  const {
-    method = 'GET',
-    path,
-    at = Date.now(),
-    expires = 600,
-    query = {},
-    headers = {},
-    payload = 'UNSIGNED-PAYLOAD',
-  } = to
-  const date = `${new Date(at).toISOString().slice(0, 19).replace(/[-:]/g, '')}Z`
-  const scope = `${date.slice(0, 8)}/us-east-1/s3/aws4_request`
-  const signed: Record<string, string> = { host: to.host, ...headers }
-  const names = Object.keys(signed).toSorted()
-  const parameters = {
-    'X-Amz-Algorithm': 'AWS4-HMAC-SHA256',
-    'X-Amz-Credential': encodeURIComponent(`${to.key.accessKeyId}/${scope}`),
-    'X-Amz-Date': date,
-    'X-Amz-Expires': String(expires),
-    'X-Amz-SignedHeaders': encodeURIComponent(names.join(';')),
-    ...(to.key.sessionToken && { 'X-Amz-Security-Token': encodeURIComponent(to.key.sessionToken) }),
-    ...query,
-  }
-  const canonicalQuery = Object.entries(parameters)
-    .map(([name, value]) => `${name}=${value}`)
-    .toSorted()
-    .join('&')
-  const fields = names.map((name) => `${name}:${signed[name]}\n`).join('')
-  const canonical = [method, path, canonicalQuery, fields, names.join(';'), payload].join('\n')
-  const signingKey = [date.slice(0, 8), 'us-east-1', 's3', 'aws4_request'].reduce<Buffer>(
-    (last, part) => hmac(last, part),
-    Buffer.from(`AWS4${to.key.secret}`),
-  )
-  const text = ['AWS4-HMAC-SHA256', date, scope, sha256(canonical)].join('\n')
-  return `${path}?${canonicalQuery}&X-Amz-Signature=${hmac(signingKey, text).toString('hex')}`
-}
 
 async function errorOf(url: string, rawHeaders: readonly string[] = ['Host', host], more = {}) {
   try {
