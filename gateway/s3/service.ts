@@ -108,20 +108,3 @@ async function requireRegion({ body, settings }: S3Request): Promise<void> {
   const elements = { LocationConstraint: constraint }
   throw new S3Error('InvalidLocationConstraint', 'The specified location-constraint is not valid.', { elements })
 }
-
-/** DeleteBucket */
-export const deleteBucket: Operation<BucketRequest> = async ({ x, call, settings, bucket }) => {
-  if (settings.buckets.isFixed(bucket.name)) {
-    throw new S3Error('AccessDenied', 'This bucket is part of the configuration.')
-  }
-  try {
-    await x.door.storage.remove(call, bucket.path)
-  } catch (error) {
-    if (StorageError.from(error).code !== 'not-empty') throw error
-    throw new S3Error('BucketNotEmpty', 'The bucket you tried to delete is not empty.', {
-      elements: { BucketName: bucket.name },
-      cause: error,
-    })
-  }
-  await respond(x, 204, [])
-}

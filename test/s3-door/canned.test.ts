@@ -143,6 +143,9 @@ t.test('a bucket is made where it is, with nothing that cannot be', async (t) =>
   await alice.send(new s3.PutObjectCommand({ Bucket: 'new-a', Key: 'x', Body: 'x' }))
   await t.rejects(alice.send(new s3.DeleteBucketCommand({ Bucket: 'new-a' })), { name: 'BucketNotEmpty' })
   await alice.send(new s3.DeleteObjectCommand({ Bucket: 'new-a', Key: 'x' }))
+  await alice.send(new s3.PutObjectCommand({ Bucket: 'new-a', Key: 'deep/er/x', Body: 'x' }))
+  await t.rejects(alice.send(new s3.DeleteBucketCommand({ Bucket: 'new-a' })), { name: 'BucketNotEmpty' })
+  await alice.send(new s3.DeleteObjectCommand({ Bucket: 'new-a', Key: 'deep/er/x' }))
   await alice.send(new s3.DeleteBucketCommand({ Bucket: 'new-a' }))
   await t.rejects(alice.send(new s3.PutObjectCommand({ Bucket: 'new-a', Key: 'x', Body: 'x' })), {
     name: 'NoSuchBucket',
