@@ -13,7 +13,7 @@ import { audited } from '../http/derived.ts'
 import type { Exchange } from '../http/exchange.ts'
 import type { Entrance } from '../http/options.ts'
 import { receiveWhole } from '../http/receive.ts'
-import { authenticate } from './authentication.ts'
+import { authenticate, type KeyLookup } from './authentication.ts'
 import { S3Error } from './error.ts'
 import { account } from './owner.ts'
 import type { S3Settings } from './s3-request.ts'
@@ -150,7 +150,7 @@ function assumeErrorOf(thrown: unknown): StsError | StorageError {
 async function tell({ x, settings, entrance, keys }: Request, body: Buffer): Promise<void> {
   const { region } = settings
   try {
-    const key: StsOptions['keys']['key'] = async (id, token) => keys.key(id, token)
+    const key: KeyLookup = (id, token) => keys.key(id, token)
     const {
       principal,
       signed,
