@@ -1,7 +1,7 @@
 /** The section `s3`: where S3 is heard, and which names lead where. */
 
 import { z } from 'zod'
-import { parsePath } from '../core/path.ts'
+import { isWithin, type Path, parsePath } from '../core/path.ts'
 import type { KeyPath } from './problems.ts'
 import { hostName, list, origin, path, section } from './values.ts'
 
@@ -12,7 +12,12 @@ export function s3Section<Listener extends z.ZodType>(listener: Listener) {
       .regex(/^[a-z0-9-]{1,64}$/, 'expected a region such as us-east-1')
       .default('us-east-1'),
     /** Names to paths; `{user}` stands for the caller's own name. */
-    buckets: z.record(bucketName, place(), 'expected a section of bucket names with paths').default({}),
+    buckets: z
+      .record(bucketName, place(), {
+        error: ({ code }) =>
+          code === 'invalid_key' ? 'is no bucket name' : 'expected a section of bucket names with paths',
+      })
+      .default({}),
     /** Buckets that callers make are directories in this one; absent: they make none. */
     root: path.exactOptional(),
     /** Base domains: path style on them, and buckets as names below them. */
@@ -27,9 +32,7 @@ export function s3Section<Listener extends z.ZodType>(listener: Listener) {
   })
 }
 
-const bucketName = z
-  .string()
-  .regex(/^(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'is no bucket name')
+const bucketName = z.string().regex(/^(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/)
 
 /** A path whose names may hold `{user}`. Kept as text: what it leads to is known with its caller. */
 function place() {
@@ -47,11 +50,12 @@ interface Parts {
   readonly publicUrl?: string | undefined
   readonly hosts: readonly string[]
   readonly state: { readonly masterKeyFile?: unknown }
+  readonly mounts: ReadonlyArray<{ readonly path: Path }>
   readonly s3?: z.output<ReturnType<typeof s3Section>> | undefined
 }
 
 /** What must hold between this section and others; its listeners are checked with the others. */
-export function* s3Rules({ publicUrl, hosts, state, s3 }: Parts): Generator<{
+export function* s3Rules({ publicUrl, hosts, state, mounts, s3 }: Parts): Generator<{
   readonly path: KeyPath
   readonly text: string
 }> {
@@ -61,6 +65,11 @@ export function* s3Rules({ publicUrl, hosts, state, s3 }: Parts): Generator<{
     const taken = others.find((other) => other === host || other.endsWith(`.${host}`))
     if (taken !== undefined) yield { path: ['s3', 'hosts', index], text: `${taken} is a host of the other doors` }
   }
+  const leads = (place: Path) => mounts.some(({ path: at }) => isWithin(place, at) || isWithin(at, place))
+  for (const [name, place] of Object.entries(s3.buckets)) {
+    if (!leads(place as Path)) yield { path: ['s3', 'buckets', name], text: 'leads to no mount' }
+  }
+  if (s3.root !== undefined && !leads(s3.root)) yield { path: ['s3', 'root'], text: 'leads to no mount' }
   if (s3.hosts.length === 0 && s3.listen.length === 0) {
     yield { path: ['s3'], text: 'is heard nowhere: expected `hosts` or `listen`' }
   }
