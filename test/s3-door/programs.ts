@@ -112,10 +112,13 @@ export class Desk {
     return this.done(t, 's3cmd', '--config=/dev/null', ...access, '--no-ssl', '--no-progress', ...args)
   }
 
-  /** The remote is `:s3:BUCKET/KEY`. */
+  /** What the remote `:s3:BUCKET/KEY` takes. */
+  rcloneAccess(): readonly string[] {
+    return ['--s3-provider', 'Other', '--s3-env-auth', '--s3-endpoint', this.gateway.s3Url]
+  }
+
   rclone(t: Test, ...args: readonly string[]): Promise<string> {
-    const access = ['--s3-provider', 'Other', '--s3-env-auth', '--s3-endpoint', this.gateway.s3Url]
-    return this.done(t, 'rclone', ...access, ...args)
+    return this.done(t, 'rclone', ...this.rcloneAccess(), ...args)
   }
 
   path(name: string): string {
