@@ -66,9 +66,11 @@ export async function completeParts(
   await quiet(completion)
   const joining = row.spooled ? undefined : new JoiningDraft(completion, placesOf(parts))
   const written = joining ? await joining.join() : await pourParts(completion)
+  // The file is there: what cannot be taken away now goes when the upload is forgotten. By a draft that is gone who
+  // repeats this knows that the file was made, by one in the spool he would not.
+  await joining?.clear().catch(() => {})
   await means.store.complete(row.id, textOfWritten(written), means.store.now() + keptFinished)
-  // The file is there: what cannot be taken away now is found by a sweep of the storage.
-  await (joining ? joining.clear() : means.spool.remove(row.place)).catch(() => {})
+  if (!joining) await means.spool.remove(row.place).catch(() => {})
   return written
 }
 

@@ -150,8 +150,9 @@ export class PartedUploads implements PartOperations {
 
   async abort(call: Call, id: string): Promise<void> {
     return this.#with(call, 'upload-cancel', id, async (row) => {
-      if (await this.#sharing.remove(unfinished(row))) return
-      throw new StorageError('busy', 'not now', { retryAfter: 5 })
+      const removal = await this.#sharing.remove(unfinished(row))
+      if (removal === 'finished') throw gone()
+      if (removal === 'not-now') throw new StorageError('busy', 'not now', { retryAfter: 5 })
     })
   }
 

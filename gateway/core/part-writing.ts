@@ -98,7 +98,7 @@ export class PartUpload implements PartWriting {
 
   announce({ size, digests = [], expected = {} }: Announced): void {
     const { path } = this.#turn.row
-    if (this.#over) throw new StorageError('cancelled', 'the part is over')
+    this.#requireGoing()
     const before = this.#options
     const isEarly = this.bytes === 0
     const isComputed = (kind: string) => this.#digests?.has(kind as Digest) ?? false
@@ -130,7 +130,7 @@ export class PartUpload implements PartWriting {
     try {
       await this.#flushed()
       // Discarded meanwhile, or committed twice.
-      if (this.#over) throw new StorageError('cancelled', 'the part is over')
+      this.#requireGoing()
       const digests = this.#checked()
       const { offset } = await this.reserve()
       if (this.bytes > 0) await this.#run(() => this.#draft.sync())
@@ -187,8 +187,9 @@ export class PartUpload implements PartWriting {
   async #makeReady(): Promise<Writable> {
     await this.#turn.requireOwn()
     if (this.#writer) return this.#writer
+    this.#requireGoing()
     const { offset } = await this.reserve()
-    if (this.#over) throw new StorageError('cancelled', 'the part is over')
+    this.#requireGoing()
     this.#writer = this.#draft.writeFrom(offset)
     watchWritable(this.#means.gate.limits, this.#target.place.mount, this.#writer, {
       before: () => undefined,
@@ -231,7 +232,12 @@ export class PartUpload implements PartWriting {
     return this.#means.gate.run(this.#task, this.#target.place, () => this.#draft.close(), { admission: 'continues' })
   }
 
+  #requireGoing(): void {
+    if (this.#over) throw new StorageError('cancelled', 'the part is over')
+  }
+
   #end(): void {
+    if (this.#over) return
     this.#over = true
     this.#turn.signal.removeEventListener('abort', this.#stop)
     this.#turn.end()

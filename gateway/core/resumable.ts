@@ -16,7 +16,7 @@ import type { Task } from './task.ts'
 import { Creation } from './upload-creating.ts'
 import { Passes, staying, type UploadMeans } from './upload-means.ts'
 import { isFor, ownerOf, reaches, requireCaller } from './upload-owner.ts'
-import { Sweeping } from './upload-sweeping.ts'
+import { type Removal, Sweeping } from './upload-sweeping.ts'
 import { stateOf, writtenOf } from './upload-terms.ts'
 import { expired, gone, type TurnState, Turns } from './upload-turns.ts'
 import {
@@ -45,8 +45,8 @@ export interface Sharing {
   readonly means: UploadMeans
   readonly parts: PartStore
   readonly lifetime: number
-  /** Stops whoever works on it, and takes it away. False: not now. */
-  remove(row: StoredUpload): Promise<boolean>
+  /** Stops whoever works on it, and takes it away, unless it was finished since it was looked at. */
+  remove(row: StoredUpload): Promise<Removal>
 }
 
 export class Resumable implements UploadOperations {
@@ -134,7 +134,8 @@ export class Resumable implements UploadOperations {
     const row = await this.#means.store.get(id)
     await this.#gate.perform(call, 'upload-cancel', row?.path ?? root, async (task) => {
       if (!row || !(task.principal.administrator || isFor(task, row))) throw gone()
-      if (!(await this.#sweeping.remove(row))) throw new StorageError('busy', 'not now', { retryAfter: 5 })
+      if ((await this.#sweeping.remove(row, { finished: true })) === 'removed') return
+      throw new StorageError('busy', 'not now', { retryAfter: 5 })
     })
   }
 

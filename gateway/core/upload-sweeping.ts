@@ -7,6 +7,8 @@ import { StorageError } from './errors.ts'
 import type { UploadMeans } from './upload-means.ts'
 import { attemptOf } from './upload-terms.ts'
 
+export type Removal = 'removed' | 'finished' | 'not-now'
+
 /** ms after which what could not be taken away is tried again. */
 const postponed = 3_600_000
 
@@ -29,19 +31,23 @@ export class Sweeping {
     }
   }
 
-  /** Stops whoever works on it, and takes away all of it but a file that is there. False: not now. */
-  async remove(row: StoredUpload): Promise<boolean> {
+  /**
+   * Stops whoever works on it, and takes away all of it but a file that is there. `finished`: also what is known of one
+   * that was finished since it was looked at.
+   */
+  async remove(row: StoredUpload, { finished = row.result !== undefined } = {}): Promise<Removal> {
     try {
-      return await this.#means.turns.hold(row.id, async () => {
-        if (!(await this.#drop(row))) return false
+      return await this.#means.turns.hold(row.id, async ({ row: now }) => {
+        if (now.result !== undefined && !finished) return 'finished'
+        if (!(await this.#drop(now))) return 'not-now'
         await this.#means.store.remove(row.id)
-        return true
+        return 'removed'
       })
     } catch (error) {
       const { code } = StorageError.from(error)
       // Somebody else has taken it away meanwhile.
-      if (code === 'not-found') return true
-      if (code === 'busy') return false
+      if (code === 'not-found') return 'removed'
+      if (code === 'busy') return 'not-now'
       throw error
     }
   }
@@ -60,20 +66,23 @@ export class Sweeping {
   }
 
   /** What somebody loses by it is in the audit log. */
-  #expire(row: StoredUpload): Promise<boolean> {
-    if (row.result !== undefined) return this.remove(row)
+  async #expire(row: StoredUpload): Promise<boolean> {
+    if (row.result !== undefined) return (await this.remove(row)) === 'removed'
     return this.#means.gate.perform(sweeper(), 'upload-cancel', row.path, async () => {
-      if (await this.remove(row)) return true
+      if ((await this.remove(row)) !== 'not-now') return true
       throw new StorageError('unavailable', 'the upload could not be taken away')
     })
   }
 
   async #drop({ spooled, place, backend, result, attempt }: StoredUpload): Promise<boolean> {
     const { gate, spool } = this.#means
-    if (spooled) await spool.remove(place)
-    if (spooled || result !== undefined) return true
+    if (spooled) {
+      await spool.remove(place)
+      return true
+    }
     const mount = gate.namespace.mounts.find((one) => one.backend.name === backend)
-    if (!mount?.backend.resuming) return false
+    // Of a finished one nothing is left, unless it could not be taken away then.
+    if (!mount?.backend.resuming) return result !== undefined
     if (attempt !== undefined) await mount.backend.resuming.drop(attemptOf(attempt).place)
     await mount.backend.resuming.drop(place)
     return true
