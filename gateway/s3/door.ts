@@ -16,7 +16,7 @@ import { placeOf, requireKey } from './keys.ts'
 import { bucketOperation, isCreation, objectOperation, serviceOperation } from './operations.ts'
 import { requireExpectedOwner } from './owner.ts'
 import { bodyOf } from './payload.ts'
-import { type FormDesk, postObject } from './post-object.ts'
+import { type FormDesk, isForm, postObject } from './post-object.ts'
 import { parseS3Target, type S3Target } from './routing.ts'
 import type { S3Request, S3Settings } from './s3-request.ts'
 import { createBucket } from './service.ts'
@@ -99,7 +99,8 @@ class S3Door implements S3Front {
       progress.operation = 'STS'
       return sts(x, this.#settings, entrance)
     }
-    const known = await this.#authenticate(x, entrance)
+    const isUpload = isForm(x) && target.bucket !== undefined && target.key === undefined
+    const known = await this.#authenticate(x, entrance, isUpload)
     const call = entrance.admit(x, known.principal)
     const { signed, query } = known
     const body = bodyOf(x, known)
@@ -107,9 +108,10 @@ class S3Door implements S3Front {
     const header = (name: string) => known.header(name)
     const headerNames = () => known.headerNames()
     const request = { x, call, settings, method, query, signed, body, header, headerNames }
-    if (target.bucket !== undefined && target.key === undefined && isForm(x)) {
+    if (isUpload) {
       progress.operation = 'PostObject'
-      await postObject(request, target.bucket, this.#deskFor(request, target.bucket, entrance))
+      const bucket = target.bucket ?? ''
+      await postObject(request, bucket, this.#deskFor(request, bucket, entrance))
       return undefined
     }
     await this.#run(request, target, progress)
@@ -150,7 +152,7 @@ class S3Door implements S3Front {
     }
   }
 
-  async #authenticate(x: Exchange, entrance: Entrance): Promise<Authenticated> {
+  async #authenticate(x: Exchange, entrance: Entrance, isUpload: boolean): Promise<Authenticated> {
     try {
       const { region, keys } = this.#options
       let found: S3Key | undefined
@@ -161,7 +163,7 @@ class S3Door implements S3Front {
       const known = await authenticate(x.request, { region, key, isPrivate: x.isPrivate })
       if (found) await keys.noteUse(found)
       // Forms bring their signature inside; all other requests without one are only as good as where they come from.
-      if (!known.signed && !isForm(x)) requireSameOrigin(x)
+      if (!known.signed && !isUpload) requireSameOrigin(x)
       return known
     } catch (error) {
       entrance.refused(x, x.failureOf(error))
@@ -197,10 +199,6 @@ class S3Door implements S3Front {
     progress.operation = operation
     return run({ ...request, bucket, ...place })
   }
-}
-
-function isForm({ request: { method, headers } }: Exchange): boolean {
-  return method === 'POST' && /^multipart\/form-data(?:;|$)/i.test(headers['content-type'] ?? '')
 }
 
 /** `POST /` with a form, or `GET /` with its fields in the query: S3 has no action by that name. */

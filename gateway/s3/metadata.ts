@@ -2,7 +2,7 @@
 
 import type { Fields } from './checksums.ts'
 import { S3Error } from './error.ts'
-import { type ContentHeader, contentHeaders, isFieldValue, type ObjectRecord, type Tag } from './record.ts'
+import { type ContentHeader, contentHeaders, isFieldValue, isMetaName, type ObjectRecord, type Tag } from './record.ts'
 import type { S3Request } from './s3-request.ts'
 import { parseTagging } from './tag-set.ts'
 
@@ -95,7 +95,8 @@ function metaIn(fields: ReadonlyMap<string, string>): Readonly<Record<string, st
   for (const [name, sent] of fields) {
     if (!name.startsWith(metaPrefix)) continue
     const short = name.slice(metaPrefix.length)
-    if (short === '') throw new S3Error('InvalidArgument', 'A name of user metadata is empty.')
+    // Those of forms and addresses may be anything.
+    if (!isMetaName(short)) throw new S3Error('InvalidArgument', 'A name of user metadata cannot be sent as a header.')
     const value = fieldValue(name, sent)
     bytes += short.length + value.length
     found.push([short, value])

@@ -6,6 +6,7 @@
 import type { Principal } from '../../acl/principal.ts'
 import { StorageError } from '../core/errors.ts'
 import { requireSameOrigin } from '../http/csrf.ts'
+import type { Exchange } from '../http/exchange.ts'
 import { type FilePart, type FormHandler, FormReader } from '../http/multipart.ts'
 import { respond } from '../http/respond.ts'
 import { encodePath } from '../http/target.ts'
@@ -37,7 +38,6 @@ const aroundFile = 1024 * 1024
 export async function postObject(request: S3Request, bucket: string, desk: FormDesk): Promise<void> {
   const { x } = request
   const type = request.header('content-type') ?? ''
-  if (!isForm(type)) throw notAForm()
   if (request.signed) throw badField('Authorization', 'Forms are signed by their fields, not by their heads.')
   const form = new FormUpload(request, bucket, desk)
   const isFile = (field: string) => field.toLowerCase() === 'file'
@@ -55,8 +55,9 @@ export async function postObject(request: S3Request, bucket: string, desk: FormD
   await answer(form.stored)
 }
 
-function isForm(contentType: string): boolean {
-  return /^multipart\/form-data(?:[ \t]*;|$)/i.test(contentType)
+/** Whether a request brings a form that may hold a file. */
+export function isForm({ request: { method, headers } }: Pick<Exchange, 'request'>): boolean {
+  return method === 'POST' && /^multipart\/form-data(?:[ \t]*;|$)/i.test(headers['content-type'] ?? '')
 }
 
 /** Of a POST that should be a form and is none. */
@@ -128,8 +129,6 @@ class FormUpload implements FormHandler {
     const { x } = this.#request
     const fields = this.#collected.complete(this.#bucket, filename)
     const { principal, policy } = await this.#authenticate(fields)
-    // Without a signature a form is only as good as where it comes from.
-    if (policy === undefined) requireSameOrigin(x)
     const bounds = policy === undefined ? {} : checkPolicy(policy, fields, Date.now())
     const begun = await this.#desk.begin(principal)
     const place = placeOf(begun.bucket, fields.get('key') ?? '')
@@ -151,7 +150,10 @@ class FormUpload implements FormHandler {
     const { x, settings } = this.#request
     const { key } = this.#desk
     try {
-      return await authenticateForm(fields, { key, region: settings.region, isPrivate: x.isPrivate })
+      const signer = await authenticateForm(fields, { key, region: settings.region, isPrivate: x.isPrivate })
+      // Without a signature a form is only as good as where it comes from.
+      if (signer.policy === undefined) requireSameOrigin(x)
+      return signer
     } catch (thrown) {
       this.#desk.refused(StorageError.from(thrown))
       throw thrown

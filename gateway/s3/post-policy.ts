@@ -25,7 +25,7 @@ interface Policy {
   readonly bounds: PolicyBounds
 }
 
-/** Fields that need no condition: the policy, what signs it, and the file. */
+/** Fields that need no condition: the policy, what signs it, and the file. The bucket, which is always among the fields, does. */
 const exempt: ReadonlySet<string> = new Set(['policy', 'x-amz-signature', 'file'])
 /** Fields of which the beginning says nothing. */
 const exact: ReadonlySet<string> = new Set(['bucket', 'x-amz-algorithm', 'x-amz-credential', 'x-amz-date'])
@@ -44,7 +44,7 @@ export function checkPolicy(policy: string, fields: FormFields, now: number): Po
   }
   const covered = new Set(conditions.map(({ field }) => field))
   const extra = [...fields.keys()].filter(
-    (field) => !exempt.has(field) && !covered.has(field) && !field.startsWith('x-ignore-') && field !== 'bucket',
+    (field) => !exempt.has(field) && !covered.has(field) && !field.startsWith('x-ignore-'),
   )
   if (extra.length > 0) throw refused(`Extra input fields: ${extra.join(', ')}`)
   return bounds

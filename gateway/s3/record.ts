@@ -149,6 +149,11 @@ export function runsOf(sizes: Iterable<number>): readonly PartRun[] {
   return runs
 }
 
+/** A name of user metadata, in lower case, that can be sent behind `x-amz-meta-` (RFC 9110, section 5.1). */
+export function isMetaName(name: string): boolean {
+  return /^[!#$%&'*+.^_`|~0-9a-z-]{1,512}$/.test(name)
+}
+
 /** A field value that can be sent (RFC 9110, section 5.5), in latin-1. */
 export function isFieldValue(value: unknown): value is string {
   return typeof value === 'string' && value.length <= mostText && /^[\t\x20-\x7e\x80-\xff]*$/.test(value)
@@ -173,9 +178,7 @@ function isContentHeaders(value: unknown): value is ContentHeaders {
 
 function isMeta(value: unknown): value is Readonly<Record<string, string>> {
   if (!isObject(value)) return false
-  return Object.entries(value).every(
-    ([name, text]) => /^[!#$%&'*+.^_`|~0-9a-z-]{1,512}$/.test(name) && isFieldValue(text),
-  )
+  return Object.entries(value).every(([name, text]) => isMetaName(name) && isFieldValue(text))
 }
 
 function isTags(value: unknown): value is readonly Tag[] {

@@ -9,6 +9,7 @@ export type Part = readonly [name: string, value: string, filename?: string]
 /** By whom a form is signed, and for what. */
 export interface FormSigning {
   readonly user?: 'alice' | 'bob'
+  readonly bucket?: string
   /** Besides those of the fields of the signature itself. */
   readonly conditions?: readonly unknown[]
   readonly expiration?: string
@@ -28,7 +29,7 @@ export function formOf(parts: readonly Part[]): string {
 }
 
 /** The fields that sign a form. */
-export function signedFields({ user = 'alice', conditions = [], expiration, spoil }: FormSigning): Part[] {
+export function signedFields({ user = 'alice', bucket = 'data', conditions = [], expiration, spoil }: FormSigning): Part[] {
   const date = `${new Date().toISOString().slice(0, 19).replace(/[-:]/g, '')}Z`
   const day = date.slice(0, 8)
   const { accessKeyId, secret } = keyOf(user)
@@ -39,7 +40,7 @@ export function signedFields({ user = 'alice', conditions = [], expiration, spoi
   }
   const document = {
     expiration: expiration ?? new Date(Date.now() + 60_000).toISOString(),
-    conditions: [...Object.entries(own).map(([name, value]) => ({ [name]: value })), ...conditions],
+    conditions: [{ bucket }, ...Object.entries(own).map(([name, value]) => ({ [name]: value })), ...conditions],
   }
   const policy = Buffer.from(JSON.stringify(document)).toString('base64')
   const key = [day, 'us-east-1', 's3', 'aws4_request'].reduce<Buffer>(

@@ -23,7 +23,7 @@ const placeholder = ['$', '{filename}'].join('')
 function post(world: S3World, form: Form): Promise<Answer> {
   const { bucket = 'data', fields = [], behind = [], sign, spoil } = form
   const file: readonly Part[] = 'file' in form ? (form.file ? [form.file] : []) : [['file', 'hello', 'a.txt']]
-  const body = formOf([...(sign ? signedFields(sign) : []), ...fields, ...file, ...behind])
+  const body = formOf([...(sign ? signedFields({ bucket, ...sign }) : []), ...fields, ...file, ...behind])
   const headers = { 'content-type': `multipart/form-data; boundary=${boundary}`, ...form.headers }
   return world.raw({ method: 'POST', target: form.target ?? `/${bucket}`, headers, body: spoil?.(body) ?? body })
 }
@@ -129,6 +129,26 @@ t.test('the size of the file is bounded by the policy', async (t) => {
     })
     t.match(answer, code === undefined ? { status } : { status, code }, key)
     t.equal((await read(world, `/data/${key}`)).status, status === 204 ? 200 : 404, key)
+  }
+})
+
+t.test('a form stores nothing in another bucket than its policy names', async (t) => {
+  const world = await openS3(t)
+  const answer = await post(world, {
+    ...{ bucket: 'open', fields: [['key', 'strayed']] },
+    sign: { bucket: 'data', conditions: anything },
+  })
+  t.match(answer, { status: 403, code: 'AccessDenied' })
+  t.equal((await read(world, '/open/strayed')).status, 404)
+})
+
+t.test('a name of metadata that cannot be sent again is refused', async (t) => {
+  const world = await openS3(t)
+  for (const name of ['x-amz-meta-a b', 'x-amz-meta-a:b', 'x-amz-meta-\u00e9', 'x-amz-meta-']) {
+    const sign = { conditions: [...anything, ['starts-with', `$${name}`, '']] }
+    const answer = await post(world, { fields: [['key', 'named'], [name, '1']], sign })
+    t.match(answer, { status: 400, code: 'InvalidArgument' }, name)
+    t.equal((await read(world, '/data/named')).status, 404)
   }
 })
 
@@ -257,4 +277,12 @@ t.test('a form without a signature is anonymous, and only from pages of its own 
   t.match(await post(world, { bucket: 'open', fields, headers: elsewhere }), { status: 403 })
   const signed = await post(world, { fields, headers: elsewhere, sign: { conditions: anything } })
   t.equal(signed.status, 204, 'a signed one may come from anywhere')
+  const body = formOf([['key', 'x']])
+  const headers = { 'content-type': `multipart/form-data; boundary=${boundary}`, ...elsewhere }
+  const refused = () => world.audit.records.filter(({ reason }) => reason?.rule === 'cross-site').length
+  for (const target of ['/open/k?uploads', '/open/k?restore', '/?x']) {
+    const before = refused()
+    await world.raw({ method: 'POST', target, headers, body })
+    t.equal(refused(), before + 1, `a form where none is taken is no excuse: ${target}`)
+  }
 })

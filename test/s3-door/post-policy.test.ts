@@ -6,6 +6,7 @@ import { checkPolicy, type PolicyBounds } from '../../gateway/s3/post-policy.ts'
 
 const now = Date.UTC(2026, 10, 22, 12)
 const expiration = '2026-11-22T13:00:00Z'
+const forB = { bucket: 'b' }
 
 const encode = (document: unknown) =>
   Buffer.from(typeof document === 'string' ? document : JSON.stringify(document)).toString('base64')
@@ -26,7 +27,6 @@ t.test('a form meets its policy where every condition holds and speaks of every 
     fields: Readonly<Record<string, string>>,
     PolicyBounds | string,
   ][] = [
-    [[{ bucket: 'b' }, { key: 'k' }], { key: 'k' }, {}],
     [[{ key: 'k' }], { key: 'k' }, {}],
     [[{ bucket: 'b', key: 'k' }], { key: 'k' }, {}],
     [[{ bucket: 'c' }, { key: 'k' }], { key: 'k' }, denied],
@@ -61,12 +61,22 @@ t.test('a form meets its policy where every condition holds and speaks of every 
     ],
   ]
   for (const [conditions, fields, expected] of rows) {
-    t.same(outcome({ expiration, conditions }, fields), expected, JSON.stringify(conditions))
+    t.same(outcome({ expiration, conditions: [forB, ...conditions] }, fields), expected, JSON.stringify(conditions))
   }
 })
 
+t.test('a policy that does not name the bucket is for none', async (t) => {
+  const rows: readonly (readonly [conditions: readonly unknown[], PolicyBounds | string])[] = [
+    [[{ key: 'k' }], '403 AccessDenied'],
+    [[{ key: 'k' }, { bucket: 'b' }], {}],
+    [[{ key: 'k' }, ['eq', '$bucket', 'b']], {}],
+    [[{ key: 'k' }, { bucket: 'c' }], '403 AccessDenied'],
+  ]
+  for (const [conditions, expected] of rows) t.same(outcome({ expiration, conditions }, { key: 'k' }), expected)
+})
+
 t.test('a policy holds until it expires', async (t) => {
-  const conditions = [{ key: 'k' }]
+  const conditions = [forB, { key: 'k' }]
   for (const [at, expected] of [
     ['2026-11-22T12:00:00Z', {}],
     ['2026-11-22T12:00:00.001Z', {}],
