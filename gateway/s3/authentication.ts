@@ -88,7 +88,8 @@ export async function authenticate(
   const parts = { request, fields, target, amz }
   if (!claim) return unsigned(parts)
   const signer = await verify(parts, claim, options)
-  return { ...signer, ...headersOf(fields, claim.presigned ? headersInQuery(amz) : undefined) }
+  const brought = claim.presigned ? headersInQuery(amzParameters(signer.query)) : undefined
+  return { ...signer, ...headersOf(fields, brought) }
 }
 
 interface Parts {

@@ -1,4 +1,4 @@
-/** What a sender is told whose signature is wrong, so that it can be put right: nothing that the sender has not sent. */
+/** What a sender is told whose signature is wrong, so that it can be put right: nothing that opens anything. */
 
 import type { Claim } from './authorization.ts'
 import type { HeadFields } from './canonical.ts'
@@ -23,7 +23,7 @@ export function requireAllSigned(fields: HeadFields, signedNames: readonly strin
   throw new S3Error('AccessDenied', 'There were headers present in the request which were not signed', { elements })
 }
 
-/** `request` and `text`: what was signed as it was understood here. Session tokens are taken out. */
+/** `request` and `text`: what was signed as it was understood here. Credentials are taken out. */
 export function refusedSignature(claim: Claim, request: string, text: string): S3Error {
   const elements: Record<string, string> = {
     AWSAccessKeyId: printable(claim.scope.accessKeyId),
@@ -31,7 +31,7 @@ export function refusedSignature(claim: Claim, request: string, text: string): S
     SignatureProvided: printable(claim.signature),
     StringToSignBytes: bytesOf(text),
   }
-  const shown = claim.sessionToken ? withoutToken(request) : request
+  const shown = withoutCredentials(request)
   if (shown.length <= maxEchoed) {
     elements.CanonicalRequest = printable(shown)
     elements.CanonicalRequestBytes = bytesOf(shown)
@@ -49,10 +49,11 @@ export function refusedFormSignature(accessKeyId: string, policy: string, signat
   return new S3Error('SignatureDoesNotMatch', mismatch, { elements, reason })
 }
 
-function withoutToken(request: string): string {
+/** A browser, or a proxy, may have added headers that the page, or the sender, cannot read: whoever names them as signed is not told them. */
+function withoutCredentials(request: string): string {
   return request
-    .replace(/^x-amz-security-token:.*$/m, 'x-amz-security-token:[secret]')
-    .replace(/(X-Amz-Security-Token)=[^&\n]*/i, '$1=[secret]')
+    .replace(/^(x-amz-security-token|authorization|proxy-authorization|cookie):.*$/gm, '$1:[secret]')
+    .replace(/(X-Amz-Security-Token)=[^&\n]*/gi, '$1=[secret]')
 }
 
 function bytesOf(text: string): string {

@@ -29,7 +29,13 @@ export function formOf(parts: readonly Part[]): string {
 }
 
 /** The fields that sign a form. */
-export function signedFields({ user = 'alice', bucket = 'data', conditions = [], expiration, spoil }: FormSigning): Part[] {
+export function signedFields({
+  user = 'alice',
+  bucket = 'data',
+  conditions = [],
+  expiration,
+  spoil,
+}: FormSigning): Part[] {
   const date = `${new Date().toISOString().slice(0, 19).replace(/[-:]/g, '')}Z`
   const day = date.slice(0, 8)
   const { accessKeyId, secret } = keyOf(user)

@@ -146,7 +146,13 @@ t.test('a name of metadata that cannot be sent again is refused', async (t) => {
   const world = await openS3(t)
   for (const name of ['x-amz-meta-a b', 'x-amz-meta-a:b', 'x-amz-meta-\u00e9', 'x-amz-meta-']) {
     const sign = { conditions: [...anything, ['starts-with', `$${name}`, '']] }
-    const answer = await post(world, { fields: [['key', 'named'], [name, '1']], sign })
+    const answer = await post(world, {
+      fields: [
+        ['key', 'named'],
+        [name, '1'],
+      ],
+      sign,
+    })
     t.match(answer, { status: 400, code: 'InvalidArgument' }, name)
     t.equal((await read(world, '/data/named')).status, 404)
   }

@@ -108,6 +108,24 @@ t.test('headers must be signed, or be brought by the URL', async (t) => {
   t.equal((await authenticate(anonymousUrl, options)).header('x-amz-meta-a'), undefined)
 })
 
+t.test('a plus in what the URL brings means what it was signed to mean', async (t) => {
+  const url = presign({ path: '/test.txt', host, key: example, at: now, query: { 'x-amz-meta-a': '1%202' } })
+  const sent = url.replace('1%202', '1+2')
+  const found = await authenticate({ method: 'GET', url: sent, rawHeaders: ['Host', host] }, options)
+  t.equal(found.query.get('x-amz-meta-a'), '1 2')
+  t.equal(found.header('x-amz-meta-a'), '1 2')
+})
+
+t.test('a name that the URL brings is one that can be sent as a header', async (t) => {
+  const world = await openS3(t)
+  const at = { host: `127.0.0.1:${world.port}`, path: '/data/named', key: keyOf('alice'), method: 'PUT' }
+  for (const name of ['x-amz-meta-a%20b', 'x-amz-meta-%0D%0Ax', 'x-amz-meta-', `x-amz-meta-${'n'.repeat(513)}`]) {
+    const put = await world.raw({ method: 'PUT', target: presign({ ...at, query: { [name]: '1' } }), body: 'x' })
+    t.match(put, { status: 400, code: 'InvalidArgument' }, name)
+  }
+  t.equal((await world.raw({ target: '/data/named', as: 'alice' })).status, 404)
+})
+
 t.test('a session token is part of what is signed', async (t) => {
   const session = { ...example, sessionToken: 'a+b/c==' }
   const url = presign({ path: '/test.txt', host, key: session, at: now })

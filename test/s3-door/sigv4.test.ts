@@ -349,6 +349,18 @@ t.test('session tokens go with their keys, over private connections', async (t) 
   t.notOk(JSON.stringify(error?.elements).includes(hex), 'nor in its bytes')
 })
 
+t.test('of what somebody on the way has added, no credential is told', async (t) => {
+  const secrets = ['cookie', 'authorization', 'proxy-authorization', 'x-amz-security-token']
+  const names = ['host', 'x-amz-content-sha256', 'x-amz-date', ...secrets].join(';')
+  const rawHeaders = [...host, 'x-amz-date', date, 'x-amz-content-sha256', emptyHash]
+  for (const name of secrets.slice(0, 3)) rawHeaders.push(name, `${name} geheim`)
+  rawHeaders[rawHeaders.indexOf('authorization') + 1] = `${authorization(names, '00')},geheim=`
+  const url = '/b/k?x-amz-security-token=geheim'
+  const error = await refused(t, { method: 'GET', url, rawHeaders }, 'SignatureDoesNotMatch', 403)
+  t.match(error?.elements.CanonicalRequest, /^cookie:\[secret\]$/m)
+  t.notMatch(error?.elements.CanonicalRequest, /geheim/)
+})
+
 t.test('a key that was made anew under its old name has its own signatures', async (t) => {
   const request = signed({})
   t.ok((await authenticate(request, options)).signed)
