@@ -9,8 +9,9 @@ import { readKept } from './kept.ts'
 import { aclToGive } from './new-lists.ts'
 import { pump } from './pumping.ts'
 import { requireDirectoryOf, requireFile, requireRegular, requireUnreserved } from './requiring.ts'
-import { StagedFile, type Target } from './staged-file.ts'
+import { StagedFile } from './staged-file.ts'
 import type { StagingArea } from './staging-area.ts'
+import type { Target } from './target.ts'
 
 /** A look at both places; `proceed` copies all bytes and commits. */
 export async function copyFile(

@@ -5,7 +5,8 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { CommitOptions, Draft, Entry } from '../backend.ts'
 import type { Desk } from './desk.ts'
 import { type DraftWriter, draftWriter } from './io/streams.ts'
-import type { StagedFile, Target } from './staged-file.ts'
+import type { StagedFile } from './staged-file.ts'
+import type { Target } from './target.ts'
 
 export class PosixDraft implements Draft {
   readonly body: Writable

@@ -14,7 +14,7 @@ import { members, moreNames, openNames } from './membering.ts'
 import * as sys from './native/sys.ts'
 import type { PosixSetup } from './options.ts'
 import { copyBytes, finishOld, openOld } from './overwriting.ts'
-import { dropHidden, labelStaged, prepare, publish, stage, sweep } from './staging.ts'
+import { dropHidden, labelStaged, prepare, publish, stage, stageWhole, sweep } from './staging.ts'
 import { hold, makeTrial } from './trying.ts'
 import { makeWorkshop, type Step, type Workshop } from './workshop.ts'
 
@@ -36,6 +36,7 @@ const acts = {
   identify,
   set,
   stage,
+  stageWhole,
   openStaged,
   cutStaged,
   labelStaged,

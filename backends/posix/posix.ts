@@ -58,8 +58,10 @@ import {
   requireUnreserved,
 } from './requiring.ts'
 import { FileResuming } from './resuming.ts'
-import { StagedFile, type Target } from './staged-file.ts'
+import { SmallDraft, smallDraft } from './small-draft.ts'
+import { StagedFile } from './staged-file.ts'
 import { directoryOf, StagingArea } from './staging-area.ts'
+import type { Target } from './target.ts'
 
 /** How often names left behind are looked for, and how long after their process died, in ms. */
 const sweepEvery = 10 * 60_000
@@ -184,6 +186,10 @@ export class PosixBackend implements Backend {
       const nfs4 = looked.nfs4 === true
       const made = { kind: 'file', directory: place.directory, path: file, nfs4 } as const
       const acl = await aclToGive(this.#desk, made, sight, call)
+      if (this.#waitsInMemory(options)) {
+        taken = true
+        return new SmallDraft(this.#desk, this.#area, target, acl)
+      }
       const staged = await StagedFile.make(this.#desk, this.#area, target, { size: options.size, acl })
       taken = true
       return new PosixDraft(this.#desk, staged, target)
@@ -355,6 +361,11 @@ export class PosixBackend implements Backend {
     const moved = await underLeases(this.#desk, keys, () => this.#desk.run('rename', args, caller))
     await forgetOverflow(this.#desk, moved.overflow)
     return this.#told(moved, entry.acl)
+  }
+
+  /** Where the kernel decides, it does so before the body comes: by the file that is made then. */
+  #waitsInMemory({ size = Number.POSITIVE_INFINITY }: CreateOptions): boolean {
+    return size <= smallDraft && this.#desk.unnamedFiles && !this.#desk.setup.native
   }
 
   /** The directory in which a name may be made, and its entry. */

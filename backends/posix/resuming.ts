@@ -19,8 +19,9 @@ import { type Desk, lookAt, type NameSight } from './desk.ts'
 import { draftWriter, streamRange } from './io/streams.ts'
 import { aclToGive } from './new-lists.ts'
 import { requireDirectoryOf, requireRegular, requireUnreserved } from './requiring.ts'
-import { StagedFile, type Target } from './staged-file.ts'
+import { StagedFile } from './staged-file.ts'
 import type { StagingArea } from './staging-area.ts'
+import type { Target } from './target.ts'
 import type { AclBytes } from './wire.ts'
 
 export class FileResuming implements ResumingFacet {

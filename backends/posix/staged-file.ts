@@ -11,32 +11,23 @@ import type { Acl } from '../../acl/acl.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { nameOf, type Path } from '../../gateway/core/path.ts'
 import type { CommitOptions, Entry, Trail } from '../backend.ts'
-import type { Caller, Desk, FileHandle, Sight } from './desk.ts'
-import type { Handle } from './handles.ts'
-import { keepElsewhere, labelNames, labelsOf } from './kept.ts'
+import { copyInto } from './copying-into.ts'
+import type { Desk, FileHandle } from './desk.ts'
+import { keepElsewhere, labelsOf } from './kept.ts'
 import type { Labels } from './kept-text.ts'
 import { leaseKey, underLeases } from './leasing.ts'
 import { ownerless } from './new-objects.ts'
 import { attributeNames, forgetOverflow, moveOverflow } from './properties.ts'
-import { pump } from './pumping.ts'
-import { requireCondition, requireParent, requireRegular, unlessStale } from './requiring.ts'
+import { requireCondition, requireRegular, unlessStale } from './requiring.ts'
 import type { StageArgs } from './staging.ts'
 import { directoryOf, type Hidden, type StagingArea } from './staging-area.ts'
+import { lookAgain, mayBeNew, type Target } from './target.ts'
 import type { Expected } from './wire.ts'
 
 /** How often what is to be replaced may change under the commit's eyes, by someone who honours no lease. */
 const attempts = 8
 /** ms. */
 const closePatience = 1000
-
-/** Where a file is to appear, as it was seen when that was allowed. */
-export interface Target {
-  readonly path: Path
-  readonly caller: Caller
-  /** The directory, kept open. */
-  readonly parent: Handle
-  readonly sight: Sight
-}
 
 interface Made {
   readonly fd: number
@@ -66,6 +57,8 @@ export class StagedFile {
   #moved = false
   /** The hidden name is the draft's only one. */
   #named: boolean
+  /** What was done, and seen, as the bytes were written. */
+  #whole: { readonly labelled: boolean; readonly trail: Trail | undefined } | undefined
 
   private constructor(desk: Desk, area: StagingArea, target: Target, made: Made, acl: StageArgs['acl']) {
     this.#list = desk.pathAcls && acl?.list
@@ -105,6 +98,43 @@ export class StagedFile {
     }
     const hidden = await area.reserve(directoryOf(target.sight, path), caller)
     return StagedFile.#makeNamed(desk, area, target, args, hidden, acl)
+  }
+
+  /**
+   * Makes the file of bytes that are all here, and looks at its target meanwhile: `commit` with the same options follows.
+   * Undefined where files cannot be without a name.
+   */
+  static async makeWhole(
+    desk: Desk,
+    area: StagingArea,
+    target: Target,
+    { bytes, acl }: { readonly bytes: Uint8Array; readonly acl: StageArgs['acl'] },
+    options: CommitOptions,
+  ): Promise<StagedFile | undefined> {
+    const { parent, caller } = target
+    const labels = mayBeNew(target, options) ? labelsOf(desk.setup, options) : undefined
+    const labelling = labels && { modified: options.modified, labels }
+    const [staged, trail] = await Promise.allSettled([
+      desk.run('stageWhole', { parent: parent.ref, acl, bytes, labelling }, caller),
+      // Where the disk is waited for the look comes after it.
+      desk.setup.sync ? undefined : lookAgain(desk, target),
+    ])
+    if (staged.status === 'rejected') throw staged.reason
+    if (!('fd' in staged.value)) {
+      desk.unnamedFiles = false
+      return undefined
+    }
+    const { unlabelled, ...made } = staged.value
+    const file = new StagedFile(desk, area, target, { ...made, hidden: undefined, differs: false }, acl)
+    try {
+      if (trail.status === 'rejected') throw trail.reason
+      if (labels && unlabelled !== undefined) await file.#keepElsewhere(unlabelled, labels)
+      file.#whole = { labelled: labels !== undefined, trail: trail.value }
+      return file
+    } catch (error) {
+      await file.end()
+      throw error
+    }
   }
 
   /** Makes a file that may be left: `keep` is told its place first, and answers for it from then on. */
@@ -172,19 +202,19 @@ export class StagedFile {
 
   /** `size`: bytes written. Throws what the condition or the decision says, and then nothing has changed. */
   async commit(options: CommitOptions, size: number): Promise<Entry> {
-    const { sight } = this.#target
-    const { condition } = options
-    const mayBeNew = sight.trail.entry === undefined && (condition === 'any' || condition === 'absent')
-    const labelled = mayBeNew && (await this.#label(options))
+    const whole = this.#whole
+    const isNew = mayBeNew(this.#target, options)
+    const labelled = isNew && (whole?.labelled ?? (await this.#label(options)))
     if (this.#desk.setup.sync) {
       await this.#desk.share.sync(this.handle.ref.fd, { dataOnly: false }, this.#target.caller.signal)
     }
-    if (mayBeNew) {
-      const trail = await this.#look()
+    if (isNew) {
+      const trail = whole?.trail ?? (await lookAgain(this.#desk, this.#target))
       const made = trail.entry ? undefined : await this.#appear(trail, options, labelled)
       if (made) return made
     }
-    return underLeases(this.#desk, [leaseKey(sight.trail, this.#name)], () => this.#replace(options, size))
+    const key = leaseKey(this.#target.sight.trail, this.#name)
+    return underLeases(this.#desk, [key], () => this.#replace(options, size))
   }
 
   /** Closes the file, and leaves it where it is. */
@@ -210,18 +240,6 @@ export class StagedFile {
 
   get #name(): string {
     return this.#target.sight.looked.name ?? nameOf(this.#path)
-  }
-
-  /** The target as it is now, in the directory that the draft is in. */
-  async #look(): Promise<Trail> {
-    const { caller, sight, path } = this.#target
-    const { trail } = await this.#desk.see('look', { path, follow: true }, caller)
-    requireParent(trail, path)
-    const sameName = trail.resolved === sight.trail.resolved
-    if (!sameName || trail.ancestors.at(-1)?.id !== sight.trail.ancestors.at(-1)?.id) {
-      throw new StorageError('stale', 'the parent directory has changed', { path })
-    }
-    return trail
   }
 
   /** Undefined when the name was taken meanwhile. */
@@ -251,7 +269,7 @@ export class StagedFile {
 
   async #replace(options: CommitOptions, size: number): Promise<Entry> {
     for (let left = attempts; left > 0; left--) {
-      const trail = await this.#look()
+      const trail = await lookAgain(this.#desk, this.#target)
       options.decide(trail)
       requireCondition(options.condition, trail.entry, this.#path)
       if (trail.entry) requireRegular(trail.entry, this.#path)
@@ -281,7 +299,8 @@ export class StagedFile {
     const prepared = await unlessStale(this.#desk.run('prepare', { draft: this.handle.ref, ...at, ...marks }, caller))
     if (!prepared) return undefined
     this.#differs = true
-    if (!prepared.kept || !(await this.#passOn(old))) return this.#copyInto(old, options, size)
+    if (!prepared.kept || !(await this.#passOn(old)))
+      return copyInto(this.#desk, this.#target, { draft: this.handle.ref, name: this.#name, old, size }, options)
     const forget = await moveOverflow(this.#desk, prepared.overflow, this.#overflow)
     this.#moved ||= prepared.overflow !== undefined
     if (!this.#hidden) this.#hidden = await this.#area.reserve(directoryOf(sight, path), caller)
@@ -351,42 +370,11 @@ export class StagedFile {
     await this.#closeFirst()
     await this.#area.drop(hidden, this.#target.parent, this.#target.caller)
     try {
-      const { entry } = await this.#look()
+      const { entry } = await lookAgain(this.#desk, this.#target)
       return entry?.id === published.id ? entry : published
     } catch {
       // It is there for everybody; what cannot be looked at any more is told as it was made.
       return published
-    }
-  }
-
-  /**
-   * Copies the bytes into the old file. Not atomic: readers may see a part of the new bytes. Undefined when the file
-   * has changed meanwhile.
-   */
-  async #copyInto(old: Entry, options: CommitOptions, size: number): Promise<Entry | undefined> {
-    const { caller, parent, path } = this.#target
-    if (!this.#desk.setup.replaceInPlace) {
-      const reason = { rule: 'replace', text: 'the new file could not be given the owner or ACL of the old one' }
-      throw new StorageError('denied', 'this mount does not replace files of others', { path, reason })
-    }
-    const args = { parent: parent.ref, name: this.#name, expected: { id: old.id, changed: old.changed }, size }
-    const opened = await unlessStale(this.#desk.run('openOld', args, caller))
-    if (!opened) return undefined
-    const file = this.#desk.adoptFile(opened.fd)
-    // Once begun it is ended: half of it would help nobody.
-    const surely = this.#desk.surely(caller)
-    try {
-      const copied = await pump(this.#desk, this.handle.ref, file.ref, surely)
-      if (copied !== size) throw new StorageError('internal', 'the draft is not as long as what was written', { path })
-      const labels = labelsOf(this.#desk.setup, options)
-      const names = labelNames(this.#desk.setup)
-      const args = { file: file.ref, name: this.#name, size, modified: options.modified, names, labels }
-      const done = await this.#desk.run('finishOld', args, surely)
-      const entry = this.#desk.entry(done.entry, done, old.acl)
-      if (labels && done.unlabelled) await keepElsewhere(this.#desk, done.unlabelled, entry.version, labels)
-      return entry
-    } finally {
-      file.release()
     }
   }
 }

@@ -99,6 +99,35 @@ export function stage(shop: Workshop, { parent, hidden, size, acl, replaces, las
   })
 }
 
+export interface StageWholeArgs {
+  readonly parent: HandleRef
+  readonly acl?: AclBytes | undefined
+  readonly bytes: Uint8Array
+  /** What it gets where it makes a new name; what replaces a file gets them later. */
+  readonly labelling?: Pick<LabelArgs, 'modified' | 'labels'> | undefined
+}
+
+/** The same of a file whose bytes are all here, with its labels: as `stage`, `labelStaged`. */
+export function stageWhole(
+  shop: Workshop,
+  { parent, acl, bytes, labelling }: StageWholeArgs,
+): Staged & { readonly unlabelled?: string | undefined } {
+  const staged = stage(shop, { parent, acl })
+  if (!('fd' in staged)) return staged
+  const { fd } = staged
+  try {
+    for (let written = 0; written < bytes.length; ) {
+      const count = sys.pwrite(fd, written === 0 ? bytes : bytes.subarray(written), written)
+      if (count === 0) throw new StorageError('no-space', 'nothing written')
+      written += count
+    }
+    return labelling ? { ...staged, ...labelled(shop, fd, labelling) } : staged
+  } catch (error) {
+    sys.close(fd)
+    throw error
+  }
+}
+
 /** Announced bytes that cannot fit are refused before they are sent. */
 export function requireRoom(directory: number, size: number): void {
   const { available, blockSize, blocks } = sys.fstatfs(directory)
@@ -162,10 +191,12 @@ export function labelStaged(
   shop: Workshop,
   { draft, modified, labels }: LabelArgs,
 ): { readonly unlabelled: string | undefined } {
-  return shop.using(draft, (fd) => {
-    if (modified !== undefined) sys.futimens(fd, 'omit', modified)
-    return { unlabelled: labelDraft(shop, fd, labels) }
-  })
+  return shop.using(draft, (fd) => labelled(shop, fd, { modified, labels }))
+}
+
+function labelled(shop: Workshop, fd: number, { modified, labels }: Pick<LabelArgs, 'modified' | 'labels'>) {
+  if (modified !== undefined) sys.futimens(fd, 'omit', modified)
+  return { unlabelled: labelDraft(shop, fd, labels) }
 }
 
 /** Returns false when the name is taken, `beside` when the hidden name is still there. */
