@@ -18,8 +18,16 @@ export interface Kept {
 export interface RecordFacet {
   /** What is kept of the file as it is; nothing of what is no file. */
   get(path: Path, call: Call): Promise<Pending<Kept>>
-  /** Puts a record in place of another's; `stale` where the file is of another content version. Changes no version. */
-  set(path: Path, record: string | undefined, options: { readonly version: string }, call: Call): Promise<Pending<void>>
+  /** Puts a record in place of another's. Changes no version. */
+  set(path: Path, record: string | undefined, options: RecordOptions, call: Call): Promise<Pending<void>>
+}
+
+/** What a file must be like for its record to be changed, in the same step; else `stale`. */
+export interface RecordOptions {
+  /** Its content version. */
+  readonly version: string
+  /** What is kept with it, where the new record was made of that one: nobody has put another in its place. */
+  readonly before?: { readonly record: string | undefined }
 }
 
 /** Members of one directory by name, many with one call: for listings told page by page, each page a request. */

@@ -6,7 +6,8 @@
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
-import type { Kept, Pending, RecordFacet } from '../backend.ts'
+import type { Kept, Pending, RecordFacet, RecordOptions } from '../backend.ts'
+import { requireBefore } from '../recording.ts'
 import { isRecord, type Json } from './attributes.ts'
 import type { Desk, Scope } from './desk.ts'
 import { digestsOfJson } from './digest-header.ts'
@@ -84,25 +85,27 @@ export class DcacheRecords implements RecordFacet {
     return { trail, proceed, release: async () => {} }
   }
 
-  async set(
-    path: Path,
-    record: string | undefined,
-    { version }: { readonly version: string },
-    call: Call,
-  ): Promise<Pending<void>> {
+  async set(path: Path, record: string | undefined, options: RecordOptions, call: Call): Promise<Pending<void>> {
     const scope = this.#scope(path, 'UPDATE_METADATA')
     const trail = await walk(this.#desk, path, scope, call)
     const proceed = async () => {
       this.#desk.requireAlive(call)
       requireFile(trail, path)
-      return underLease(this.#desk, [path], () => this.#change(path, record, version, scope, call))
+      return underLease(this.#desk, [path], () => this.#change(path, record, options, scope, call))
     }
     return { trail, proceed, release: async () => {} }
   }
 
-  async #change(path: Path, record: string | undefined, version: string, scope: Scope, call: Call): Promise<void> {
+  async #change(
+    path: Path,
+    record: string | undefined,
+    { version, before }: RecordOptions,
+    scope: Scope,
+    call: Call,
+  ): Promise<void> {
     const seen = await lookAt(this.#desk, path, scope, call, { xattr: 'true' })
     if (seen?.entry.version !== version) throw stale(path)
+    requireBefore(before, keptOf(seen), path)
     if (record !== undefined) {
       if (await giveRecord(this.#desk, path, { version, record }, scope, call)) return
       throw new StorageError('denied', 'not allowed', { path })

@@ -31,6 +31,7 @@ import type {
   Trail,
 } from '../backend.ts'
 import { digestKinds } from '../digesting.ts'
+import { requireBefore } from '../recording.ts'
 import { permissionsOfNew, permissionsWithAcl, permissionsWithMode } from './acls.ts'
 import { type Change, commit, needPlace, rename } from './changes.ts'
 import { digestOf } from './digests.ts'
@@ -237,11 +238,13 @@ export class MemoryBackend implements Backend {
   readonly records: RecordFacet = {
     get: async (path, call) =>
       this.#pending(path, call, (spot) => (need(spot).type === 'file' ? keptOf(needFile(spot)) : { digests: {} })),
-    set: async (path, record, { version }, call) =>
+    set: async (path, record, { version, before }, call) =>
       this.#pending(path, call, (spot) => {
         const node = needFile(spot)
         if (versionOf(node) !== version) throw new StorageError('stale', 'the file has changed', { path })
-        node.kept = { version, digests: keptOf(node).digests, ...(record !== undefined && { record }) }
+        const kept = keptOf(node)
+        requireBefore(before, kept, path)
+        node.kept = { version, digests: kept.digests, ...(record !== undefined && { record }) }
         node.changed = this.#tree.tick()
       }),
   }

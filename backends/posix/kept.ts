@@ -6,7 +6,8 @@
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
-import type { Digests, Kept, Pending, RecordFacet, Trail } from '../backend.ts'
+import type { Digests, Kept, Pending, RecordFacet, RecordOptions, Trail } from '../backend.ts'
+import { requireBefore } from '../recording.ts'
 import { type Caller, type Desk, lookInto, pendingOf } from './desk.ts'
 import type { Handle } from './handles.ts'
 import { type Labels, parseKept, textOfKept } from './kept-text.ts'
@@ -114,7 +115,7 @@ export class FileRecords implements RecordFacet {
   async set(
     path: Path,
     record: string | undefined,
-    { version }: { readonly version: string },
+    { version, before }: RecordOptions,
     call: Call,
   ): Promise<Pending<void>> {
     const caller = this.#desk.caller(call)
@@ -122,7 +123,10 @@ export class FileRecords implements RecordFacet {
     const proceed = async () => {
       requireFile(trail, path)
       if (!object) throw new StorageError('denied', 'this belongs to another file system', { path })
-      const change = ({ digests }: Kept) => ({ digests, ...(record !== undefined && { record }) })
+      const change = (kept: Kept) => {
+        requireBefore(before, kept, path)
+        return { digests: kept.digests, ...(record !== undefined && { record }) }
+      }
       await changeKept(this.#desk, { trail, object, version }, change, caller)
     }
     return pendingOf(trail, proceed, object)

@@ -5,8 +5,9 @@ import { withMode } from '../../acl/mode.ts'
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
-import type { Changes, Digest, Digests, Entry } from '../backend.ts'
+import type { Changes, Digest, Digests, Entry, RecordOptions } from '../backend.ts'
 import { startDigest } from '../digesting.ts'
+import { requireBefore } from '../recording.ts'
 import { keptOf, keptWith } from './copying.ts'
 import type { Desk } from './desk.ts'
 import { versionOf } from './entries.ts'
@@ -81,19 +82,20 @@ export function digestsOf(seen: Seen, path: Path): Digests {
   return keptOf(seen).digests
 }
 
-/** Puts a record in place of another's. Throws `stale` where the bytes are of another version. */
+/** RecordFacet.set */
 export async function setRecord(
   desk: Desk,
   path: Path,
   seen: Seen,
   record: string | undefined,
-  version: string,
+  { version, before }: RecordOptions,
   call: Call,
 ): Promise<void> {
   if (versionOf(requireHead(seen, path)) !== version) throw stale(path)
   await changed(desk, path, seen, call, (content) => {
-    const { digests: values } = keptWith(content, version)
-    return { ...content, digests: { version, values, ...(record !== undefined && { record }) } }
+    const kept = keptWith(content, version)
+    requireBefore(before, kept, path)
+    return { ...content, digests: { version, values: kept.digests, ...(record !== undefined && { record }) } }
   })
 }
 

@@ -163,8 +163,8 @@ export class S3Backend implements Backend {
         requireEntry(seen.trail, path)
         return keptOf(seen)
       }),
-    set: (path, record, { version }, call) =>
-      this.#pending(path, call, (seen) => setRecord(this.#desk, path, seen, record, version, call)),
+    set: (path, record, options, call) =>
+      this.#pending(path, call, (seen) => setRecord(this.#desk, path, seen, record, options, call)),
   }
 
   readonly checking: CheckFacet = {

@@ -1,6 +1,6 @@
 /** What is kept with a file under its content version: digests, and a front end's record. */
 
-import type { Backend, Entry, Kept, Pending } from '../../backends/backend.ts'
+import type { Backend, Entry, Kept, Pending, RecordOptions } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
 import { touching } from './acting.ts'
 import type { Call } from './call.ts'
@@ -84,7 +84,7 @@ export function setRecord(
   call: Call,
   path: Path,
   record: string | undefined,
-  options: { readonly version: string },
+  options: RecordOptions,
 ): Promise<void> {
   return gate.perform(call, 'write-properties', path, async (task) => {
     const place = gate.place(task, 'write-properties', path)

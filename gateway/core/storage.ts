@@ -9,7 +9,17 @@
 import type { Acl, Rights } from '../../acl/acl.ts'
 import type { Action } from '../../acl/needs.ts'
 import type { Principal } from '../../acl/principal.ts'
-import type { Changes, Digest, Digests, EditableFile, Entry, Kept, Locality, Usage } from '../../backends/backend.ts'
+import type {
+  Changes,
+  Digest,
+  Digests,
+  EditableFile,
+  Entry,
+  Kept,
+  Locality,
+  RecordOptions,
+  Usage,
+} from '../../backends/backend.ts'
 import type { Namespace } from '../../mounts/namespace.ts'
 import type { LockStore } from '../state/state.ts'
 import * as attributes from './attributes.ts'
@@ -101,8 +111,8 @@ export interface StorageOperations {
   setProperties(call: Call, path: Path, changes: ReadonlyMap<string, string | undefined>): Promise<void>
   /** What is kept with a file as it is; whoever may read the bytes may know. Nothing where the mount keeps nothing. */
   getKept(call: Call, path: Path): Promise<{ readonly entry: Entry; readonly kept: Kept }>
-  /** Changes the record of a file that still is of this content version, `stale` if not. Takes the right to write properties. */
-  setRecord(call: Call, path: Path, record: string | undefined, options: { readonly version: string }): Promise<void>
+  /** Changes the record of a file that still is what `options` say, `stale` if not. Takes the right to write properties. */
+  setRecord(call: Call, path: Path, record: string | undefined, options: RecordOptions): Promise<void>
   usage(call: Call, path: Path): Promise<Usage>
   /** The parts of the namespace that the caller can see. */
   mounts(call: Call): readonly MountView[]
@@ -265,7 +275,7 @@ export class Storage implements StorageOperations {
     return getKept(this.#gate, call, path)
   }
 
-  setRecord(call: Call, path: Path, record: string | undefined, options: { readonly version: string }): Promise<void> {
+  setRecord(call: Call, path: Path, record: string | undefined, options: RecordOptions): Promise<void> {
     return setRecord(this.#gate, call, path, record, options)
   }
 

@@ -11,36 +11,53 @@ export interface CurrentObject {
   readonly record: ObjectRecord | undefined
 }
 
+/** With the text that the record was read from. */
+interface Seen extends CurrentObject {
+  readonly text: string | undefined
+}
+
 type Place = Pick<ObjectRequest, 'x' | 'call' | 'path' | 'asDirectory'>
 
 /** Throws `not-found` where there is no object of this key; whoever may read it may know. */
-export async function currentObject(place: Place): Promise<CurrentObject> {
+export function currentObject(place: Place): Promise<CurrentObject> {
+  return lookAt(place)
+}
+
+async function lookAt(place: Place): Promise<Seen> {
   const { x, call, path, asDirectory } = place
   if (asDirectory) {
     const entry = await directoryAt(place)
-    return { entry, record: await directoryRecord(place) }
+    return { entry, record: await directoryRecord(place), text: undefined }
   }
   const { entry, kept } = await x.door.storage.getKept(call, path)
   if (entry.type === 'directory') throw new StorageError('not-found', 'there is a directory', { path })
-  return { entry, record: decodeRecord(kept.record) }
+  return { entry, record: decodeRecord(kept.record), text: kept.record }
 }
 
-/** Changes that are tried again when the bytes have changed meanwhile. */
-const attempts = 5
+/** Changes that are tried again when bytes or record have changed meanwhile. */
+const attempts = 20
 
-/** Puts another record in the place of the one that is there. What is decided is decided again for every new content. */
+/**
+ * Puts another record in the place of the one that is there. What is decided is decided again for every new content, and
+ * for every new record: of several who change different things in it nobody undoes what another one has done.
+ */
 export async function changeRecord(
   place: Place,
   change: (current: CurrentObject) => ObjectRecord,
 ): Promise<CurrentObject> {
   const { x, call, path, asDirectory } = place
   for (let left = attempts; ; left--) {
-    const current = await currentObject(place)
+    const { text, ...current } = await lookAt(place)
+    const { entry } = current
     const record = change(current)
     try {
       if (asDirectory) await describeDirectory(place, record)
-      else await x.door.storage.setRecord(call, path, encodeRecord(record), { version: current.entry.version })
-      return { entry: current.entry, record }
+      else
+        await x.door.storage.setRecord(call, path, encodeRecord(record), {
+          version: entry.version,
+          before: { record: text },
+        })
+      return { entry, record }
     } catch (error) {
       if (!(error instanceof StorageError) || error.code !== 'stale' || left === 0) throw error
     }

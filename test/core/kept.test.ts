@@ -128,6 +128,13 @@ t.test('a record is changed by who may write properties, of the version that is 
   t.equal(await set('alice', '/data/d/none', version), 'not-found')
   t.equal(await set('alice', '/data/d/f', version, without(world, 'records')), 'unsupported')
   t.equal(await recordOf(world, '/data/d/f'), 'r')
+  const made = (record: string | undefined) =>
+    outcome(world.storage.setRecord(callBy('alice'), at('/data/d/f'), 'made of it', { version, before: { record } }))
+  t.equal(await made('another'), 'stale', 'somebody was faster')
+  t.equal(await made(undefined), 'stale')
+  t.equal(await recordOf(world, '/data/d/f'), 'r')
+  t.equal(await made('r'), 'ok')
+  t.equal(await recordOf(world, '/data/d/f'), 'made of it')
   t.equal(await set('alice', '/data/d/f', version), 'ok')
   const kept = await keptOf(world, 'alice', '/data/d/f')
   t.equal(kept.record, 'new')

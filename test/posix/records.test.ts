@@ -58,6 +58,16 @@ t.test('a short record is in an attribute, a long one is elsewhere, and neither 
     t.equal(await recordOf(tree), record)
     t.equal(await openRecord(tree), record)
   }
+  for (const [before, record] of [
+    [undefined, long],
+    [long, 'short'],
+    ['short', undefined],
+  ] as const) {
+    const other = tree.backend.records.set(file, 'x', { version, before: { record: 'another' } }, call)
+    t.equal(await codeOf(act(other)), 'stale')
+    await act(tree.backend.records.set(file, record, { version, before: before ? { record: before } : {} }, call))
+    t.equal(await recordOf(tree), record)
+  }
   await setRecord(tree, long, version)
   await act(tree.backend.remove(file, call))
   t.equal(tree.services.values.size, 0, 'gone with the file')
