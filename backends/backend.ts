@@ -186,8 +186,18 @@ export interface Listing {
    */
   readonly version?: string
   pages(): AsyncIterable<readonly Entry[]>
+  /** Instead of `pages`, where only names were asked for: the same, for millions of them. */
+  packed?(): AsyncIterable<PackedEntries>
   /** For whoever does not want the pages. */
   close?(): void
+}
+
+/** Names and types of entries and nothing else. */
+export interface PackedEntries {
+  /** UTF-8, with a NUL behind each. */
+  readonly names: Uint8Array
+  /** Of each: 0 for a file, 1 for a directory, 2 for a link, 3 for all else. */
+  readonly types: Uint8Array
 }
 
 export interface Changes {

@@ -1,6 +1,8 @@
 /** Operations of an I/O thread on what is in a directory: names alone, and many objects with one call. */
 
+import { isUtf8 } from 'node:buffer'
 import type { Path } from '../../gateway/core/path.ts'
+import type { PackedEntries } from '../backend.ts'
 import type { Seen } from './entries.ts'
 import type { HandleRef } from './handles.ts'
 import type { LabelNames } from './labelling.ts'
@@ -12,11 +14,7 @@ import type { Looked } from './wire.ts'
 import { closing, kindOf, type Workshop } from './workshop.ts'
 
 /** Names and what they are the names of. */
-export interface Names {
-  /** With a NUL between two. */
-  readonly names: string
-  /** A digit for each: index into the types of `Entry`. */
-  readonly types: string
+export interface Names extends PackedEntries {
   /** Names that are not UTF-8. */
   readonly skipped: number
   readonly done: boolean
@@ -67,7 +65,7 @@ const listing = sys.O_RDONLY | sys.O_DIRECTORY
 export function openNames(shop: Workshop, { path, known }: OpenNamesArgs): OpenedNames {
   return atDirectory(shop, path, (fd, looked, self) => {
     if (known !== undefined && known === versionOfNames(shop.maker.id(self), self.ctimeNs)) {
-      return { ...looked, first: { names: '', types: '', skipped: 0, done: true } }
+      return { ...looked, first: { names: new Uint8Array(0), types: new Uint8Array(0), skipped: 0, done: true } }
     }
     const first = namesOf(shop, fd, firstBytes)
     return first.done ? { ...looked, first } : { ...looked, first, fd: sys.dup(fd) }
@@ -113,28 +111,58 @@ function atDirectory<T extends Looked>(
   })
 }
 
-function namesOf({ walker, setup }: Workshop, fd: number, bytes: number): Names {
-  const names: string[] = []
-  const types: number[] = []
+function namesOf(shop: Workshop, fd: number, bytes: number): Names {
+  const { walker, setup } = shop
   const self = setup.crossMounts ? undefined : sys.fstat(fd)
-  let skipped = 0
-  let read = 0
-  let done = false
-  while (read < bytes && names.length < most && !done) {
-    const batch = sys.getdents(fd, pieceBytes)
-    done = batch.length === 0
-    read += pieceBytes
-    for (const { name, type } of batch) {
-      if (name === undefined) skipped++
-      else if (!walker.isReserved(name)) {
-        const kind = kindAt(walker, fd, self, name, type)
-        if (kind === undefined) continue
-        names.push(name)
-        types.push(kind)
-      }
+  const gathered = new Gathered()
+  const visit: sys.VisitName = (from, start, end, type) => {
+    // Most names need not be read: only some are hidden, and only directories may be of another file system.
+    const isPlain = type === sys.DT_REG && from[start] !== dot && setup.reserved.length === 0
+    if (isPlain && isAscii(from, start, end)) {
+      gathered.add(from, start, end, 0)
+      return
     }
+    if (!isUtf8(from.subarray(start, end))) {
+      gathered.skipped++
+      return
+    }
+    const name = from.toString('utf8', start, end)
+    const kind = walker.isReserved(name) ? undefined : kindAt(walker, fd, self, name, type)
+    if (kind !== undefined) gathered.add(from, start, end, kind)
   }
-  return { names: names.join('\0'), types: types.join(''), skipped, done }
+  let done = false
+  for (let read = 0; read < bytes && gathered.count < most && !done; read += pieceBytes) {
+    done = !sys.visitNames(fd, pieceBytes, visit)
+  }
+  return { ...gathered.end(), done }
+}
+
+/** More than the records of one batch take, which are longer than the names in them. */
+const room = new Uint8Array(batchBytes + pieceBytes)
+const kinds = new Uint8Array(room.length >> 4)
+
+/** Names as they are told: each with a NUL behind it. */
+class Gathered {
+  skipped = 0
+  count = 0
+  #used = 0
+
+  add(from: Buffer, start: number, end: number, kind: number): void {
+    for (let at = start; at <= end; at++) room[this.#used++] = from[at] ?? 0
+    kinds[this.count++] = kind
+  }
+
+  end(): Omit<Names, 'done'> {
+    // Of its own memory: a part of the room would be cloned with all of it.
+    return { names: room.slice(0, this.#used), types: kinds.slice(0, this.count), skipped: this.skipped }
+  }
+}
+
+const dot = 46
+
+function isAscii(bytes: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if ((bytes[at] ?? 0) > 127) return false
+  return true
 }
 
 /** Undefined when the name has gone since it was read. */

@@ -3,7 +3,7 @@
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
-import type { Entry, Kept, Listing, ListOptions, Member, MembersFacet, Pending } from '../backend.ts'
+import type { Entry, Kept, Listing, ListOptions, Member, MembersFacet, PackedEntries, Pending } from '../backend.ts'
 import { type Caller, type Desk, pendingOf } from './desk.ts'
 import type { Handle } from './handles.ts'
 import { keptBy, labelNames } from './kept.ts'
@@ -59,13 +59,18 @@ class NamesListing implements Listing {
 
   /** Can be called once. */
   async *pages(): AsyncGenerator<readonly Entry[]> {
+    for await (const names of this.packed()) yield entriesOf(names)
+  }
+
+  /** Can be called once, instead. */
+  async *packed(): AsyncGenerator<PackedEntries> {
     try {
       for (let names: Names | undefined = this.#first; names; ) {
         this.#desk.badNames += names.skipped
         // The next ones are read while these are on their way out.
         const next: Promise<Names | undefined> = names.done ? Promise.resolve(undefined) : this.#next()
         next.catch(() => {})
-        if (names.names !== '') yield entriesOf(names)
+        if (names.types.length > 0) yield names
         names = await next
       }
     } finally {
@@ -82,10 +87,11 @@ class NamesListing implements Listing {
   }
 }
 
-function entriesOf({ names, types }: Names): readonly Entry[] {
-  return names.split('\0').map((name, index) => ({
+function entriesOf({ names, types }: PackedEntries): readonly Entry[] {
+  const all = Buffer.from(names.buffer, names.byteOffset, names.length).toString('utf8').split('\0')
+  return all.slice(0, -1).map((name, index) => ({
     name,
-    type: wireTypes[types.charCodeAt(index) - 48] ?? 'other',
+    type: wireTypes[types[index] ?? 3] ?? 'other',
     size: 0,
     modified: 0n,
     changed: 0n,

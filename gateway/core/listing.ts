@@ -145,7 +145,7 @@ async function* merged(
     const shown = mounted.filter((name) => view.shows(name))
     if (shown.length > 0) yield await mountEntries(gate, task, place.path, shown)
     const covered = new Set(mounted)
-    for await (const page of timely(gate, task, place, listing)) {
+    for await (const page of timely(gate, task, place, listing.pages())) {
       const entries: Entry[] = []
       for (const entry of page) {
         if (!covered.has(entry.name) && view.shows(entry.name)) entries.push(view.shown(entry))
@@ -161,13 +161,8 @@ async function* merged(
 }
 
 /** The pages of the back end, each within the deadline. */
-export async function* timely(
-  gate: Gate,
-  task: Task,
-  place: Place,
-  listing: Listing,
-): AsyncGenerator<readonly Entry[]> {
-  const iterator = listing.pages()[Symbol.asyncIterator]()
+export async function* timely<T>(gate: Gate, task: Task, place: Place, pages: AsyncIterable<T>): AsyncGenerator<T> {
+  const iterator = pages[Symbol.asyncIterator]()
   try {
     for (;;) {
       const step = await gate.run(task, place, () => iterator.next(), { admission: 'continues' })

@@ -4,7 +4,7 @@
  */
 
 import { setImmediate } from 'node:timers/promises'
-import type { Entry } from '../../backends/backend.ts'
+import type { Entry, PackedEntries } from '../../backends/backend.ts'
 
 const slash = 47
 
@@ -121,9 +121,12 @@ export class NamesBuilder {
   }
 
   /** Files and directories of a page; everything else has no key. */
-  async add(entries: readonly Entry[]): Promise<void> {
-    for (const { name, type } of entries) {
-      if (type === 'file' || type === 'directory') this.#append(name, type === 'directory')
+  async add(entries: readonly Entry[] | PackedEntries): Promise<void> {
+    if ('names' in entries) this.#appendAll(entries)
+    else {
+      for (const { name, type } of entries) {
+        if (type === 'file' || type === 'directory') this.#append(name, type === 'directory')
+      }
     }
     if (this.#count - this.#sorted >= runLength) await this.#run()
     if (this.bytes > this.#most) await this.#halve()
@@ -135,9 +138,29 @@ export class NamesBuilder {
   }
 
   #append(name: string, isDirectory: boolean): void {
-    const needed = this.#used + name.length * 3 + 1
+    this.#makeRoom(name.length * 3 + 1)
+    const end = this.#used + this.#bytes.write(name, this.#used)
+    this.#take(end, isDirectory)
+  }
+
+  #appendAll({ names, types }: PackedEntries): void {
+    this.#makeRoom(names.length + types.length)
+    let start = 0
+    for (const type of types) {
+      let end = this.#used
+      for (let byte = names[start++]; byte; byte = names[start++]) this.#bytes[end++] = byte
+      if (type < 2) this.#take(end, type === 1)
+    }
+  }
+
+  #makeRoom(bytes: number): void {
+    const needed = this.#used + bytes
     if (needed > this.#bytes.length) this.#bytes = grown(this.#bytes, needed)
-    let end = this.#used + this.#bytes.write(name, this.#used)
+  }
+
+  /** What has been written behind the last name, up to `end`, is a name. */
+  #take(nameEnd: number, isDirectory: boolean): void {
+    let end = nameEnd
     if (isDirectory) this.#bytes[end++] = slash
     const { length } = this.#from
     if (length > 0 && compare(this.#bytes, this.#used, end, this.#from, 0, length) < 0) return

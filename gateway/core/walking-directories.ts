@@ -1,7 +1,7 @@
 /** Directories as a walk opens them: decided as a listing is, with their names in the order of keys. */
 
 import { visibleNames } from '../../acl/authorizer.ts'
-import type { Backend, Entry, Listing, Trail } from '../../backends/backend.ts'
+import type { Backend, Entry, Listing, PackedEntries, Trail } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
 import { type Gate, missing, nameAndType } from './deciding.ts'
 import { StorageError } from './errors.ts'
@@ -178,8 +178,9 @@ export class Directories {
     let isLarge = false
     try {
       if (own) await builder.add([...own.covered].filter(own.shows).map(directoryNamed))
-      for await (const page of timely(this.#gate, task, place, listing)) {
-        await builder.add(own ? page.filter(({ name }) => !own.covered.has(name) && own.shows(name)) : page)
+      const pages = own ? shownPages(listing, own) : (listing.packed?.() ?? listing.pages())
+      for await (const page of timely<PackedEntries | readonly Entry[]>(this.#gate, task, place, pages)) {
+        await builder.add(page)
         if (isLarge || builder.bytes < large) continue
         if (this.#large >= largeAtOnce) throw new StorageError('busy', 'too many large listings', { retryAfter: 2 })
         this.#large++
@@ -197,6 +198,12 @@ function particularOf(task: Task, { path }: Place, view: View): Particular | und
   const mounted = task.namespace.mountsIn(path)
   if (mounted.length === 0 && view.showsAll) return undefined
   return { covered: new Set(mounted), shows: (name) => view.shows(name) }
+}
+
+async function* shownPages(listing: Listing, own: Particular): AsyncGenerator<readonly Entry[]> {
+  for await (const page of listing.pages()) {
+    yield page.filter(({ name }) => !own.covered.has(name) && own.shows(name))
+  }
 }
 
 interface Particular {

@@ -166,7 +166,7 @@ export class Batches {
       ({ trail }) => this.#gate.allow(this.#task, 'list', place, trail),
       { admission: 'continues' },
     )
-    for await (const page of timely(this.#gate, this.#task, place, listing)) {
+    for await (const page of timely(this.#gate, this.#task, place, listing.pages())) {
       for (const entry of page) if (wanted.has(entry.name)) entries.set(entry.name, entry)
       if (entries.size === wanted.size) break
     }

@@ -2,7 +2,7 @@
 
 import type { WalkedItem } from '../core/walking.ts'
 import { escapeXml } from '../http/xml.ts'
-import { etagOf, quoted } from './etags.ts'
+import { etagOf } from './etags.ts'
 import { ownerElement } from './owner.ts'
 import { decodeRecord, type ObjectRecord } from './record.ts'
 import { type RestoreStatus, storageClassOf } from './restore-status.ts'
@@ -42,8 +42,8 @@ export function objectElement(object: ListedObject, status: RestoreStatus | unde
   const version = style.versions ? '<VersionId>null</VersionId><IsLatest>true</IsLatest>' : ''
   // There may be a thousand of them in an answer, so only what may need it is escaped.
   return (
-    `<${name}><Key>${escapeXml(shown(key, style))}</Key>${version}<LastModified>${secondOf(entry.modified)}</LastModified>` +
-    `<ETag>${escapeXml(quoted(etagOf(entry, record)))}</ETag>${checksumElements(record)}<Size>${entry.size}</Size>` +
+    `<${name}><Key>${style.encoded ? shown(key, style) : escapeXml(key)}</Key>${version}<LastModified>${secondOf(entry.modified)}</LastModified>` +
+    `<ETag>&quot;${escapeXml(etagOf(entry, record))}&quot;</ETag>${checksumElements(record)}<Size>${entry.size}</Size>` +
     `<StorageClass>${storageClassOf(entry, status) ?? 'STANDARD'}</StorageClass>` +
     `${style.owner ? owner : ''}${status ? restoreElement(status) : ''}</${name}>`
   )

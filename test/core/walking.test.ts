@@ -252,3 +252,16 @@ t.test('a thousand files take few calls', async (t) => {
   const lines = world.audit.records.filter(({ principal }) => principal === 'bob')
   t.match(lines, [{ action: 'list', path: '/data/d', outcome: 'ok', items: 1000 }])
 })
+
+t.test('back ends that know no members are listed, or asked for each file', async (t) => {
+  const world = await setUp(t, ['a/x', 'b', ...Array.from({ length: 30 }, (_, index) => `many/${index}`)])
+  for (const memory of world.memories.values()) Reflect.set(memory, 'members', undefined)
+  await world.put('keeper', '/data/d/kept', 'k', { record: 'r' })
+  await world.file('/data/d/many/closed', '', 'keeper', deny(user('bob'), right.readAttributes), all)
+  const walked = await world.storage.walk(callBy('bob'), at('/data/d'), { limit: 1000, kept: true })
+  const many = Array.from({ length: 30 }, (_, index) => `many/${index}`)
+  t.same(told(walked), ['a/x', 'b', 'kept', ...many.toSorted()])
+  t.match(walked.items[1], { entry: { size: 1, type: 'file' }, kept: { digests: {} } })
+  t.match(walked.items[2], { entry: { size: 1 }, kept: { record: 'r' } })
+  t.same(await keysOf(world, 'bob', '/data/d', { limit: 7 }), told(walked))
+})

@@ -55,7 +55,12 @@ export class Thread {
     }
     const source = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js'
     // Descriptors outlive the thread that opened them: others stream from them.
-    this.#worker = new Worker(new URL(source, import.meta.url), { workerData, trackUnmanagedFds: false })
+    this.#worker = new Worker(new URL(source, import.meta.url), {
+      workerData,
+      trackUnmanagedFds: false,
+      // What it makes is on its way out at once; more room would only be memory that the process grows by.
+      resourceLimits: { maxYoungGenerationSizeMb: 8 },
+    })
     this.#worker.on('message', (message: FromThread) => this.#receive(message))
     this.#worker.on('error', (error) => {
       this.fault = error

@@ -33,6 +33,21 @@ export function getdents(fd: number, bytes = room.length): DirectoryEntry[] {
   return entries
 }
 
+/** Where a name is in the bytes that were read; they are good until the next read. */
+export type VisitName = (bytes: Buffer, start: number, end: number, type: number) => void
+
+/** As `getdents`, without making anything of the names, whatever their bytes. False at the end of the directory. */
+export function visitNames(fd: number, bytes: number, visit: VisitName): boolean {
+  const size: number = getdents64(fd, room, Math.min(bytes, room.length))
+  if (size < 0) fail('getdents64')
+  for (let at = 0; at < size; at += room.readUInt16LE(at + 16)) {
+    const start = at + 19
+    const end = room.indexOf(0, start)
+    if (!isDots(start, end)) visit(room, start, end, room[at + 18] ?? 0)
+  }
+  return size > 0
+}
+
 function parse(size: number, entries: DirectoryEntry[]): void {
   // struct linux_dirent64: ino u64, off s64, reclen u16, type u8, name with NUL and padding.
   for (let at = 0; at < size; ) {
