@@ -156,7 +156,8 @@ export class PartUpload implements PartWriting {
     if (!this.body.closed) await finished(this.body).catch(() => {})
     await this.#close()
     // Otherwise it is free when the upload ends.
-    if (place) await this.#means.parts.release(this.#turn.row.id, place.offset).catch(() => {})
+    const written = place?.used || this.#writer !== undefined
+    if (place) await this.#means.parts.release(this.#turn.row.id, place.offset, { written }).catch(() => {})
   }
 
   async #reserve(): Promise<PartPlace> {

@@ -12,10 +12,13 @@ export interface PartStore {
    * or `no-space` where the bytes would be more than `bounds`.
    */
   reserve(upload: string, part: NewStoredPart, bounds: UploadBounds): Promise<PartPlace | undefined>
-  /** To disk: the bytes are there and count, instead of those of another part of this number. Undefined as above. */
+  /**
+   * To disk: the bytes are there and count, instead of those of another part of this number, whose place stays reserved
+   * for the next part that fits there. Undefined as above.
+   */
   count(upload: string, place: CountedPlace): Promise<StoredPart | undefined>
-  /** The place is free again: nothing came, and nothing is written there any more. */
-  release(upload: string, offset: number): Promise<void>
+  /** Nothing counts there, and nothing is written there any more. What was `written` stays reserved, as above. */
+  release(upload: string, offset: number, how: { readonly written: boolean }): Promise<void>
   /** Parts that count, ascending, behind number `after`. */
   list(upload: string, after: number, limit: number): Promise<readonly StoredPart[]>
   /** Places whose bytes are still to come, from processes that are alive. */
@@ -35,15 +38,19 @@ export interface NewStoredPart {
 
 export interface PartPlace {
   readonly offset: number
+  /** Bytes of another part may be there, which do not count. */
+  readonly used: boolean
 }
 
-export interface CountedPlace extends PartPlace {
+export interface CountedPlace {
+  readonly offset: number
   readonly turn: number
   /** Text of the core's. */
   readonly digests: string
 }
 
-export interface StoredPart extends PartPlace {
+export interface StoredPart {
+  readonly offset: number
   readonly number: number
   readonly size: number
   readonly digests: string

@@ -7,8 +7,9 @@ export interface PartRow {
   readonly upload: string
   /** Where its bytes are in the draft; no two rows of an upload overlap. */
   readonly offset: number
-  /** Bytes that are kept free for it: those of the part, and one for a part without any. */
+  /** Bytes that are kept free for it, and reserved: those of the part at least, and one for a part without any. */
   readonly room: number
+  /** 0: what was written there does not count any more. */
   readonly number: number
   readonly size: number
   /** Whose bytes are to come. */

@@ -44,18 +44,21 @@ export class SharedParts implements PartStore {
     return this.#db.transaction().execute(async (db) => {
       const row = await atTurn(db, upload, part.turn)
       if (!row) return undefined
-      const spooled = row.spooled === 1
-      await requireRoom(db, { principal: row.principal, spooled }, part.size, bounds)
       const size = await usualSize(db, upload, Number(row.part_size), part.size)
-      const room = Math.max(part.size, 1)
-      const offset = await freePlace(db, upload, { ...part, room }, size)
-      const { number } = part
-      const holder = this.#holder.id
-      const values = { upload, offset, room, number, size: part.size, holder, digests: null, modified: null }
-      await db.insertInto('upload_parts').values(values).execute()
-      const reserved = sql<number>`reserved + ${part.size}`
+      const { offset, room, used } = await freePlace(db, upload, part, size)
+      const values = { number: part.number, size: part.size, holder: this.#holder.id }
+      if (used) await atPlace(db, upload, offset).set(values).execute()
+      else {
+        await requireRoom(db, { principal: row.principal, spooled: row.spooled === 1 }, room, bounds)
+        const more = { upload, offset, room, digests: null, modified: null }
+        await db
+          .insertInto('upload_parts')
+          .values({ ...values, ...more })
+          .execute()
+      }
+      const reserved = sql<number>`reserved + ${used ? 0 : room}`
       await db.updateTable('uploads').set({ reserved, part_size: size }).where('id', '=', upload).execute()
-      return { offset }
+      return { offset, used }
     })
   }
 
@@ -67,16 +70,20 @@ export class SharedParts implements PartStore {
     })
   }
 
-  async release(upload: string, offset: number): Promise<void> {
+  async release(upload: string, offset: number, { written }: { readonly written: boolean }): Promise<void> {
     await this.#db.transaction().execute(async (db) => {
+      if (written) {
+        await atPlace(db, upload, offset).set(unused).where('modified', 'is', null).execute()
+        return
+      }
       const gone = await db
         .deleteFrom('upload_parts')
         .where('upload', '=', upload)
         .where('offset', '=', offset)
         .where('modified', 'is', null)
-        .returning('size')
+        .returning('room')
         .executeTakeFirst()
-      if (gone) await unreserve(db, upload, Number(gone.size))
+      if (gone) await unreserve(db, upload, Number(gone.room))
     })
   }
 
@@ -99,6 +106,7 @@ export class SharedParts implements PartStore {
       .select(sql<number>`count(*)`.as('parts'))
       .where('upload', '=', upload)
       .where('modified', 'is', null)
+      .where('number', '>', 0)
       .where(({ not }) => not(isDead('upload_parts.holder', this.#holder.now())))
       .executeTakeFirstOrThrow()
     return Number(row.parts)
@@ -110,8 +118,8 @@ export class SharedParts implements PartStore {
       await connection.transaction().execute(async (db) => {
         if (!(await atTurn(db, upload, turn))) return
         const coming = db.deleteFrom('upload_parts').where('upload', '=', upload).where('modified', 'is', null)
-        const gone = await coming.returning('size').execute()
-        const freed = gone.reduce((sum, { size }) => sum + Number(size), 0)
+        const gone = await coming.returning('room').execute()
+        const freed = gone.reduce((sum, { room }) => sum + Number(room), 0)
         if (freed > 0) await unreserve(db, upload, freed)
         for (const { from, to } of moves) {
           const moved = db.updateTable('upload_parts').set({ offset: to })
@@ -172,24 +180,47 @@ async function usualSize(db: Rows, upload: string, known: number, size: number):
   return (await few.execute()).length > fewPlaces ? known : size
 }
 
-/** Where the part will be in the whole if that is free, else behind everything. */
+interface FreePlace extends PartPlace {
+  readonly room: number
+}
+
+/** Where the part will be in the whole if that is free, else behind all such places. */
 async function freePlace(
   db: Rows,
   upload: string,
-  { number, room, largest }: NewStoredPart & { readonly room: number },
-  size: number,
-): Promise<number> {
-  const all = db.selectFrom('upload_parts').select(['offset', 'room']).where('upload', '=', upload)
-  const base = Math.min(numbers * size, largest)
-  const offset = (number - 1) * size
+  { number, size, largest }: NewStoredPart,
+  usual: number,
+): Promise<FreePlace> {
+  const all = db.selectFrom('upload_parts').select(['offset', 'room', 'number']).where('upload', '=', upload)
+  const room = Math.max(size, 1)
+  const base = Math.min(numbers * usual, largest)
+  const offset = (number - 1) * usual
   const end = offset + room
-  if (room <= Math.max(size, 1) && end <= base) {
+  if (room <= Math.max(usual, 1) && end <= base) {
     // Places do not overlap, so it is enough to look at the last one that begins before the end of this one.
     const before = await all.where('offset', '<', end).orderBy('offset', 'desc').limit(1).executeTakeFirst()
-    if (!before || endOf(before) <= offset) return offset
+    if (!before || endOf(before) <= offset) return { offset, room, used: false }
+    const fits = before.number === 0 && Number(before.offset) === offset && Number(before.room) >= room
+    if (fits) return { offset, room: Number(before.room), used: true }
   }
+  const unused = all.where('number', '=', 0).where('offset', '>=', base).where('room', '>=', room)
+  const fitting = await unused.orderBy('room').limit(1).executeTakeFirst()
+  if (fitting) return { offset: Number(fitting.offset), room: Number(fitting.room), used: true }
   const last = await all.orderBy('offset', 'desc').limit(1).executeTakeFirst()
-  return Math.max(base, last ? endOf(last) : 0)
+  return { offset: Math.max(base, last ? endOf(last) : 0), room: rounded(room), used: false }
+}
+
+/** To one of few sizes, at most an eighth larger, so that a place of one part soon fits another. */
+function rounded(size: number): number {
+  const step = 2 ** Math.max(0, Math.floor(Math.log2(size)) - 3)
+  return Math.ceil(size / step) * step
+}
+
+/** What stays of a place whose bytes do not count. */
+const unused = { number: 0, size: 0, digests: null, modified: null } as const
+
+function atPlace(db: Rows, upload: string, offset: number) {
+  return db.updateTable('upload_parts').where('upload', '=', upload).where('offset', '=', offset)
 }
 
 function endOf({ offset, room }: { readonly offset: number; readonly room: number }): number {
@@ -204,22 +235,18 @@ async function countOne(
 ): Promise<StoredPart | undefined> {
   if (!(await atTurn(db, upload, turn))) return undefined
   const places = () => db.selectFrom('upload_parts').selectAll().where('upload', '=', upload)
-  const place = await places().where('offset', '=', offset).where('modified', 'is', null).executeTakeFirst()
+  const waiting = places().where('offset', '=', offset).where('modified', 'is', null).where('number', '>', 0)
+  const place = await waiting.executeTakeFirst()
   if (!place) return undefined
   const { number } = place
   const before = await places().where('number', '=', number).where('modified', 'is not', null).executeTakeFirst()
   const freed = Number(before?.size ?? 0)
-  if (before) {
-    const gone = db.deleteFrom('upload_parts').where('upload', '=', upload)
-    await gone.where('offset', '=', before.offset).execute()
-  }
+  if (before) await atPlace(db, upload, Number(before.offset)).set(unused).execute()
   const modified = Math.max(now, Number(before?.modified ?? 0) + 1)
-  const here = db.updateTable('upload_parts').set({ digests, modified })
-  await here.where('upload', '=', upload).where('offset', '=', offset).execute()
+  await atPlace(db, upload, offset).set({ digests, modified }).execute()
   const size = Number(place.size)
   const done = sql<number>`done + ${size - freed}`
-  const reserved = sql<number>`reserved - ${freed}`
-  await db.updateTable('uploads').set({ done, reserved }).where('id', '=', upload).execute()
+  await db.updateTable('uploads').set({ done }).where('id', '=', upload).execute()
   return { number, offset, size, digests, modified }
 }
 

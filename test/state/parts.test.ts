@@ -64,7 +64,29 @@ t.test('parts of one size are where they will be, others behind everything', asy
       [5, 40],
     ],
   )
-  t.match(await state.uploads.get('u'), { offset: 23, reserved: 23 })
+  t.match(await state.uploads.get('u'), { offset: 23, reserved: 34 }, 'what is replaced is there still')
+})
+
+t.test('places of parts that do not count any more are used again, and reserved until then', async (t) => {
+  const state = await (await stateFor(t))()
+  const { parts, uploads } = state
+  await add(state, 'u')
+  for (let number = 1; number <= 10; number++) await put(parts, 'u', number, 10)
+  for (let time = 0; time < 60; time++) await put(parts, 'u', 20, 100 + (time % 7))
+  const [last] = await parts.list('u', 19, 1)
+  t.ok((last?.offset ?? 0) < 100_000 + 4 * 112, `at ${last?.offset}`)
+  t.match(await uploads.get('u'), { offset: 100 + 103 })
+  const reserved = (await uploads.get('u'))?.reserved ?? 0
+  t.ok(reserved > 300 && reserved < 100 + 4 * 112, `${reserved} bytes`)
+  await add(state, 'emptied')
+  for (let number = 1; number <= 3; number++) {
+    await put(parts, 'emptied', number, 1000)
+    await put(parts, 'emptied', number, 0)
+  }
+  t.match(await parts.list('emptied', 0, 10), [{ size: 0 }, { size: 0 }, { size: 0 }])
+  t.ok(((await uploads.get('emptied'))?.reserved ?? 0) >= 3000, 'nobody fills a disk with parts of nothing')
+  t.match(await put(parts, 'emptied', 2, 1000), { offset: 1000 }, 'where it was before')
+  t.match(await uploads.get('emptied'), { offset: 1000 })
 })
 
 t.test('a larger part tells that the first ones were not of the usual size', async (t) => {
@@ -76,7 +98,7 @@ t.test('a larger part tells that the first ones were not of the usual size', asy
   t.match(await put(parts, 'u', 1, 100), { offset: 1_000_000 }, 'something is in its place')
   for (let number = 4; number < 12; number++)
     t.match(await put(parts, 'u', number, 100), { offset: 100 * (number - 1) })
-  t.match(await put(parts, 'u', 20, 200), { offset: 1_000_100 }, 'by then the size is known')
+  t.match(await put(parts, 'u', 20, 200), { offset: 1_000_104 }, 'by then the size is known')
   t.match(await put(parts, 'u', 21, 100), { offset: 2000 })
 })
 
@@ -89,17 +111,24 @@ t.test('nothing is at its place beyond the largest file', async (t) => {
   t.match(await place(1), { offset: 0 })
 })
 
-t.test('a place that was given back is free, one that counts is not', async (t) => {
+t.test('a place to which nothing was written is free, one that counts is not', async (t) => {
   const state = await (await stateFor(t))()
   const { parts } = state
   await add(state, 'u')
   t.match(await reserve(parts, 'u', 1, 10), { offset: 0 })
   t.equal(await parts.coming('u'), 1)
-  await parts.release('u', 0)
+  await parts.release('u', 0, { written: false })
   t.equal(await parts.coming('u'), 0)
   t.match(await state.uploads.get('u'), { reserved: 0 })
+  await reserve(parts, 'u', 1, 10)
+  await parts.release('u', 0, { written: true })
+  t.equal(await parts.coming('u'), 0)
+  t.match(await state.uploads.get('u'), { reserved: 10 })
+  t.match(await reserve(parts, 'u', 1, 8), { offset: 0, used: true })
+  await parts.release('u', 0, { written: true })
   await put(parts, 'u', 1, 10)
-  await parts.release('u', 0)
+  t.match(await state.uploads.get('u'), { reserved: 10 })
+  await parts.release('u', 0, { written: false })
   t.match(await parts.list('u', 0, 10), [{ number: 1, offset: 0 }])
 })
 
