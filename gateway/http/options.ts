@@ -90,6 +90,18 @@ export interface S3Front {
   readonly hosts: readonly string[]
   /** Answers the whole request, also with what went wrong, which it gives for the log. Never looks at cookies. */
   serve(exchange: Exchange, entrance: Entrance): Promise<StorageError | undefined>
+  /** What is answered on its listeners to bytes that are no request that could be served. */
+  refusal(call: string, why: Unreadable): Refusal
+}
+
+/** What came is no HTTP, has too large a head, came too slowly, or is CONNECT. */
+export type Unreadable = 'malformed' | 'too-large' | 'too-slow' | 'connect'
+
+/** An answer outside of any exchange. */
+export interface Refusal {
+  readonly status: number
+  readonly type: string
+  readonly body: string
 }
 
 /** What the door sees to, whatever kind of credential a front end knows. */

@@ -15,7 +15,7 @@ import { callerBehind, parseProxies } from './forwarded.ts'
 import { Domains, Hosts } from './hosts.ts'
 import { createListener, type Listener, type ListenerAddress } from './listener.ts'
 import { logRequest } from './log.ts'
-import { type DoorLimits, type DoorOptions, defaultLimits } from './options.ts'
+import { type DoorLimits, type DoorOptions, defaultLimits, type Refusal, type Unreadable } from './options.ts'
 import { Redirecting } from './redirecting.ts'
 import { prepareRoutes } from './routes.ts'
 import { type Service, serve } from './serve.ts'
@@ -26,7 +26,7 @@ const maxHeaderSize = 64 * 1024
 const maxWaiting = 256
 const maxWaitingText = 256 * 1024
 /** Milliseconds between two looks at whose credentials were revoked while they are being answered. */
-const revocationPause = 2000
+const revocationPause = 500
 
 export interface HttpDoor {
   /** Opens all listeners; throws `unavailable` when one cannot be. */
@@ -178,7 +178,7 @@ class Doorkeeper implements HttpDoor {
     server.on('checkExpectation', (request, response) => this.#arrive({ request, response, awaitsContinue: true }))
     server.on('clientError', (error, socket) => this.#onClientError(error, socket))
     server.on('timeout', (socket) => this.#onTimeout(socket))
-    server.on('connect', (_request, socket: Duplex) => refuse(socket, 405))
+    server.on('connect', (_request, socket: Duplex) => this.#refuse(socket, 'connect'))
     return server
   }
 
@@ -266,9 +266,24 @@ class Doorkeeper implements HttpDoor {
       connection.cut?.(new StorageError('invalid', 'the body ended early or is malformed', { cause: error }))
       return
     }
-    const status = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400
     if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
-    else refuse(socket, status)
+    else this.#refuse(socket, unreadable.get(error.code) ?? 'malformed')
+  }
+
+  /** Answers outside of any exchange and closes. */
+  #refuse(socket: Duplex, why: Unreadable): void {
+    const front = this.#connections.get(socket)?.listener.s3 ? this.#options.s3 : undefined
+    const call = newCallId()
+    const { status, type, body } = front ? front.refusal(call, why) : problemRefusal(call, why)
+    const head = [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+      `Content-Type: ${type}`,
+      `Content-Length: ${Buffer.byteLength(body)}`,
+      'Cache-Control: no-store',
+      'Connection: close',
+    ]
+    socket.on('error', () => {})
+    socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy())
   }
 
   /** No byte has moved for a while. Whose turn it was decides. */
@@ -286,17 +301,19 @@ class Doorkeeper implements HttpDoor {
   }
 }
 
-/** Answers outside of any exchange and closes. */
-function refuse(socket: Duplex, status: number): void {
-  const title = STATUS_CODES[status] ?? ''
-  const body = `${JSON.stringify({ type: 'about:blank', title, status, code: 'invalid', call: newCallId() })}\n`
-  const head = [
-    `HTTP/1.1 ${status} ${title}`,
-    'Content-Type: application/problem+json',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    'Cache-Control: no-store',
-    'Connection: close',
-  ]
-  socket.on('error', () => {})
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy())
+const unreadable: ReadonlyMap<string | undefined, Unreadable> = new Map([
+  ['ERR_HTTP_REQUEST_TIMEOUT', 'too-slow'],
+  ['HPE_HEADER_OVERFLOW', 'too-large'],
+])
+const refusalStatus: Readonly<Record<Unreadable, number>> = {
+  malformed: 400,
+  'too-large': 431,
+  'too-slow': 408,
+  connect: 405,
+}
+
+function problemRefusal(call: string, why: Unreadable): Refusal {
+  const status = refusalStatus[why]
+  const problem = { type: 'about:blank', title: STATUS_CODES[status], status, code: 'invalid', call }
+  return { status, type: 'application/problem+json', body: `${JSON.stringify(problem)}\n` }
 }

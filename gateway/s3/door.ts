@@ -11,7 +11,7 @@ import type { Entrance, S3Front } from '../http/options.ts'
 import { type Authenticated, authenticate, type KeyLookup } from './authentication.ts'
 import { Buckets, noSuchBucket } from './buckets.ts'
 import { allowOrigin, preflight } from './cors.ts'
-import { type Subject, sendS3Error } from './errors.ts'
+import { refusalOf, type Subject, sendS3Error } from './errors.ts'
 import { placeOf, requireKey } from './keys.ts'
 import { bucketOperation, isCreation, objectOperation, serviceOperation } from './operations.ts'
 import { requireExpectedOwner } from './owner.ts'
@@ -55,6 +55,7 @@ interface Progress {
 
 class S3Door implements S3Front {
   readonly hosts: readonly string[]
+  readonly refusal = refusalOf
   readonly #options: S3DoorOptions
   readonly #domains: Domains
   readonly #settings: S3Settings

@@ -70,6 +70,7 @@ export const s3Errors = {
   PreconditionFailed: [412, 'precondition'],
   QuotaExceeded: [403, 'quota'],
   ReplicationConfigurationNotFoundError: [404, 'not-found'],
+  RequestHeaderSectionTooLarge: [400, 'too-large'],
   RequestTimeTooSkewed: [403, 'unauthenticated'],
   RequestTimeout: [400, 'timeout'],
   RestoreAlreadyInProgress: [409, 'busy'],

@@ -3,6 +3,7 @@
 import { type ErrorCode, type ErrorTable, StorageError } from '../core/errors.ts'
 import { HttpError } from '../http/errors.ts'
 import type { Exchange } from '../http/exchange.ts'
+import type { Refusal, Unreadable } from '../http/options.ts'
 import { respond } from '../http/respond.ts'
 import { S3Error, type S3ErrorCode } from './error.ts'
 import { leaf, xmlHead, xmlType } from './xml.ts'
@@ -85,6 +86,19 @@ export function errorElement(x: Pick<Exchange, 'id'>, error: S3Error, { bucket, 
   const resource = `/${bucket ?? ''}${key === undefined ? '' : `/${key}`}`
   const ids = leaf('Resource', resource) + leaf('RequestId', x.id) + leaf('HostId', x.id)
   return `<Error>${leaf('Code', s3Code)}${leaf('Message', message)}${more.join('')}${ids}</Error>`
+}
+
+const refusals: Readonly<Record<Unreadable, Answer>> = {
+  malformed: ['BadRequest', 'The request is no sound HTTP/1.1.'],
+  'too-large': ['RequestHeaderSectionTooLarge', 'Your request header section exceeds the maximum allowed size.'],
+  'too-slow': ['RequestTimeout', answers.timeout[1]],
+  connect: ['MethodNotAllowed', 'The specified method is not allowed against this resource.'],
+}
+
+/** S3Front.refusal */
+export function refusalOf(call: string, why: Unreadable): Refusal {
+  const error = new S3Error(...refusals[why])
+  return { status: error.status, type: xmlType, body: xmlHead + errorElement({ id: call }, error, {}) }
 }
 
 /**
