@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { parsePath } from '../../gateway/core/path.ts'
 import { openState } from '../../gateway/state/open.ts'
+import { Dice, mutated } from '../dice.ts'
 import { alice, callOf, store } from '../http/door.ts'
 import { openDav } from './door.ts'
 
@@ -17,26 +18,6 @@ t.setTimeout(7_200_000)
 
 const rounds = Number(process.env.ROUNDS ?? 20_000)
 const seed = Number(process.env.SEED ?? 1)
-
-/** xorshift32: the same numbers for the same seed. */
-class Dice {
-  #state: number
-
-  constructor(seed: number) {
-    this.#state = seed | 1
-  }
-
-  below(limit: number): number {
-    this.#state ^= this.#state << 13
-    this.#state ^= this.#state >>> 17
-    this.#state ^= this.#state << 5
-    return (this.#state >>> 0) % limit
-  }
-
-  of<T>(choices: readonly [T, ...T[]]): T {
-    return choices[this.below(choices.length)] ?? choices[0]
-  }
-}
 
 const methods = [
   'PROPFIND',
@@ -131,32 +112,10 @@ const pieces = [
   '<a '.repeat(50),
 ] as const
 
-/** Some bytes changed, cut, doubled, or pieces put in. */
-function mutated(text: string, dice: Dice): Buffer {
-  let bytes = Buffer.from(text)
-  for (let left = dice.below(4); left > 0; left--) {
-    const at = dice.below(bytes.length + 1)
-    switch (dice.below(4)) {
-      case 0:
-        bytes = Buffer.concat([bytes.subarray(0, at), Buffer.from(dice.of(pieces)), bytes.subarray(at)])
-        break
-      case 1:
-        bytes = bytes.subarray(0, at)
-        break
-      case 2:
-        if (at < bytes.length) bytes = Buffer.from(bytes).fill(dice.below(256), at, at + 1)
-        break
-      default:
-        bytes = Buffer.concat([bytes, bytes.subarray(at)])
-    }
-  }
-  return bytes
-}
-
 /** Header fields cannot hold everything; what they can hold arrives. TOKEN stands for that of the lock taken last. */
 function fieldOf(choice: string, token: string, dice: Dice): string {
   const text = choice.replaceAll('TOKEN', token)
-  const bytes = dice.below(3) === 0 ? mutated(text, dice) : Buffer.from(text)
+  const bytes = dice.below(3) === 0 ? mutated(text, dice, pieces) : Buffer.from(text)
   return bytes.toString('latin1').replace(/[^\t\x20-\x7e\x80-\xff]/g, '')
 }
 
@@ -183,7 +142,7 @@ t.test('no request makes us fail', async (t) => {
     if (headers.Depth === undefined && method === 'PROPFIND') headers.Depth = '1'
     if (headers['Lock-Token'] === undefined && method === 'UNLOCK') headers['Lock-Token'] = `<${token}>`
     const text = dice.below(3) === 0 ? dice.of(bodies) : dice.of(fitting[method] ?? bodies)
-    const body = dice.below(3) === 0 ? Buffer.from(text) : mutated(text, dice)
+    const body = dice.below(3) === 0 ? Buffer.from(text) : mutated(text, dice, pieces)
     headers['content-length'] = String(body.length)
     const { promise, resolve, reject } = Promise.withResolvers<number>()
     const call = request({ host: '127.0.0.1', port, method, path: dice.of(paths), agent, headers })
