@@ -60,20 +60,20 @@ const walls: readonly Wall[] = [
   },
   {
     room: /^backends\/posix\//,
-    may: /^backends\/(posix\/|(backend|digesting)\.ts)|^acl\/(?!identity)|^gateway\/core\/(path|errors|call)\.ts$/,
+    may: /^backends\/(posix\/|(backend|digesting|recording)\.ts)|^acl\/(?!identity)|^gateway\/core\/(path|errors|call)\.ts$/,
   },
   {
     room: /^backends\/gpfs\//,
-    may: /^backends\/((gpfs|posix)\/|(backend|digesting)\.ts)|^acl\/(?!identity)|^gateway\/core\/(path|errors|call)\.ts$/,
+    may: /^backends\/((gpfs|posix)\/|(backend|digesting|recording)\.ts)|^acl\/(?!identity)|^gateway\/core\/(path|errors|call)\.ts$/,
   },
   {
     // The one back end that stands on another one: docs/decisions/0011-dust-stands-on-gpfs.md.
     room: /^backends\/dust\//,
-    may: /^backends\/((dust|gpfs|posix)\/|(backend|digesting)\.ts)|^acl\/(?!identity)|^gateway\/core\/(path|errors|call)\.ts$/,
+    may: /^backends\/((dust|gpfs|posix)\/|(backend|digesting|recording)\.ts)|^acl\/(?!identity)|^gateway\/core\/(path|errors|call)\.ts$/,
   },
   {
     room: /^backends\/memory\//,
-    may: /^backends\/(memory\/|(backend|digesting)\.ts)|^acl\/(?!identity)|^gateway\/core\/(path|errors|call)\.ts$/,
+    may: /^backends\/(memory\/|(backend|digesting|recording)\.ts)|^acl\/(?!identity)|^gateway\/core\/(path|errors|call)\.ts$/,
   },
   {
     room: /^gateway\/core\//,

@@ -22,16 +22,22 @@ export function lastModified(time: bigint, now = Date.now()): string {
   return lastText
 }
 
-/** IMF-fixdate; a time that no Date can hold gives that of 1970. */
+/** IMF-fixdate; a year that has no four digits gives 1970. */
 export function httpDate(seconds: number): string {
-  const date = new Date(seconds * 1000)
-  return (Number.isNaN(date.getTime()) ? new Date(0) : date).toUTCString()
+  return fourDigits(seconds * 1000).toUTCString()
 }
 
-/** ISO 8601 with milliseconds in UTC; a time that no Date can hold gives 1970. */
+/** ISO 8601 with milliseconds in UTC (RFC 3339, section 5.6); a year that has no four digits gives 1970. */
 export function isoDate(time: bigint): string {
-  const date = new Date(Number(time / 1_000_000n))
-  return (Number.isNaN(date.getTime()) ? new Date(0) : date).toISOString()
+  return fourDigits(Number(time / 1_000_000n)).toISOString()
+}
+
+const firstYear = Date.UTC(1000, 0)
+const afterLastYear = Date.UTC(10_000, 0)
+
+/** Files may be of any time, and clients read no other one. */
+function fourDigits(ms: number): Date {
+  return new Date(ms >= firstYear && ms < afterLastYear ? ms : 0)
 }
 
 const fixdate = /^\w{3}, (\d{2}) (\w{3}) (\d{4}) (\d{2}):(\d{2}):(\d{2}) GMT$/

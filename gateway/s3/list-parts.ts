@@ -1,12 +1,13 @@
 /** ListParts (Amazon S3 API Reference). */
 
 import type { PartState } from '../core/parts.ts'
+import { isoDate } from '../http/dates.ts'
 import { quoted } from './etags.ts'
 import { etagOfPart, partChecksumXml, planXml } from './multipart-checksums.ts'
 import { countOf, type FoundUpload, knowing, limitOf, uploadOf } from './multipart-note.ts'
 import { ownerElement } from './owner.ts'
 import type { ObjectRequest, Operation } from './s3-request.ts'
-import { isoTime, leaf, sendXml, tag } from './xml.ts'
+import { leaf, sendXml, tag } from './xml.ts'
 
 export const listParts: Operation<ObjectRequest> = async (request) => {
   const { x, query, bucket, key } = request
@@ -48,7 +49,7 @@ function partXml(part: PartState, { plan }: FoundUpload): string {
     'Part',
     [
       leaf('PartNumber', part.number),
-      leaf('LastModified', isoTime(BigInt(part.modified) * 1_000_000n)),
+      leaf('LastModified', isoDate(BigInt(part.modified) * 1_000_000n)),
       leaf('ETag', quoted(etagOfPart(part))),
       leaf('Size', part.size),
       partChecksumXml(plan?.algorithm, part.digests),

@@ -2,12 +2,13 @@
 
 import type { PartedState, UploadMarker } from '../core/parts.ts'
 import { maxPathBytes, type Path, parsePath } from '../core/path.ts'
+import { isoDate } from '../http/dates.ts'
 import { S3Error } from './error.ts'
 import { planXml } from './multipart-checksums.ts'
 import { limitOf, readNote } from './multipart-note.ts'
 import { ownerElement } from './owner.ts'
 import type { Bucket, BucketRequest, Operation } from './s3-request.ts'
-import { isoTime, leaf, sendXml, tag, urlEncoded } from './xml.ts'
+import { leaf, sendXml, tag, urlEncoded } from './xml.ts'
 
 /** Uploads that are asked for at once. */
 const pageSize = 1000
@@ -128,7 +129,7 @@ function uploadXml(upload: PartedState, key: string): string {
       ownerElement('Initiator'),
       ownerElement('Owner'),
       leaf('StorageClass', 'STANDARD'),
-      leaf('Initiated', isoTime(BigInt(upload.created) * 1_000_000n)),
+      leaf('Initiated', isoDate(BigInt(upload.created) * 1_000_000n)),
       planXml(readNote(upload).plan),
     ].join(''),
   )

@@ -1,12 +1,13 @@
 /** Objects and common prefixes in the XML of listings (Amazon S3 API Reference, "Object", "ObjectVersion"). */
 
 import type { WalkedItem } from '../core/walking.ts'
+import { isoDate } from '../http/dates.ts'
 import { escapeXml } from '../http/xml.ts'
 import { etagOf } from './etags.ts'
 import { ownerElement } from './owner.ts'
 import { decodeRecord, type ObjectRecord } from './record.ts'
 import { type RestoreStatus, storageClassOf } from './restore-status.ts'
-import { isoTime, leaf, tag, urlEncoded } from './xml.ts'
+import { leaf, tag, urlEncoded } from './xml.ts'
 
 export type ListedObject = Extract<WalkedItem, { readonly key: string }>
 
@@ -61,7 +62,7 @@ function checksumElements(record: ObjectRecord | undefined): string {
 }
 
 function restoreElement({ ongoing, expires }: RestoreStatus): string {
-  const until = expires === undefined ? undefined : isoTime(BigInt(Math.floor(expires)) * 1_000_000n)
+  const until = expires === undefined ? undefined : isoDate(BigInt(Math.floor(expires)) * 1_000_000n)
   return tag('RestoreStatus', leaf('IsRestoreInProgress', ongoing) + leaf('RestoreExpiryDate', until))
 }
 
@@ -72,6 +73,6 @@ let last: { readonly seconds: bigint; readonly text: string } | undefined
 /** The time that Last-Modified tells, which has no fractions. */
 function secondOf(ns: bigint): string {
   const seconds = ns / second - (ns < 0n && ns % second !== 0n ? 1n : 0n)
-  if (last?.seconds !== seconds) last = { seconds, text: isoTime(seconds * second) }
+  if (last?.seconds !== seconds) last = { seconds, text: isoDate(seconds * second) }
   return last.text
 }

@@ -1,13 +1,14 @@
 /** Buckets as a whole: listing, looking, making and removing them. */
 
 import { StorageError } from '../core/errors.ts'
+import { isoDate } from '../http/dates.ts'
 import { respond } from '../http/respond.ts'
 import { isBucketName, requireBucket, unlessHidden } from './buckets.ts'
 import { requirePrivate } from './canned.ts'
 import { S3Error } from './error.ts'
 import { ownerElement } from './owner.ts'
 import type { BucketRequest, Operation, S3Request } from './s3-request.ts'
-import { isoTime, leaf, parseRoot, sendXml, tag, textIn } from './xml.ts'
+import { leaf, parseRoot, sendXml, tag, textIn } from './xml.ts'
 
 const maxBuckets = 10_000
 const maxConfiguration = 64 * 1024
@@ -27,7 +28,7 @@ export const listBuckets: Operation = async ({ x, call, settings, query }) => {
   const last = found.length > limit ? shown.at(-1) : undefined
   const buckets = shown.map(({ name, entry }) => {
     const more = leaf('BucketRegion', settings.region)
-    return tag('Bucket', leaf('Name', name) + leaf('CreationDate', isoTime(entry.modified)) + more)
+    return tag('Bucket', leaf('Name', name) + leaf('CreationDate', isoDate(entry.modified)) + more)
   })
   const next = last && Buffer.from(last.name).toString('base64url')
   const content = `<Buckets>${buckets.join('')}</Buckets>${leaf('ContinuationToken', next)}${leaf('Prefix', prefix)}`

@@ -3,6 +3,7 @@
 import type { Range } from '../../backends/backend.ts'
 import { StorageError } from '../core/errors.ts'
 import type { PartState } from '../core/parts.ts'
+import { isoDate } from '../http/dates.ts'
 import { failed } from './conditions.ts'
 import { type CopySource, copySourceOf, sourceError } from './copy-source.ts'
 import { S3Error } from './error.ts'
@@ -14,7 +15,7 @@ import { type FoundUpload, uploadOf } from './multipart-note.ts'
 import { sourceRangeOf } from './ranges.ts'
 import type { ObjectRequest, Operation } from './s3-request.ts'
 import { largestPart, partNumberOf } from './upload-part.ts'
-import { isoTime, leaf } from './xml.ts'
+import { leaf } from './xml.ts'
 
 export const uploadPartCopy: Operation<ObjectRequest> = async (request) => {
   const number = partNumberOf(request.query)
@@ -35,7 +36,7 @@ export const uploadPartCopy: Operation<ObjectRequest> = async (request) => {
   await answerLasting(request, 'CopyPartResult', async () => {
     const part = await copy(request, upload, number, source, range)
     return [
-      leaf('LastModified', isoTime(BigInt(part.modified) * 1_000_000n)),
+      leaf('LastModified', isoDate(BigInt(part.modified) * 1_000_000n)),
       leaf('ETag', quoted(etagOfPart(part))),
       partChecksumXml(upload.plan?.algorithm, part.digests),
     ].join('')

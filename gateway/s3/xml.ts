@@ -44,11 +44,6 @@ export function urlEncoded(text: string): string {
   return encodePath(text)
 }
 
-/** "2026-11-21T20:00:00.000Z", of nanoseconds since 1970. */
-export function isoTime(ns: bigint): string {
-  return new Date(Number(ns / 1_000_000n)).toISOString()
-}
-
 /**
  * The root element of a request's XML, in S3's namespace or in none. Throws MalformedXML for all that is not that,
  * MaxMessageLengthExceeded past the limit of bytes.

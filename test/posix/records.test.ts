@@ -58,15 +58,15 @@ t.test('a short record is in an attribute, a long one is elsewhere, and neither 
     t.equal(await recordOf(tree), record)
     t.equal(await openRecord(tree), record)
   }
-  for (const [before, record] of [
+  for (const [before, after] of [
     [undefined, long],
     [long, 'short'],
     ['short', undefined],
   ] as const) {
     const other = tree.backend.records.set(file, 'x', { version, before: { record: 'another' } }, call)
     t.equal(await codeOf(act(other)), 'stale')
-    await act(tree.backend.records.set(file, record, { version, before: before ? { record: before } : {} }, call))
-    t.equal(await recordOf(tree), record)
+    await act(tree.backend.records.set(file, after, { version, before: { record: before } }, call))
+    t.equal(await recordOf(tree), after)
   }
   await setRecord(tree, long, version)
   await act(tree.backend.remove(file, call))
