@@ -1,6 +1,6 @@
 /** The claims that every profile shares, checked after the signature: kind of token, times, audience, subject. */
 
-import { type JsonObject, member } from './json.ts'
+import { type JsonObject, member } from '../json.ts'
 import {
   defaultLeeway,
   defaultMaxLifetime,

@@ -8,7 +8,7 @@ import { mkdir, open, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from 'jose'
 import { StorageError } from '../../gateway/core/errors.ts'
-import { isObject, parseObject } from './json.ts'
+import { isObject, parseObject } from '../json.ts'
 
 export interface DevelopmentIssuer {
   readonly issuer: string

@@ -1,7 +1,7 @@
 /** Which keys of a key set (RFC 7517) may verify signatures, and with which algorithm. */
 
 import { importJWK } from 'jose'
-import { isObject, type JsonObject, member } from './json.ts'
+import { isObject, type JsonObject, member } from '../json.ts'
 import { maxKeyIdLength, maxKeys, rsaBits } from './limits.ts'
 import type { Algorithm } from './options.ts'
 

@@ -6,9 +6,9 @@
 
 import { compactVerify } from 'jose'
 import { StorageError } from '../../gateway/core/errors.ts'
+import { type JsonObject, member, parseObject } from '../json.ts'
 import { type Claims, checkClaims } from './claims.ts'
 import type { Gate } from './gate.ts'
-import { type JsonObject, member, parseObject } from './json.ts'
 import type { Keys } from './keys.ts'
 import { maxKeyIdLength, maxTokenLength } from './limits.ts'
 import type { Algorithm, IssuerOptions } from './options.ts'

@@ -1,8 +1,8 @@
 /** Where the key set of one issuer is read from: discovery, a URL or a file, all of them named in the configuration. */
 
 import { open } from 'node:fs/promises'
+import { type JsonObject, member, parseObject } from '../json.ts'
 import { type Fetched, fetchDocument, unavailable } from './fetch.ts'
-import { type JsonObject, member, parseObject } from './json.ts'
 import { type KeySet, readKeySet } from './jwk.ts'
 import { maxKeySetBytes } from './limits.ts'
 import { type IssuerOptions, mayFetch } from './options.ts'

@@ -23,10 +23,10 @@ import {
   type ServerMetadata,
 } from 'openid-client'
 import { StorageError } from '../../gateway/core/errors.ts'
+import { type JsonObject, member } from '../json.ts'
 import type { Principal } from '../principal.ts'
 import { nameClaim } from './claims.ts'
 import { createGate, type Gate } from './gate.ts'
-import { type JsonObject, member } from './json.ts'
 import { type TrustedIssuer, verifySignature } from './jwt.ts'
 import { fetchDeadline } from './limits.ts'
 import { fetchFrom, foreignEndpoint, mayReach } from './login-fetch.ts'

@@ -5,7 +5,7 @@
  * any choice between them would be a guess. An external identity is the pair of issuer and subject.
  */
 
-import { type JsonObject, member } from './json.ts'
+import { type JsonObject, member } from '../json.ts'
 import { accountName, reservedAccounts } from './names.ts'
 import type { IssuerOptions, MappingRule } from './options.ts'
 import { deny, quoted } from './refusal.ts'

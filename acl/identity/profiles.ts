@@ -6,8 +6,8 @@
  */
 
 import { type Path, root } from '../../gateway/core/path.ts'
+import { type JsonObject, member } from '../json.ts'
 import type { Grant, GrantKind } from '../principal.ts'
-import { type JsonObject, member } from './json.ts'
 import { maxGroups, maxNameLength, maxScopes } from './limits.ts'
 import type { IssuerOptions } from './options.ts'
 import { quoted, refuse } from './refusal.ts'

@@ -130,6 +130,7 @@ export class S3KeyDesk implements S3Keys {
     const { options } = this.#means.state()
     const { keys, revocations } = optionsOf(this.#means.state())
     const kept = await this.#ownOf(principal, id)
+    if (enabled) requireMore(principal)
     if (enabled) await revocations.remove(markOf(id))
     await keys.setEnabled(id, enabled)
     if (!enabled) await this.#tell(principal, id, revocations.now() + told)
@@ -222,6 +223,13 @@ export async function keepFixedKey(
   await secrets.set(secretName(id), secret)
   const expires = keys.now() + 10 * 366 * 86_400_000
   await keys.add({ id, principal: `account:${user}`, user, name, terms: ownTerms, expires }, mostOfOne)
+}
+
+/** What its owner has switched off may be wider than a capability of his. */
+function requireMore({ grants }: Principal): void {
+  if (grants === 'unbounded') return
+  const reason = { rule: 's3-key', text: 'access keys are switched on by who signs in himself, not with a capability' }
+  throw new StorageError('denied', 'not allowed', { reason })
 }
 
 function secretName(id: string): string {

@@ -77,7 +77,7 @@ export interface S3Keys {
   create(principal: Principal, order: S3KeyOrder): Promise<S3KeyInfo & { readonly secret: Secret }>
   /** Those of the caller, the newest first; `all` for administrators. */
   list(principal: Principal, all: boolean): Promise<readonly S3KeyInfo[]>
-  /** One of the caller's, or an administrator's to switch. Throws `not-found` for those of others. Holds in all processes within two seconds. */
+  /** One of the caller's, or an administrator's to switch. Throws `not-found` for those of others, `denied` for a capability that would switch one on. Holds in all processes within two seconds. */
   setEnabled(principal: Principal, id: string, enabled: boolean): Promise<S3KeyInfo>
   /** As `setEnabled`, for good. */
   remove(principal: Principal, id: string): Promise<S3KeyInfo>

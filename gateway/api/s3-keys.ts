@@ -25,7 +25,7 @@ export const createS3Key: ApiHandler = async (context, request, reply) => {
   const order: S3KeyOrder = {
     name: textIn(members.name, 'name') ?? '',
     ...(where !== undefined && { path: pathOf(where) }),
-    ...(members.allow !== undefined && { activities: activitiesFor(textsIn(members.allow, 'allow')) }),
+    ...boundsFor(members.allow),
     networks: textsIn(members.networks, 'networks'),
     ...(lasts !== undefined && { validity: parseDuration(lasts) }),
   }
@@ -75,6 +75,14 @@ export const endS3Session: ApiHandler = async (context, request, reply) => {
   const work = () => keysOf(context).endSession(x.principal, new Secret(token))
   await audited(x, 'revoke', root, work, (id) => `session ${id}`)
   return reply.code(204).send()
+}
+
+/** Both kinds together are no bound: RestoreObject, which no activity gives, is then among what a key is for. */
+function boundsFor(allow: unknown): Pick<S3KeyOrder, 'activities'> {
+  if (allow === undefined) return {}
+  const kinds = textsIn(allow, 'allow')
+  const activities = activitiesFor(kinds)
+  return kinds.includes('read') && kinds.includes('write') ? {} : { activities }
 }
 
 async function oneOf(

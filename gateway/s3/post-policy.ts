@@ -1,5 +1,6 @@
 /** Policies of forms (Amazon S3 API Reference, "Creating a POST policy"): what whoever signed one lets others upload. */
 
+import { isObject, type JsonObject, parseObject } from '../../acl/json.ts'
 import { S3Error } from './error.ts'
 
 /** The fields of a form by names in lower case. */
@@ -60,9 +61,7 @@ function isMet({ kind, field, value }: Condition, fields: FormFields): boolean {
 }
 
 function parsePolicy(text: string): Policy {
-  const document = decoded(text)
-  if (!isRecord(document)) throw invalid('it is not a JSON object')
-  const { expiration, conditions, ...others } = document
+  const { expiration, conditions, ...others } = decoded(text)
   const [stranger] = Object.keys(others)
   if (stranger !== undefined) throw invalid('it has an unexpected field')
   if (!Array.isArray(conditions)) throw invalid('it has no list of conditions')
@@ -75,15 +74,12 @@ function parsePolicy(text: string): Policy {
   return { expiration: timeOf(expiration), conditions: found, bounds }
 }
 
-function decoded(text: string): unknown {
+function decoded(text: string): JsonObject {
   const encoded = text.replace(/\s+/g, '')
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(encoded)) throw invalid('it is not base64')
-  try {
-    const json = new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(encoded, 'base64'))
-    return JSON.parse(json)
-  } catch {
-    throw invalid('it is not JSON')
-  }
+  const { object, problem } = parseObject(Buffer.from(encoded, 'base64'))
+  if (object === undefined) throw invalid(`it ${problem}`)
+  return object
 }
 
 function timeOf(expiration: unknown): number {
@@ -95,7 +91,7 @@ function timeOf(expiration: unknown): number {
 
 /** An object stands for as many conditions as it has members, an array for one. */
 function conditionsIn(each: unknown): readonly Condition[] {
-  if (isRecord(each)) return Object.entries(each).map(([field, value]) => condition('eq', field, value))
+  if (isObject(each)) return Object.entries(each).map(([field, value]) => condition('eq', field, value))
   if (!Array.isArray(each) || each.length !== 3)
     throw invalid('a condition has neither the form of an object nor of a list of three')
   const [kind, field, value] = each
@@ -131,10 +127,6 @@ function narrowed(bounds: PolicyBounds, { least, most }: Required<PolicyBounds>)
     least: Math.max(bounds.least ?? 0, least),
     most: Math.min(bounds.most ?? Number.POSITIVE_INFINITY, most),
   }
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function refused(why: string): S3Error {

@@ -6,6 +6,7 @@
  * alone, the place is closed altogether.
  */
 
+import { parseObject } from '../../acl/json.ts'
 import type { Grant, GrantKind } from '../../acl/principal.ts'
 import { isWithin, type Path, parsePath, root } from '../core/path.ts'
 import { StsError } from './sts-error.ts'
@@ -75,6 +76,9 @@ export async function grantsOfPolicy(text: string, bucket: BucketLookup): Promis
   }
   for (const [statement, places] of placed) {
     if (statement.allow) continue
+    if (!places.some((place) => closedBy(statement.actions, place).size > 0)) {
+      throw malformed('a Deny closes nothing: its actions are not those of its resources')
+    }
     for (const place of places) grants = without(grants, statement.actions, place)
   }
   return grants
@@ -86,9 +90,14 @@ function allowed(meanings: readonly ActionMeaning[], { on, path, exact }: Place)
   return [...new Set(kinds)].map((kind) => ({ kind, path, directoryOnly, ...(exact && { exact }) }))
 }
 
-function without(grants: readonly Grant[], meanings: readonly ActionMeaning[], { on, path }: Place): Grant[] {
+function closedBy(meanings: readonly ActionMeaning[], { on }: Place): ReadonlySet<GrantKind> {
   const concerned = meanings.filter((action) => on === 'both' || action.on === on)
-  const closed = new Set(concerned.some(({ looks }) => looks) ? everyKind : concerned.flatMap(({ kinds }) => kinds))
+  return new Set(concerned.some(({ looks }) => looks) ? everyKind : concerned.flatMap(({ kinds }) => kinds))
+}
+
+function without(grants: readonly Grant[], meanings: readonly ActionMeaning[], place: Place): Grant[] {
+  const { path } = place
+  const closed = closedBy(meanings, place)
   return grants.flatMap((grant) => {
     if (!closed.has(grant.kind)) return grant
     if (isWithin(grant.path, path)) return []
@@ -98,12 +107,8 @@ function without(grants: readonly Grant[], meanings: readonly ActionMeaning[], {
 }
 
 function parsePolicy(text: string): readonly Statement[] {
-  let policy: unknown
-  try {
-    policy = JSON.parse(text)
-  } catch (cause) {
-    throw malformed('it is not JSON', cause)
-  }
+  const { object: policy, problem } = parseObject(Buffer.from(text))
+  if (policy === undefined) throw malformed(`it ${problem}`)
   const { Version: version, Id: id, Statement: given } = members(policy, ['Version', 'Id', 'Statement'])
   if (version !== undefined && version !== '2012-10-17' && version !== '2008-10-17') {
     throw malformed('its Version is not 2012-10-17')
@@ -124,9 +129,6 @@ function parseStatement(value: unknown): Statement {
   if (sid !== undefined && typeof sid !== 'string') throw malformed('a Sid is not text')
   if (effect !== 'Allow' && effect !== 'Deny') throw malformed('an Effect is neither Allow nor Deny')
   const meanings = words(action, 'Action').flatMap(meaningsOf)
-  if (effect === 'Deny' && !meanings.some(({ kinds }) => kinds.length > 0)) {
-    throw malformed('it denies nothing that could be denied here')
-  }
   return { allow: effect === 'Allow', actions: meanings, resources: words(resource, 'Resource') }
 }
 

@@ -55,7 +55,7 @@ async function answer(request: Request): Promise<void> {
   const isForm = x.request.method === 'POST'
   const body = isForm ? await receiveWhole(x, maxForm) : Buffer.alloc(0)
   const [, query = ''] = /\?([^#]*)/.exec(x.request.url ?? '') ?? []
-  const fields = fieldsOf(isForm ? body.toString('latin1') : query)
+  const fields = fieldsOf(isForm ? body : Buffer.from(query, 'latin1'))
   if ((fields.get('Version') ?? version) !== version) throw bad('Version')
   switch (fields.get('Action')) {
     case 'AssumeRoleWithWebIdentity':
@@ -216,9 +216,9 @@ function required(fields: Fields, name: string, least: number, most: number): st
 type Fields = ReadonlyMap<string, string>
 
 /** Of a form (WHATWG URL, "application/x-www-form-urlencoded"): none comes twice, all are UTF-8. */
-function fieldsOf(text: string): Fields {
+function fieldsOf(bytes: Uint8Array): Fields {
   const fields = new Map<string, string>()
-  for (const part of text.split('&')) {
+  for (const part of textOf(bytes).split('&')) {
     if (part === '') continue
     const equals = part.indexOf('=')
     const name = decoded(equals < 0 ? part : part.slice(0, equals))
@@ -228,12 +228,24 @@ function fieldsOf(text: string): Fields {
   return fields
 }
 
+function textOf(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch (cause) {
+    throw notText(cause)
+  }
+}
+
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text.replaceAll('+', ' '))
   } catch (cause) {
-    throw new StsError('InvalidParameterValue', 'The parameters are not percent-encoded UTF-8.', cause)
+    throw notText(cause)
   }
+}
+
+function notText(cause: unknown): StsError {
+  return new StsError('InvalidParameterValue', 'The parameters are not percent-encoded UTF-8.', cause)
 }
 
 function bad(name: string): StsError {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { parseObject } from '../../acl/identity/json.ts'
+import { parseObject } from '../../acl/json.ts'
 import { encode, makeKey, signRaw, signToken } from './issuer.ts'
 import { audience, issuerP, issuerS, makeSetting, outcome, refusal } from './setting.ts'
 

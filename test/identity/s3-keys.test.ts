@@ -149,6 +149,17 @@ t.test('nobody switches, removes or sees the keys of others, but an administrato
   t.equal((await s3.setEnabled(admin, id, false)).enabled, false)
 })
 
+t.test('with a capability nobody switches on what its owner has switched off', async (t) => {
+  const { service, token, s3, alice, make, found } = await setUp(t)
+  const { id } = await make()
+  const job = await service.authenticate(bearer(token({ sub: 'sub-alice', scope: 'storage.read:/' })))
+  await s3.setEnabled(job, id, false)
+  await t.rejects(s3.setEnabled(job, id, true), { code: 'denied' })
+  t.equal(await found(s3, id), 'unauthenticated key-disabled')
+  await s3.setEnabled(alice, id, true)
+  t.type(await found(s3, id), Object)
+})
+
 t.test('nothing is made with a key', async (t) => {
   const { service, s3, make } = await setUp(t)
   const { id } = await make()

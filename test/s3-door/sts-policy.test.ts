@@ -89,6 +89,7 @@ t.test('Deny takes away, in whatever order, and more rather than less', async (t
     [[all, deny('s3:GetObjectTagging', arn('data/in/*'))], everywhere('/data/y')],
     [[allow('s3:GetObject', arn('data/in/*')), deny('s3:GetObject', arn('data/*'))], []],
     [[allow('s3:GetObject', arn('data/in/*')), deny('s3:GetObject', arn('raw/*'))], ['read /data/in/x']],
+    [[all, deny(['s3:GetObject', 's3:ListBucket'], arn('data/*'))], tries.filter((each) => !each.startsWith('read'))],
   ]
   for (const [lines, expected] of rows) t.same(await left(lines, tries), expected, JSON.stringify(lines))
   const principal = await policy(all, deny('s3:GetObject', arn('data/in/*')))
@@ -102,6 +103,8 @@ t.test('what is not understood is refused as a whole', async (t) => {
     { Statement: [] },
     { Statement: good, Version: '2020-01-01' },
     { Statement: good, Extra: 1 },
+    `{"Statement":{"Effect":"Deny","Effect":"Allow","Action":"s3:*","Resource":"*"}}`,
+    `{"Statement":${JSON.stringify(deny('s3:*', '*'))},"Statemen\\u0074":${JSON.stringify(good)}}`,
     { Statement: good, Id: 7 },
     { Statement: [good, 'x'] },
     { Statement: Array.from({ length: 33 }, () => good) },
@@ -126,6 +129,8 @@ t.test('what is not understood is refused as a whole', async (t) => {
       { ...good, Action: 's3:*?*?*?*?*?*?*?*?*?*?*?*?*?*' },
       { ...good, Effect: 'Deny', Action: 's3:ListAllMyBuckets' },
       { ...good, Effect: 'Deny', Action: 's3:GetBucketLocation', Resource: arn('data') },
+      { ...good, Effect: 'Deny', Resource: arn('data') },
+      { ...good, Effect: 'Deny', Action: 's3:ListBucket', Resource: [arn('data/*'), arn('raw/x')] },
     ].map((statement) => ({ Statement: statement })),
     ...[
       ...[

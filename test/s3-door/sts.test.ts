@@ -117,6 +117,33 @@ t.test('scopes and a policy both bound what the keys open', async (t) => {
   await t.rejects(both.send(put('in/x')), refused, 'the policy gives nothing that the token does not')
 })
 
+t.test('a policy that comes without escapes means what it says', async (t) => {
+  const { keyFor, client, token, world } = await setUp(t)
+  const alice = client(await keyFor())
+  for (const key of ['größe/x', 'other/x']) await alice.send(put(key))
+  const Policy = JSON.stringify({
+    Statement: [
+      { Effect: 'Allow', Action: 's3:GetObject', Resource: 'arn:aws:s3:::data/*' },
+      { Effect: 'Deny', Action: 's3:GetObject', Resource: 'arn:aws:s3:::data/größe/*' },
+    ],
+  })
+  const fields = {
+    Action: 'AssumeRoleWithWebIdentity',
+    RoleArn: role,
+    RoleSessionName: 'me',
+    WebIdentityToken: token(),
+  }
+  const body = `${new URLSearchParams(fields)}&Policy=${Policy}`
+  const { status, text } = await world.raw({ method: 'POST', target: '/', headers: form, body })
+  t.equal(status, 200, text)
+  const read = (name: string) => new RegExp(`<${name}>([^<]+)</${name}>`).exec(text)?.[1] ?? ''
+  const narrow = client({
+    ...{ accessKeyId: read('AccessKeyId'), secret: read('SecretAccessKey'), sessionToken: read('SessionToken') },
+  })
+  t.equal(await (await narrow.send(get('other/x'))).Body?.transformToString(), 'hello')
+  await t.rejects(narrow.send(get('größe/x')), refused)
+})
+
 t.test('bad input has the errors of the token service', async (t) => {
   const { assume, ask, token, world, clock, service, s3 } = await setUp(t)
   const long = (length: number) => 'x'.repeat(length)
@@ -160,6 +187,13 @@ t.test('bad input has the errors of the token service', async (t) => {
   t.same([twice.status, twice.code], [400, 'InvalidParameterValue'])
   const bytes = await world.raw({ method: 'POST', target: '/', headers: form, body: 'Action=%ff' })
   t.same([bytes.status, bytes.code], [400, 'InvalidParameterValue'])
+  const raw = await world.raw({
+    method: 'POST',
+    target: '/',
+    headers: form,
+    body: Buffer.from('Action=\xff', 'latin1'),
+  })
+  t.same([raw.status, raw.code], [400, 'InvalidParameterValue'])
   const large = await world.raw({ method: 'POST', target: '/', headers: form, body: `Action=${long(100_000)}` })
   t.same([large.status, large.code], [413, 'RequestEntityTooLarge'])
   t.equal((await ask({ Action: 'DecodeAuthorizationMessage' })).code, 'InvalidAction')

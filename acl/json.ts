@@ -1,5 +1,5 @@
 /**
- * JSON objects as tokens and key sets must carry them: valid UTF-8, one object, and no member name
+ * JSON objects as tokens, key sets and policies must carry them: valid UTF-8, one object, and no member name
  * twice, since two readers may choose differently between two values (RFC 8725, section 2.4 and 3.10).
  */
 
