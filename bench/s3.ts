@@ -10,6 +10,7 @@ import { cpus } from 'node:os'
 import { resolve } from 'node:path'
 import { type Figure, print } from './report.ts'
 import { bigGets, bigPuts, completions, smallGets, smallPuts } from './s3/cases.ts'
+import { listings } from './s3/listings.ts'
 import { startServers } from './s3/servers.ts'
 
 const work = resolve(import.meta.dirname, 'work-s3')
@@ -20,7 +21,7 @@ const figures: Figure[] = []
 const named = process.argv.slice(2)
 const { targets, stop } = await startServers(work)
 try {
-  for (const [name, measure] of Object.entries({ smallPuts, smallGets, bigPuts, bigGets, completions })) {
+  for (const [name, measure] of Object.entries({ smallPuts, smallGets, bigPuts, bigGets, completions, listings })) {
     if (named.length > 0 && !named.includes(name)) continue
     const found = await measure({ targets, work })
     figures.push(...found)
