@@ -140,11 +140,11 @@ export class PartedUploads implements PartOperations {
     })
   }
 
-  async completed(call: Call, id: string): Promise<Written | undefined> {
+  async completed(call: Call, id: string, path: Path): Promise<Written | undefined> {
     const row = await this.#means.store.get(id)
     if (row?.result === undefined) return undefined
-    return this.#with(call, 'upload-progress', id, async ({ result }) =>
-      result === undefined ? undefined : writtenOf(result),
+    return this.#with(call, 'upload-progress', id, async (now) =>
+      now.result === undefined || now.path !== path ? undefined : writtenOf(now.result),
     )
   }
 

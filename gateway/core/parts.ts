@@ -136,8 +136,11 @@ export interface PartOperations {
    * while another one completes it; what it throws leaves the upload and its parts as they are.
    */
   complete(call: Call, id: string, parts: readonly ChosenPart[], options?: CompleteOptions): Promise<Written>
-  /** What came of a completion, for hours: senders repeat what they have not seen answered. */
-  completed(call: Call, id: string): Promise<Written | undefined>
+  /**
+   * What came of a completion, for hours: senders repeat what they have not seen answered. Undefined of an unfinished
+   * one, and of one of another path.
+   */
+  completed(call: Call, id: string, path: Path): Promise<Written | undefined>
   /** Leaves no trace of it. A part that is still coming, or a completion, is cut first. */
   abort(call: Call, id: string): Promise<void>
   /**

@@ -2,7 +2,6 @@
 
 import { StorageError } from '../core/errors.ts'
 import { maxParts, PartError, type PartState } from '../core/parts.ts'
-import { nameOf } from '../core/path.ts'
 import type { Written } from '../core/storage.ts'
 import { type Checksum, checksumElements } from './checksums.ts'
 import { type ListedPart, maxCompleteXml, parseComplete } from './complete-xml.ts'
@@ -58,11 +57,17 @@ async function completeOrRepeat(
   try {
     return await complete(request, await uploadOf(request), listed, size)
   } catch (error) {
-    if (!(error instanceof S3Error && error.s3Code === 'NoSuchUpload')) throw error
+    if (!mayBeDone(error)) throw error
     const before = await repeated(request, listed)
     if (!before) throw error
     return before
   }
+}
+
+/** Also where what is in the way is the object that this upload has become meanwhile. */
+function mayBeDone(error: unknown): boolean {
+  if (error instanceof S3Error) return error.s3Code === 'NoSuchUpload' || error.s3Code === 'PreconditionFailed'
+  return StorageError.from(error).code === 'precondition'
 }
 
 async function complete(
@@ -163,8 +168,8 @@ function requireSize(parts: readonly PartState[], announced: number | undefined)
 async function repeated(request: ObjectRequest, listed: readonly ListedPart[]): Promise<Completed | undefined> {
   const { x, call, path } = request
   const id = uploadIdOf(request)
-  const written = await knowing(id, x.door.storage.parts.completed(call, id))
-  if (!written || written.entry.name !== nameOf(path)) return undefined
+  const written = await knowing(id, x.door.storage.parts.completed(call, id, path))
+  if (!written || request.asDirectory) return undefined
   const etags = listed.map((part) => part.etag.toLowerCase())
   if (!etags.every((etag) => /^[0-9a-f]{32}$/.test(etag))) throw invalidPart(id, listed[0])
   const etag = etagOfParts(etags)

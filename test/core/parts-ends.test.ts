@@ -3,6 +3,7 @@
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { StorageError } from '../../gateway/core/errors.ts'
+import { parsePath } from '../../gateway/core/path.ts'
 import { Parts, piece } from './part-world.ts'
 import { makeUploadWorld } from './upload-world.ts'
 import { callBy } from './world.ts'
@@ -26,7 +27,7 @@ t.test('who gives up what was completed meanwhile is told so, and its end is not
     return call(upload)
   }
   await t.rejects(one.storage.parts.abort(callBy('alice'), id), { code: 'not-found' })
-  t.match(await one.storage.parts.completed(callBy('alice'), id), { entry: { size: 3 } })
+  t.match(await one.storage.parts.completed(callBy('alice'), id, parsePath('/data/f')), { entry: { size: 3 } })
 })
 
 t.test('a draft that came up since the look goes with the upload', async (t) => {

@@ -132,11 +132,12 @@ for (const place of places) {
     const [one, two] = [new Parts((await process()).storage), new Parts((await process()).storage)]
     const id = await one.create('alice', `${place}/f`)
     await one.write('alice', id, 1, 'abc')
-    t.equal(await one.storage.parts.completed(callBy('alice'), id), undefined)
+    const path = parsePath(`${place}/f`)
+    t.equal(await one.storage.parts.completed(callBy('alice'), id, path), undefined)
     const [first, second] = await Promise.all([one.complete('alice', id, [1]), two.complete('alice', id, [1])])
     t.equal(first.entry.version, second.entry.version)
-    t.match(await two.storage.parts.completed(callBy('alice'), id), { entry: { version: first.entry.version } })
-    t.equal(await two.storage.parts.completed(callBy('bob'), id).catch((error) => error.code), 'not-found')
+    t.match(await two.storage.parts.completed(callBy('alice'), id, path), { entry: { version: first.entry.version } })
+    t.equal(await two.storage.parts.completed(callBy('bob'), id, path).catch((error) => error.code), 'not-found')
     for (const gone of [
       one.write('alice', id, 2, 'x'),
       one.numbers('alice', id),

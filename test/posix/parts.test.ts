@@ -135,7 +135,9 @@ for (const grade of grades) {
       const written = await one.complete(who, id, numbers, { conditions })
       t.match(written, { created: true, entry: { size: contents.join('').length } })
       t.equal(readFileSync(join(ground.root, name), 'utf8'), contents.join(''))
-      t.match(await one.storage.parts.completed(callOf(who), id), { entry: { version: written.entry.version } })
+      t.match(await one.storage.parts.completed(callOf(who), id, parsePath(`/data/${name}`)), {
+        entry: { version: written.entry.version },
+      })
     }
     const plays = kinds.flatMap((kind, index) => {
       const steps = grade === 'gateway' || index === 2 ? kind.steps : []
