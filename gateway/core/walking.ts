@@ -108,7 +108,7 @@ class Walk {
   readonly #resume: Resume | undefined
   readonly #batches: Batches
   readonly #stack: Frame[] = []
-  readonly #until: number
+  #until = Number.POSITIVE_INFINITY
   /** All before it has been told or left out. */
   #position: WalkPosition | undefined
 
@@ -116,9 +116,8 @@ class Walk {
     this.#directories = directories
     this.#task = task
     this.#options = options
-    const { resume, fold, patience = Number.POSITIVE_INFINITY } = options
+    const { resume, fold } = options
     this.#began = resume?.since ?? Date.now()
-    this.#until = performance.now() + patience
     // Who comes from within has been told what they are folded to.
     const folded = resume && fold?.(resume.after)
     this.#resume = folded === undefined ? resume : { after: folded, beyond: true }
@@ -127,10 +126,12 @@ class Walk {
   }
 
   async run(path: Path, prefix: { readonly keys: string; readonly names: string }, empty: boolean): Promise<Walked> {
-    const { limit } = this.#options
+    const { limit, patience = Number.POSITIVE_INFINITY } = this.#options
     const top = await this.#top(path, prefix)
     if (!top || empty || limit < 1 || this.#isOver(prefix.keys)) return { items: [] }
     this.#stack.push(top)
+    // However long the names of the first directory took, by now they are there.
+    this.#until = performance.now() + patience
     const items: WalkedItem[] = []
     while (items.length <= limit && this.#stack.length > 0 && performance.now() < this.#until) {
       const candidates = await this.#gather(limit + 1 - items.length)
