@@ -11,6 +11,8 @@ import type { Bucket, BucketRequest } from './s3-request.ts'
 
 /** Directories below the root that are looked at for a list. */
 const maxListed = 100_000
+/** Buckets that are looked at at a time for a list. */
+const width = 8
 
 /** A bucket that is there, for its caller. */
 export interface SeenBucket extends Bucket {
@@ -84,12 +86,12 @@ export class Buckets {
     const names = [...this.#fixed.keys(), ...(await this.#made(call))]
     const wanted = names.filter((name) => name.startsWith(prefix) && name > after).toSorted(compareNames)
     const seen: SeenBucket[] = []
-    for (const name of wanted) {
-      if (seen.length === limit) break
-      const bucket = await this.see(call, name).catch(unlessHidden)
-      if (bucket) seen.push(bucket)
+    for (let at = 0; at < wanted.length && seen.length < limit; at += width) {
+      const names = wanted.slice(at, at + width)
+      const buckets = await Promise.all(names.map((name) => this.see(call, name).catch(unlessUnseen)))
+      seen.push(...buckets.filter((bucket) => bucket !== undefined))
     }
-    return seen
+    return seen.slice(0, limit)
   }
 
   #placeOf({ principal }: Call, template: string): Path | undefined {
@@ -98,7 +100,7 @@ export class Buckets {
     const name = principal.user?.endsWith(`@${domain}`) ? principal.user.slice(0, -domain.length - 1) : ''
     try {
       checkName(name)
-      return parsePath(template.replaceAll('{user}', name))
+      return parsePath(template.replaceAll('{user}', () => name))
     } catch {
       // Anonymous callers, and names that are none in a tree.
       return undefined
@@ -129,7 +131,7 @@ export class Buckets {
         if (names.length > maxListed) throw new StorageError('busy', 'there are too many buckets to list')
       }
     } catch (error) {
-      unlessHidden(error)
+      unlessUnseen(error)
     }
     return names
   }
@@ -140,6 +142,12 @@ export function unlessHidden(error: unknown): undefined {
   const { code } = StorageError.from(error)
   if (code === 'denied' || code === 'unauthenticated' || code === 'not-found' || code === 'not-directory') return
   throw error
+}
+
+/** What does not answer is left out too: one storage that is down hides no other one. */
+function unlessUnseen(error: unknown): undefined {
+  const { code } = StorageError.from(error)
+  if (code !== 'unavailable') unlessHidden(error)
 }
 
 /** Throws NoSuchBucket where there is no directory, and as `stat`. */

@@ -37,7 +37,7 @@ export type Chosen<R extends S3Request> = readonly [name: string, run: Operation
 
 /** What decides besides method, bucket and key. */
 export interface Parameters {
-  readonly query: Pick<S3Query, 'has' | 'get'>
+  readonly query: S3Query
   header(name: string): string | undefined
 }
 
@@ -118,8 +118,23 @@ export function serviceOperation(method: string): Chosen<S3Request> {
 }
 
 /** Whether PUT of a bucket makes it. */
-export function isCreation(query: Parameters['query']): boolean {
-  return !bucketParts.some((part) => query.has(part))
+export function isCreation(query: S3Query): boolean {
+  return !bucketParts.some((part) => query.has(part)) && !namesPart(query)
+}
+
+/**
+ * Whether there is a parameter that looks like the name of a part, one that nobody here knows: it must not become a
+ * change of the whole. Known ones are looked for before.
+ */
+function namesPart(query: S3Query): boolean {
+  for (const name of query.keys()) {
+    if (query.get(name) === '' && name !== 'versionId' && !/^x-/i.test(name)) return true
+  }
+  return false
+}
+
+function unlessPart<R extends S3Request>(query: S3Query, chosen: Chosen<R>): Chosen<R> {
+  return namesPart(query) ? unimplemented() : chosen
 }
 
 /** All but CreateBucket, which is for a bucket that is not there. Throws NotImplemented, MethodNotAllowed. */
@@ -132,7 +147,7 @@ export function bucketOperation(method: string, { query }: Parameters): Chosen<B
     case 'PUT':
       return partOf(bucketWrites, query, bucketParts) ?? unimplemented()
     case 'DELETE':
-      return partOf({}, query, bucketParts) ?? ['DeleteBucket', deleteBucket]
+      return partOf({}, query, bucketParts) ?? unlessPart(query, ['DeleteBucket', deleteBucket])
     case 'POST':
       if (query.has('delete')) return ['DeleteObjects', deleteObjects]
       throw notAForm()
@@ -141,7 +156,7 @@ export function bucketOperation(method: string, { query }: Parameters): Chosen<B
   }
 }
 
-function listing(query: Parameters['query']): Chosen<BucketRequest> {
+function listing(query: S3Query): Chosen<BucketRequest> {
   const type = query.get('list-type')
   if (type === undefined) return ['ListObjects', listObjectsV1]
   if (type === '2') return ['ListObjectsV2', listObjectsV2]
@@ -160,7 +175,7 @@ export function objectOperation(method: string, parameters: Parameters): Chosen<
     case 'PUT':
       return partOf(objectWrites, query, otherObjectParts) ?? upload(parameters)
     case 'DELETE':
-      return partOf(objectDeletes, query, otherObjectParts) ?? ['DeleteObject', deleteObject]
+      return partOf(objectDeletes, query, otherObjectParts) ?? unlessPart(query, ['DeleteObject', deleteObject])
     case 'POST': {
       const chosen = partOf(objectPosts, query, otherObjectParts)
       if (chosen) return chosen
@@ -175,12 +190,12 @@ function upload({ query, header }: Parameters): Chosen<ObjectRequest> {
   const isCopy = header('x-amz-copy-source') !== undefined
   const isPart = query.has('uploadId') || query.has('partNumber')
   if (isPart) return isCopy ? ['UploadPartCopy', uploadPartCopy] : ['UploadPart', uploadPart]
-  return isCopy ? ['CopyObject', copyObject] : ['PutObject', putObject]
+  return unlessPart(query, isCopy ? ['CopyObject', copyObject] : ['PutObject', putObject])
 }
 
 function partOf<R extends S3Request>(
   table: Table<R>,
-  query: Parameters['query'],
+  query: S3Query,
   others: readonly string[],
 ): Chosen<R> | undefined {
   const part = Object.keys(table).find((name) => query.has(name))

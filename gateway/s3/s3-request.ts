@@ -30,6 +30,7 @@ export interface S3Settings {
 export interface S3Query {
   has(name: string): boolean
   get(name: string): string | undefined
+  keys(): Iterable<string>
 }
 
 /**

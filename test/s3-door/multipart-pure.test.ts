@@ -46,7 +46,7 @@ function headers(fields: Readonly<Record<string, string>>) {
 }
 
 function query(fields: Readonly<Record<string, string>>) {
-  return { has: (name: string) => name in fields, get: (name: string) => fields[name] }
+  return { has: (name: string) => name in fields, get: (name: string) => fields[name], keys: () => Object.keys(fields) }
 }
 
 function digested(text: string): { readonly digests: Digests; readonly size: number } {

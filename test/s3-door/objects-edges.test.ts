@@ -8,6 +8,8 @@ import {
   PutObjectCommand,
 } from '@aws-sdk/client-s3'
 import t from 'tap'
+import { Secret } from '../../acl/secret.ts'
+import type { Backend } from '../../backends/backend.ts'
 import { parsePath } from '../../gateway/core/path.ts'
 import { openS3, principalOf, type S3World } from './world.ts'
 
@@ -40,3 +42,77 @@ t.test('times that no Date can hold are told all the same', async (t) => {
     t.ok(Buckets.some(({ Name }) => Name === Bucket))
   }
 })
+
+t.test('what is meant for a part of a bucket or object never hits the whole', async (t) => {
+  const world = await openS3(t)
+  const { raw } = world
+  t.equal((await raw({ as: 'alice', method: 'PUT', target: '/some-bucket' })).status, 200)
+  for (const part of [
+    'metadataConfiguration',
+    'metadataAnnotationTable',
+    'metadataInventoryTable',
+    'metadataJournalTable=',
+    'somethingOfTomorrow',
+  ]) {
+    for (const method of ['PUT', 'DELETE']) {
+      t.equal((await raw({ as: 'alice', method, target: `/some-bucket?${part}` })).code, 'NotImplemented', part)
+      t.equal((await raw({ as: 'alice', method, target: `/other-bucket?${part}` })).status >= 400, true)
+    }
+    t.equal((await raw({ as: 'alice', method: 'GET', target: `/other-bucket` })).code, 'NoSuchBucket', 'none is made')
+  }
+  t.equal((await raw({ as: 'alice', method: 'HEAD', target: '/some-bucket' })).status, 200, 'it is still there')
+  await raw({ as: 'alice', method: 'PUT', target: '/data/k', body: 'mine' })
+  for (const part of ['annotation', 'somethingOfTomorrow', 'somethingOfTomorrow=', 'lifecycle']) {
+    for (const method of ['PUT', 'DELETE']) {
+      const answer = await raw({ as: 'alice', method, target: `/data/k?${part}`, body: '<Xml/>' })
+      t.equal(answer.code, 'NotImplemented', `${method} ${part}`)
+    }
+  }
+  t.equal((await raw({ as: 'alice', target: '/data/k' })).text, 'mine')
+  t.equal((await raw({ as: 'alice', method: 'PUT', target: '/data/k?x-id=PutObject', body: 'new' })).status, 200)
+  t.equal((await raw({ as: 'alice', method: 'DELETE', target: '/data/k?versionId=&x-id=DeleteObject' })).status, 204)
+  t.equal((await raw({ as: 'alice', method: 'DELETE', target: '/some-bucket?x-id=DeleteBucket' })).status, 204)
+})
+
+t.test('a name of a user means itself in a path', async (t) => {
+  const key = (accessKeyId: string, user: string) => ({
+    ...{ accessKeyId, secret: new Secret('a secret of a user 0123456789') },
+    principal: principalOf('alice', { id: `s3:${accessKeyId}`, user }),
+  })
+  const names = ['a$$', '$&', "$'", 'a$']
+  const known = new Map(names.map((name, index) => [`AKIA${index}`, key(`AKIA${index}`, `${name}@lab.example`)]))
+  const world = await openS3(t, { key: async (id) => known.get(id) })
+  for (const id of known.keys()) {
+    const as = { accessKeyId: id, secret: 'a secret of a user 0123456789' }
+    await world.raw({ as, method: 'PUT', target: '/home/k', body: id })
+  }
+  for (const [index, name] of names.entries()) {
+    const home = world.backends.get('/home')
+    const call = { id: 'test', principal: principalOf('alice'), protocol: 'internal', from: '127.0.0.1' } as const
+    const trail = await home?.walk(parsePath(`/${name}`), { ...call, signal: new AbortController().signal })
+    t.equal(trail?.entry?.type, 'directory', `the place of ${name} (${index})`)
+  }
+})
+
+t.test('a storage that does not answer takes no other bucket out of the list', async (t) => {
+  const world = await openS3(t, {
+    aroundBackend: (plain, at) => (at === '/open' ? hanging(plain) : plain),
+    mount: { deadline: 300 },
+  })
+  const { Buckets = [] } = await world.client('alice').send(new ListBucketsCommand())
+  t.same(
+    Buckets.map(({ Name }) => Name),
+    ['data', 'home'],
+  )
+})
+
+/** As a file system that hangs. */
+function hanging(plain: Backend): Backend {
+  return new Proxy(plain, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target)
+      if (name === 'walk') return () => new Promise(() => {})
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+}
