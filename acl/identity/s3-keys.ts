@@ -25,7 +25,7 @@ import type { EpochSecrets, Epochs } from './epochs.ts'
 import type { S3Key, S3KeyInfo, S3KeyOrder, S3Keys, S3Session, S3SessionOrder } from './identity.ts'
 import type { Holder, S3KeyOptions } from './options.ts'
 import { refuse } from './refusal.ts'
-import { beginSession, markOf, newKeyId, openSession } from './s3-sessions.ts'
+import { beginSession, isTemporary, markOf, newKeyId, openSession } from './s3-sessions.ts'
 import type { SessionState } from './sessions.ts'
 
 /** Of one user. */
@@ -66,7 +66,7 @@ export class S3KeyDesk implements S3Keys {
   readonly #known = new LRUCache<string, Known>({
     max: 20_000,
     maxSize: 64 * 1024 * 1024,
-    sizeCalculation: (_known, name) => name.length + 2048,
+    sizeCalculation: ({ key }, name) => name.length + sizeOf(key.principal),
   })
   /** When the last use of a key was written down. */
   readonly #noted = new LRUCache<string, number>({ max: 20_000 })
@@ -89,12 +89,17 @@ export class S3KeyDesk implements S3Keys {
     return found.key
   }
 
-  async noteUse({ accessKeyId, principal }: S3Key): Promise<void> {
+  async noteUse({ accessKeyId }: S3Key): Promise<void> {
+    if (isTemporary(accessKeyId)) return
     const { keys } = optionsOf(this.#means.state())
     const now = keys.now()
-    if (principal.credential !== undefined || now - (this.#noted.get(accessKeyId) ?? 0) < noted) return
+    if (now - (this.#noted.get(accessKeyId) ?? 0) < noted) return
     this.#noted.set(accessKeyId, now)
-    await keys.touch(accessKeyId)
+    try {
+      await keys.touch(accessKeyId)
+    } catch {
+      // What is asked for does not depend on it, and there is a next time.
+    }
   }
 
   async create(principal: Principal, order: S3KeyOrder): Promise<S3KeyInfo & { readonly secret: Secret }> {
@@ -141,9 +146,11 @@ export class S3KeyDesk implements S3Keys {
   async remove(principal: Principal, id: string): Promise<S3KeyInfo> {
     const { keys, secrets, revocations } = optionsOf(this.#means.state())
     const kept = await this.#ownOf(principal, id)
-    await keys.remove(id)
-    await secrets.remove(secretName(id))
+    // It is over before anything can go wrong, and while its line is there its owner can try again.
+    await keys.setEnabled(id, false)
     await this.#tell(principal, id, revocations.now() + told)
+    await secrets.remove(secretName(id))
+    await keys.remove(id)
     return shown(kept)
   }
 
@@ -230,6 +237,12 @@ function requireMore({ grants }: Principal): void {
   if (grants === 'unbounded') return
   const reason = { rule: 's3-key', text: 'access keys are switched on by who signs in himself, not with a capability' }
   throw new StorageError('denied', 'not allowed', { reason })
+}
+
+/** About as many bytes as are kept of him. */
+function sizeOf({ groups, grants, within = [] }: Principal): number {
+  const bounds = (grants === 'unbounded' ? 0 : grants.length) + within.length
+  return 2048 + groups.size * 128 + bounds * 512
 }
 
 function secretName(id: string): string {

@@ -62,6 +62,11 @@ export function newKeyId(prefix: 'AKIA' | 'ASIA'): string {
   return prefix + Array.from(randomBytes(16), (byte) => alphabet[byte & 31]).join('')
 }
 
+/** By its id alone. */
+export function isTemporary(accessKeyId: string): boolean {
+  return accessKeyId.startsWith('ASIA')
+}
+
 /** See `S3Keys.assume`. */
 export async function beginSession(
   principal: Principal,

@@ -67,7 +67,7 @@ export interface S3Keys {
    * account is gone or was banned. Nothing says yet that the caller has the secret.
    */
   key(accessKeyId: string, sessionToken: string | undefined): Promise<S3Key | undefined>
-  /** A signature made with it was right: for the time of its last use. */
+  /** A signature made with it was right: for the time of its last use. Never fails for what cannot be written down. */
   noteUse(key: S3Key): Promise<void>
   /**
    * Never wider than the caller's credential, and never longer-lived than a token. Throws `denied` for a caller who did

@@ -5,7 +5,10 @@ import { json, listOf, object, operation, orNull, type Paths, ref, type Schema, 
 const instant: Schema = { type: 'string', format: 'date-time' }
 const maybe: Schema = { ...orNull('string'), format: 'date-time' }
 const nothing: Schema = { description: 'Done; there is nothing to tell.' }
-const allow: Schema = { ...listOf({ enum: ['read', 'write'] }), description: 'Both if absent: everything, bringing files back from tape too.' }
+const allow: Schema = {
+  ...listOf({ enum: ['read', 'write'] }),
+  description: 'Both if absent: everything, bringing files back from tape too.',
+}
 const networks: Schema = { ...listOf(text), description: 'Addresses and networks it is good from; anywhere if empty.' }
 const id = { name: 'id', in: 'path', required: true, schema: text }
 const enabled: Schema = { type: 'boolean' }

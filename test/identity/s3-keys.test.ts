@@ -7,6 +7,7 @@ import type { S3KeyOrder, S3Keys } from '../../acl/identity/identity.ts'
 import type { IdentityService } from '../../acl/identity/service.ts'
 import type { Principal } from '../../acl/principal.ts'
 import { Secret } from '../../acl/secret.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
 import { parsePath } from '../../gateway/core/path.ts'
 import { bearer, macaroonWorld } from './macaroon-world.ts'
 import { grantsOf, issuerI, refusal } from './setting.ts'
@@ -126,6 +127,26 @@ t.test('bans of a user, a subject and a token end the keys that were made', asyn
   }
 })
 
+t.test('a key that could not be removed whole is good no more, and can be removed again', async (t) => {
+  const { service, options, s3, there, other, alice, make, found } = await setUp(t)
+  const { id } = await make()
+  t.type(await found(there, id), Object)
+  const broken = async () => Promise.reject(new StorageError('unavailable', 'the state store does not answer'))
+  for (const part of ['secrets', 'keys'] as const) {
+    if (!options.s3) throw new Error('no options')
+    const failing = new Proxy(options.s3[part], {
+      get: (target, name) => (name === 'remove' ? broken : Reflect.get(target, name).bind?.(target)),
+    })
+    await service.reload({ ...options, s3: { ...options.s3, [part]: failing } })
+    await t.rejects(s3.remove(alice, id), { code: 'unavailable' })
+    await other.revocations.refresh()
+    t.equal(await found(there, id), 'unauthenticated key-disabled', part)
+  }
+  await service.reload(options)
+  await s3.remove(alice, id)
+  t.equal(await found(there, id), 'unknown')
+})
+
 t.test('nobody switches, removes or sees the keys of others, but an administrator', async (t) => {
   const { service, token, s3, alice, make } = await setUp(t)
   const { id } = await make()
@@ -202,6 +223,32 @@ t.test('the time of the last use is written down, once a minute', async (t) => {
   clock.pass(31)
   await s3.noteUse(key)
   t.equal((await there.list(alice, false))[0]?.used, clock.now())
+})
+
+t.test('a use that cannot be written down is no use refused', async (t) => {
+  const { service, options, s3, alice, make } = await setUp(t)
+  const { id } = await make()
+  const session = await s3.assume(alice, { duration: 900 })
+  let touched: string[] = []
+  const touch = async (name: string) => {
+    touched.push(name)
+    throw new StorageError('unavailable', 'the state store does not answer')
+  }
+  if (!options.s3) throw new Error('no options')
+  const keys = new Proxy(options.s3.keys, {
+    get: (target, name) =>
+      name === 'touch' ? touch : name === 'now' ? target.now : Reflect.get(target, name).bind(target),
+  })
+  await service.reload({ ...options, s3: { ...options.s3, keys } })
+  const key = await s3.key(id, undefined)
+  const temporary = await s3.key(session.accessKeyId, session.sessionToken.reveal())
+  if (!key || !temporary) throw new Error('no key')
+  await s3.noteUse(key)
+  t.same(touched, [id])
+  touched = []
+  const { credential: _, ...bare } = temporary.principal
+  await s3.noteUse({ ...temporary, principal: bare })
+  t.same(touched, [], 'nothing is kept of temporary ones')
 })
 
 t.test('a key that has ended goes with its secret', async (t) => {
