@@ -25,6 +25,8 @@ export interface WalkOptions {
   readonly resume?: WalkPosition
   /** The keys for which it tells the same text, with which they begin, are told as one: that text. */
   readonly fold?: (key: string) => string | undefined
+  /** Keys and folded ones for which it says no are left out, with everything that begins so. */
+  readonly accepts?: (key: string) => boolean
   /** Keys and folded ones that are told at most. */
   readonly limit: number
   /** What is kept with files is wanted too. */
@@ -203,11 +205,17 @@ class Walk {
       frame.advance()
       return undefined
     }
-    const folded = this.#options.fold?.(key)
+    const { fold, accepts } = this.#options
+    const folded = fold?.(key)
+    const isAccepted = accepts?.(folded ?? key) ?? true
     if (folded !== undefined) {
       this.#skip(folded)
       this.#position = { after: folded, beyond: true }
-      return { folded }
+      return isAccepted ? { folded } : undefined
+    }
+    if (!isAccepted) {
+      frame.advance()
+      return undefined
     }
     if (frame.isDirectory) return 'enter'
     frame.advance()

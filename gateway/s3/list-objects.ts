@@ -145,7 +145,7 @@ async function pageOf(
 ): Promise<Page> {
   const { x, call, bucket } = request
   const { items, next } = await x.door.storage.walk(call, bucket.path, {
-    ...{ prefix, limit, kept: true },
+    ...{ prefix, limit, kept: true, accepts: (key: string) => isWritable(key, style) },
     ...(resume && { resume }),
     ...(delimiter !== '' && { fold: foldBy(prefix, delimiter) }),
     ...(patience !== undefined && { patience }),
@@ -157,11 +157,8 @@ async function pageOf(
   const objects: string[] = []
   const prefixes: string[] = []
   for (const item of items) {
-    if ('folded' in item) {
-      if (isWritable(item.folded, style)) prefixes.push(prefixElement(item.folded, style))
-    } else if (isWritable(item.key, style)) {
-      objects.push(objectElement(item, statuses.get(item.key), style))
-    }
+    if ('folded' in item) prefixes.push(prefixElement(item.folded, style))
+    else objects.push(objectElement(item, statuses.get(item.key), style))
   }
   return { objects, prefixes, next }
 }

@@ -5,8 +5,8 @@ import type { WalkPosition } from '../core/walking.ts'
 import { S3Error } from './error.ts'
 
 const macBytes = 16
-/** Characters: more than the longest key and everything around it take. */
-const maxLength = 4096
+/** Characters: more than the longest key, escaped as it may have to be, and everything around it take. */
+const maxLength = 12_288
 
 /** Good for this bucket alone, in all processes that have the key. */
 export function writeToken(key: Uint8Array, bucket: string, { after, beyond, since }: WalkPosition): string {

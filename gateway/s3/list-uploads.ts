@@ -4,11 +4,12 @@ import type { PartedState, UploadMarker } from '../core/parts.ts'
 import { maxPathBytes, type Path, parsePath } from '../core/path.ts'
 import { isoDate } from '../http/dates.ts'
 import { S3Error } from './error.ts'
+import { isWritable, shown } from './list-xml.ts'
 import { planXml } from './multipart-checksums.ts'
 import { limitOf, readNote } from './multipart-note.ts'
 import { ownerElement } from './owner.ts'
 import type { Bucket, BucketRequest, Operation } from './s3-request.ts'
-import { leaf, sendXml, tag, urlEncoded } from './xml.ts'
+import { leaf, sendXml, tag } from './xml.ts'
 
 /** Uploads that are asked for at once. */
 const pageSize = 1000
@@ -37,23 +38,23 @@ export const listMultipartUploads: Operation<BucketRequest> = async (request) =>
   const asked = askedOf(request)
   const page: Page = { uploads: [], prefixes: [], truncated: false, nextKey: '', nextId: '' }
   if (asked.limit > 0) await fill(request, asked, page)
-  const shown = (text: string) => (asked.encoded ? urlEncoded(text) : text)
-  const given = (name: string, text: string) => (text === '' ? '' : leaf(name, shown(text)))
+  const told = (text: string) => shown(text, asked)
+  const given = (name: string, text: string) => (text === '' ? '' : leaf(name, told(text)))
   await sendXml(
     request.x,
     'ListMultipartUploadsResult',
     [
       leaf('Bucket', request.bucket.name),
-      leaf('KeyMarker', shown(asked.keyMarker)),
+      leaf('KeyMarker', told(asked.keyMarker)),
       leaf('UploadIdMarker', asked.idMarker),
-      page.truncated ? leaf('NextKeyMarker', shown(page.nextKey)) + leaf('NextUploadIdMarker', page.nextId) : '',
-      leaf('Prefix', shown(asked.prefix)),
+      page.truncated ? leaf('NextKeyMarker', told(page.nextKey)) + leaf('NextUploadIdMarker', page.nextId) : '',
+      leaf('Prefix', told(asked.prefix)),
       given('Delimiter', asked.delimiter),
       asked.encoded ? leaf('EncodingType', 'url') : '',
       leaf('MaxUploads', asked.limit),
       leaf('IsTruncated', page.truncated),
       ...page.uploads,
-      ...page.prefixes.map((prefix) => tag('CommonPrefixes', leaf('Prefix', shown(prefix)))),
+      ...page.prefixes.map((prefix) => tag('CommonPrefixes', leaf('Prefix', told(prefix)))),
     ].join(''),
   )
 }
@@ -95,8 +96,8 @@ async function fill(request: BucketRequest, asked: Asked, page: Page): Promise<v
 /** False: nothing more is wanted. */
 function add(page: Page, asked: Asked, upload: PartedState, key: string): boolean {
   const { prefix, keyMarker, idMarker } = asked
-  // What is at the place of the bucket itself has no key in it.
-  if (key === '') return true
+  // What is at the place of the bucket itself has no key in it, and one that cannot be told is no marker either.
+  if (key === '' || !isWritable(key, asked)) return true
   if (!key.startsWith(prefix)) return byBytes(key, prefix) < 0
   // Uploads of the key of the marker that stand before its id were left out by the core.
   const behind = keyMarker === '' ? 1 : byBytes(key, keyMarker)
@@ -107,7 +108,7 @@ function add(page: Page, asked: Asked, upload: PartedState, key: string): boolea
     page.truncated = true
     return false
   }
-  if (common === undefined) page.uploads.push(uploadXml(upload, asked.encoded ? urlEncoded(key) : key))
+  if (common === undefined) page.uploads.push(uploadXml(upload, shown(key, asked)))
   else page.prefixes.push(common)
   page.nextKey = common ?? key
   page.nextId = common === undefined ? upload.id : ''

@@ -23,7 +23,7 @@ export interface ListStyle {
 /** Characters that XML 1.0 has no way to write: keys that hold them are told only to whoever takes them encoded. */
 const unwritable = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/
 
-export function isWritable(key: string, { encoded }: ListStyle): boolean {
+export function isWritable(key: string, { encoded }: Pick<ListStyle, 'encoded'>): boolean {
   return encoded || !unwritable.test(key)
 }
 
