@@ -34,11 +34,13 @@ export const deleteObjects: Operation<BucketRequest> = async (request) => {
   if (objects.length === 0 || objects.length > most) throw malformed(`it names 1 to ${most} objects`)
   const wishes = objects.map(wishOf)
   const told = new Array<string>(wishes.length)
-  const queue = wishes.entries()
-  const work = async () => {
-    for (const [index, wish] of queue) told[index] = await fulfil(request, wish, isQuiet)
+  for (const turn of turnsOf(wishes)) {
+    const queue = turn.values()
+    const work = async () => {
+      for (const [index, wish] of queue) told[index] = await fulfil(request, wish, isQuiet)
+    }
+    await Promise.all(Array.from({ length: Math.min(width, turn.length) }, work))
   }
-  await Promise.all(Array.from({ length: Math.min(width, wishes.length) }, work))
   await sendXml(request.x, 'DeleteResult', told.join(''))
 }
 
@@ -47,6 +49,13 @@ function wishOf(object: XmlElement): Wish {
   if (key === undefined || key === '') throw malformed('an Object has a Key')
   const [etag, size, modified] = ['ETag', 'Size', 'LastModifiedTime'].map((name) => textIn(object, name)?.trim())
   return { key, version: textIn(object, 'VersionId'), conditions: deleteConditions({ etag, size, modified }) }
+}
+
+/** Those that may be fulfilled at the same time, turn by turn: what is in a directory goes before it. */
+function turnsOf(wishes: readonly Wish[]): ReadonlyArray<ReadonlyArray<readonly [index: number, wish: Wish]>> {
+  const depthOf = (key: string) => (key.endsWith('/') ? key.split('/').length : Number.MAX_SAFE_INTEGER)
+  const turns = Map.groupBy(wishes.entries(), ([, { key }]) => depthOf(key))
+  return [...turns].toSorted(([a], [b]) => b - a).map(([, turn]) => turn)
 }
 
 /** What is told of it. A caller that is gone is told nothing, and nothing more is removed for it. */

@@ -21,18 +21,20 @@ type Place = Pick<ObjectRequest, 'x' | 'call' | 'path' | 'bucket'>
 
 /**
  * The directory of a request that puts one, with those above it below the bucket: all that are missing are made, each
- * under the caller's rights. Throws DirectoryObjectContainsData for a payload.
+ * under the caller's rights. Throws DirectoryObjectContainsData for a payload, and what `check` throws when it has ended.
  */
 export async function storeDirectory(
   request: ObjectRequest,
   description: Description,
   condition: WriteCondition | undefined,
+  check: () => void,
 ): Promise<Entry> {
   if ((request.body.length ?? 0) > 0) throw holdsData()
   const nothing = new Writable({ write: (_chunk, _encoding, done) => done(holdsData()) })
   await receivePayload(request, nothing, 0).catch((error: unknown) => {
     throw error instanceof S3Error && error.s3Code === 'EntityTooLarge' ? holdsData() : error
   })
+  check()
   return putDirectory(request, description, condition)
 }
 

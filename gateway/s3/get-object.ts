@@ -43,7 +43,9 @@ async function show(request: ObjectRequest): Promise<void> {
     throw error
   }
   if (!answer) return reading.close()
-  if (request.method !== 'HEAD') return sendReading(request.x, chosen(reading, answer.range), answer.headers)
+  const { range, headers } = answer
+  const isBare = request.method === 'HEAD' || (range !== undefined && range.start === range.end)
+  if (!isBare) return sendReading(request.x, chosen(reading, range), headers)
   sendHead(request, reading.entry.size, answer)
   await reading.close()
 }
@@ -128,7 +130,7 @@ function partOf(request: ObjectRequest, size: number, record: ObjectRecord | und
       elements: { ActualPartCount: String(parts ? countParts(parts) : 1), PartNumberRequested: String(number) },
     })
   }
-  const range = span.end > span.start ? span : undefined
+  const range = size > 0 ? span : undefined
   if (!parts) {
     const sum = checksumFor(request, record)
     return { range, headers: sum ? checksumHeaders(sum) : [] }
@@ -166,9 +168,10 @@ function chosen(reading: BytesReading, range: Range | undefined): BytesReading {
   }
 }
 
+/** All of an answer without bytes: a part may have none, for which Content-Range has no words. */
 function sendHead({ x }: ObjectRequest, size: number, { range, headers: { type, others } }: Answer): void {
   const head = ['Content-Type', type, 'Content-Length', String(range ? range.end - range.start : size), ...others]
-  if (range) head.push('Content-Range', `bytes ${range.start}-${range.end - 1}/${size}`)
+  if (range && range.end > range.start) head.push('Content-Range', `bytes ${range.start}-${range.end - 1}/${size}`)
   x.response.writeHead(range ? 206 : 200, head)
   x.response.end()
 }

@@ -2,7 +2,7 @@
 
 import type { Digest, Digests, Entry } from '../../backends/backend.ts'
 import { StorageError } from '../core/errors.ts'
-import type { WriteOptions, Writing, Written } from '../core/storage.ts'
+import type { WriteOptions, Written } from '../core/storage.ts'
 import {
   type AnnouncedChecksum,
   announcedChecksum,
@@ -21,6 +21,7 @@ import { type Description, describe, fieldsOf } from './metadata.ts'
 import { receivePayload, tooLarge } from './receive.ts'
 import { encodeRecord } from './record.ts'
 import type { ObjectRequest } from './s3-request.ts'
+import { requireDigest } from './verified-body.ts'
 
 export interface SizeBounds {
   /** Bytes. Fewer are EntityTooSmall. */
@@ -53,7 +54,8 @@ export async function storeObject(request: ObjectRequest, bounds: SizeBounds = {
   }
   requireSize(plan, body.length)
   if (request.asDirectory) {
-    const entry = await storeDirectory(request, plan.description, plan.condition)
+    const check = () => requireNothing(request, plan)
+    const entry = await storeDirectory(request, plan.description, plan.condition, check)
     return { entry, etag: emptyEtag, checksum: undefined }
   }
   return storeFile(request, plan)
@@ -83,7 +85,7 @@ async function storeFile(request: ObjectRequest, plan: Plan): Promise<StoredObje
     requireSize(plan, await receivePayload(request, writing.body, plan.bounds.most))
     // What follows the announced bytes is no request: the sender and its Content-Length disagree.
     if (x.connection.broken) throw new S3Error('IncompleteBody', 'The body is not as long as announced.')
-    announceTrailer(request, plan, writing)
+    writing.announce({ expected: trailingOf(request, plan) })
     written = await writing.commit({ record: (digests) => recordOf(plan, digests) })
   } catch (error) {
     await writing.discard(error)
@@ -100,12 +102,20 @@ function expectedOf({ checksum, md5 }: Plan): Digests {
   return expected
 }
 
-/** A checksum that came behind the payload is compared like one that came before. */
-function announceTrailer({ body }: ObjectRequest, { checksum }: Plan, writing: Writing): void {
-  if (!checksum || checksum.value) return
+/** A checksum that came behind the payload, to be compared like one that came before. */
+function trailingOf({ body }: ObjectRequest, { checksum }: Plan): Digests {
+  if (!checksum || checksum.value) return {}
   const text = body.trailers.get(headerOf(checksum.algorithm))
   if (text === undefined) throw new S3Error('MalformedTrailerError', 'The trailer that was announced is missing.')
-  writing.announce({ expected: { [digestOf(checksum.algorithm)]: parseChecksum(checksum.algorithm, text) } })
+  return { [digestOf(checksum.algorithm)]: parseChecksum(checksum.algorithm, text) }
+}
+
+/** The checksums of a payload that had no bytes. */
+function requireNothing(request: ObjectRequest, plan: Plan): void {
+  const expected = { ...expectedOf(plan), ...trailingOf(request, plan) }
+  for (const [kind, digest] of Object.entries(expected) as [Digest, Uint8Array][]) {
+    requireDigest(kind, new Uint8Array(), digest)
+  }
 }
 
 function recordOf(plan: Plan, digests: Digests): string | undefined {

@@ -26,7 +26,8 @@ export async function verifiedWhole(request: S3Request, limit: number, required 
   return bytes
 }
 
-function requireDigest(kind: Digest, bytes: Uint8Array, expected: Uint8Array): void {
+/** Throws BadDigest. */
+export function requireDigest(kind: Digest, bytes: Uint8Array, expected: Uint8Array): void {
   const digests = new DigestSet([kind])
   digests.update(bytes)
   const computed = digests.finish()[kind] ?? new Uint8Array()

@@ -1,5 +1,6 @@
 /** Objects at the edges of what can be: times that no calendar has, parts without bytes, names with meanings. */
 
+import { createHash } from 'node:crypto'
 import {
   GetObjectCommand,
   HeadObjectCommand,
@@ -116,3 +117,67 @@ function hanging(plain: Backend): Backend {
     },
   })
 }
+
+t.test('a part without bytes is not the whole object', async (t) => {
+  for (const storage of ['memory', 'posix'] as const) {
+    const { raw, storage: core } = await openS3(t, { storage })
+    await raw({ as: 'alice', method: 'PUT', target: '/data/k', body: 'abc' })
+    const call = { id: 'test', principal: principalOf('alice'), protocol: 'internal', from: '127.0.0.1' } as const
+    const known = { ...call, signal: new AbortController().signal }
+    const { entry } = await core.getKept(known, parsePath('/data/k'))
+    const record = JSON.stringify({
+      v: 1,
+      etag: 'x-2',
+      parts: [
+        [3, 1],
+        [0, 1],
+      ],
+    })
+    await core.setRecord(known, parsePath('/data/k'), record, { version: entry.version })
+    const first = await raw({ as: 'alice', target: '/data/k?partNumber=1' })
+    t.match(first, { status: 206, text: 'abc', headers: { 'x-amz-mp-parts-count': '2' } })
+    for (const method of ['GET', 'HEAD']) {
+      const last = await raw({ as: 'alice', method, target: '/data/k?partNumber=2' })
+      t.match(last, { status: 206, text: '', headers: { 'x-amz-mp-parts-count': '2', 'content-length': '0' } })
+      t.equal(last.headers['content-range'], undefined)
+    }
+    t.equal((await raw({ as: 'alice', target: '/data/k?partNumber=3' })).code, 'InvalidPartNumber')
+  }
+})
+
+t.test('the checksums of nothing have to be right too', async (t) => {
+  const { raw } = await openS3(t)
+  const put = (headers: Record<string, string>) =>
+    raw({ as: 'alice', method: 'PUT', target: '/data/d/', body: '', headers })
+  t.equal((await put({ 'content-md5': 'XUFAKrxLKna5cZ2REBfFkg==' })).code, 'BadDigest')
+  t.equal((await put({ 'x-amz-checksum-crc32': 'NhCmhg==' })).code, 'BadDigest')
+  t.equal((await raw({ as: 'alice', method: 'HEAD', target: '/data/d/' })).status, 404, 'nothing is there')
+  const right = { 'content-md5': '1B2M2Y8AsgTpgAmY7PhCfg==', 'x-amz-checksum-crc32': 'AAAAAA==' }
+  t.equal((await put(right)).status, 200)
+})
+
+t.test('a directory goes with what is in it when both are to be deleted', async (t) => {
+  const { raw } = await openS3(t, { storage: 'posix' })
+  for (let round = 0; round < 3; round++) {
+    for (const key of ['d/', 'd/e/', 'd/e/f', 'd/g', 'keep/', 'keep/k'])
+      await raw({ as: 'alice', method: 'PUT', target: `/data/${key}`, body: '' })
+    const names = ['d/', 'keep/', 'd/e/', 'd/g', 'd/e/f'].map((key) => `<Object><Key>${key}</Key></Object>`)
+    const body = `<Delete>${names.join('')}</Delete>`
+    const md5 = createHash('md5').update(body).digest('base64')
+    const answer = await raw({
+      as: 'alice',
+      method: 'POST',
+      target: '/data?delete',
+      body,
+      headers: { 'content-md5': md5 },
+    })
+    t.equal(answer.status, 200)
+    t.same(
+      [...answer.text.matchAll(/<Deleted><Key>([^<]*)/g)].map(([, key]) => key),
+      ['d/', 'keep/', 'd/e/', 'd/g', 'd/e/f'],
+    )
+    for (const key of ['d/', 'd/e/', 'd/e/f', 'd/g'])
+      t.equal((await raw({ as: 'alice', method: 'HEAD', target: `/data/${key}` })).status, 404, key)
+    t.equal((await raw({ as: 'alice', method: 'HEAD', target: '/data/keep/k' })).status, 200)
+  }
+})
