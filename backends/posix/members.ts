@@ -37,9 +37,15 @@ export async function listNames(
     const entry = requireDirectory(trail.entry, directory)
     if (!looked.first) throw refusal(looked, directory)
     taken = true
-    return new NamesListing(desk, entry, looked.first, handle, caller)
+    return new NamesListing(desk, versionNow(entry, known), looked.first, handle, caller)
   }
   return { trail, proceed, release: async () => (taken ? undefined : handle?.release()) }
+}
+
+/** Undefined as long as the next change may look the same. One that is `known` was told after that time. */
+function versionNow({ id, changed }: Entry, known: string | undefined): string | undefined {
+  const version = versionOfNames(id, changed)
+  return version === known || BigInt(Date.now()) * 1_000_000n - changed > settled ? version : undefined
 }
 
 class NamesListing implements Listing {
@@ -49,12 +55,12 @@ class NamesListing implements Listing {
   readonly #handle: Handle | undefined
   readonly #caller: Caller
 
-  constructor(desk: Desk, { id, changed }: Entry, first: Names, handle: Handle | undefined, caller: Caller) {
+  constructor(desk: Desk, version: string | undefined, first: Names, handle: Handle | undefined, caller: Caller) {
     this.#desk = desk
     this.#first = first
     this.#handle = handle
     this.#caller = caller
-    if (BigInt(Date.now()) * 1_000_000n - changed > settled) this.version = versionOfNames(id, changed)
+    if (version !== undefined) this.version = version
   }
 
   /** Can be called once. */
