@@ -108,7 +108,7 @@ export interface Refusal {
 export interface Entrance {
   /** Throws for a request that no front end is to see: not HTTP/1.1, for a host that is not ours. */
   check(exchange: Exchange): void
-  /** Names the caller and begins the call. Throws `denied` for an address that is not the credential's, `busy` for too many connections. */
+  /** Names the caller and begins the call. Throws `denied` for an address that is not the credential's, `busy` for too many connections; that is written down. */
   admit(exchange: Exchange, principal: Principal): Call
   /** Writes a refused credential down. */
   refused(exchange: Exchange, error: StorageError): void

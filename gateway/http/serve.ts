@@ -91,7 +91,14 @@ function entranceOf(service: Service): Entrance {
       const { host } = request.headers
       if (service.s3Domains.labelOf(host) === undefined) service.hosts.check(host, connection.listener)
     },
-    admit: (exchange, principal) => admit(service, exchange, principal, 's3'),
+    admit: (exchange, principal) => {
+      try {
+        return admit(service, exchange, principal, 's3')
+      } catch (error) {
+        auditRefusal(service, exchange, 's3', StorageError.from(error))
+        throw error
+      }
+    },
     refused: (exchange, error) => auditRefusal(service, exchange, 's3', error),
   }
 }

@@ -1,8 +1,9 @@
 /** Uploads by HTML forms (Amazon S3 API Reference, "POST Object"). */
 
 import t from 'tap'
+import { Secret } from '../../acl/secret.ts'
 import { boundary, type FormSigning, formOf, type Part, signedFields } from './forms.ts'
-import { type Answer, openS3, type S3World } from './world.ts'
+import { type Answer, keyOf, openS3, principalOf, type S3World } from './world.ts'
 
 interface Form {
   readonly bucket?: string
@@ -291,4 +292,17 @@ t.test('a form without a signature is anonymous, and only from pages of its own 
     await world.raw({ method: 'POST', target, headers, body })
     t.equal(refused(), before + 1, `a form where none is taken is no excuse: ${target}`)
   }
+})
+
+t.test('a key that is used from elsewhere than it may be is written down', async (t) => {
+  const { accessKeyId, secret } = keyOf('alice')
+  const addresses = { networks: [['192.0.2.0/24']], includes: () => false }
+  const bound = { accessKeyId, secret: new Secret(secret), principal: principalOf('alice', { addresses }) }
+  const world = await openS3(t, { key: async (id) => (id === accessKeyId ? bound : undefined) })
+  const written = () => world.audit.records.filter(({ reason }) => reason?.rule === 'address')
+  t.match(await read(world, '/data/x'), { status: 403, code: 'AccessDenied' })
+  const refused = { user: 'alice@lab.example', action: 'authenticate', outcome: 'refused', door: 's3' }
+  t.match(written(), [{ ...refused, path: '/data/x' }])
+  t.match(await post(world, { fields: [['key', 'x']], sign: { conditions: anything } }), { status: 403 })
+  t.match(written(), [refused, refused])
 })
