@@ -1,8 +1,9 @@
-/** One decision, whoever is asked: the data door, `rights` and `explain` agree for every caller, ACL and action. */
+/** One decision, whoever is asked: HTTP, WebDAV, S3, `rights` and `explain` agree for every caller, ACL and action. */
 
+import { createHash } from 'node:crypto'
 import t from 'tap'
 import { startTestGateway } from './harness.ts'
-import type { Json } from './http.ts'
+import type { Answer, Json } from './http.ts'
 import { named, type UserName, userNames } from './people.ts'
 import { everything, Guarded, look } from './tree.ts'
 
@@ -54,6 +55,7 @@ const gateway = await startTestGateway(t, {
             for (const caller of callers) {
               tree.file(place(d, f, caller), 'alice', 'content', acl)
               tree.file(`${place(d, f, caller)}-other`, 'alice', 'content', acl)
+              tree.file(`${place(d, f, caller)}-s3`, 'alice', 'content', acl)
             }
           }
         }
@@ -61,6 +63,7 @@ const gateway = await startTestGateway(t, {
       backend: { sync: 'never' },
     },
   ],
+  s3: { buckets: { lab: '/lab' } },
 })
 
 interface Attempt {
@@ -72,11 +75,16 @@ interface Attempt {
   readonly to?: 'create' | 'move-in-file'
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
+  /** By S3, with this query. */
+  readonly s3?: string
 }
 
 const update = (xml: string) => `<propertyupdate xmlns="DAV:"><set><prop>${xml}</prop></set></propertyupdate>`
 const property = update('<x xmlns="urn:x">1</x>')
 const time = update('<getlastmodified>Wed, 01 Jan 2020 00:00:00 GMT</getlastmodified>')
+
+const tags = '<Tagging><TagSet><Tag><Key>k</Key><Value>v</Value></Tag></TagSet></Tagging>'
+const digest = { 'content-md5': createHash('md5').update(tags).digest('base64') }
 
 /** In an order in which none takes away what the next one needs. */
 const attempts: readonly Attempt[] = [
@@ -93,17 +101,49 @@ const attempts: readonly Attempt[] = [
   { action: 'read', method: 'COPY', to: 'create' },
   { action: 'move-away', method: 'MOVE', at: '-other', to: 'move-in-file' },
   { action: 'remove', method: 'DELETE' },
+  { action: 'list', method: 'GET', at: 'directory', s3: 'list-type=2&delimiter=/' },
+  { action: 'read', method: 'GET', at: '-s3', s3: '' },
+  { action: 'replace', method: 'PUT', at: '-s3', s3: '', body: 'content' },
+  { action: 'create', method: 'PUT', at: '-s3new', s3: '', body: 'content' },
+  { action: 'create', method: 'POST', at: '-s3parts', s3: 'uploads' },
+  { action: 'mkdir', method: 'PUT', at: '-s3made/', s3: '', body: '' },
+  { action: 'write-properties', method: 'PUT', at: '-s3', s3: 'tagging', headers: digest, body: tags },
+  { action: 'read', method: 'PUT', at: '-s3', to: 'create', s3: '' },
+  { action: 'remove', method: 'DELETE', at: '-s3', s3: '' },
 ]
 
-async function attempt(caller: UserName, { method, body, headers, to }: Attempt, path: string): Promise<boolean> {
+async function attempt(caller: UserName, each: Attempt, path: string): Promise<boolean> {
+  const { method, body, headers, to, s3 } = each
+  if (s3 !== undefined) return attemptByS3(caller, each, path, s3)
   const all = { ...headers, ...(to && { Destination: `${path}-${method}` }) }
   const answer =
     method === 'ACL'
       ? await gateway.api('acl', { path }, caller)
       : await gateway.request({ method, path, user: caller, headers: all, ...(body && { body }) })
-  if (answer.status === 403) return false
-  if (answer.status < 300) return true
-  throw new Error(`${caller} ${method} ${path} gave ${answer.status}`)
+  return isAllowed(answer, `${caller} ${method} ${path}`)
+}
+
+/** The bucket has the name of the mount. */
+async function attemptByS3(caller: UserName, each: Attempt, path: string, query: string): Promise<boolean> {
+  const { method, body, headers = {}, to } = each
+  const isListing = query.startsWith('list-type')
+  const key = to ? `${path}-${method}` : path
+  const target = isListing ? `/lab?${query}&prefix=${path.slice('/lab/'.length)}` : `${key}?${query}`
+  const all = { ...headers, ...(to && { 'x-amz-copy-source': path }) }
+  const answer = await gateway.s3({
+    method,
+    path: target,
+    user: caller,
+    headers: all,
+    ...(body !== undefined && { body }),
+  })
+  return isAllowed(answer, `${caller} ${method} ${target} by S3`)
+}
+
+function isAllowed({ status, text }: Answer, what: string): boolean {
+  if (status === 403) return false
+  if (status < 300) return true
+  throw new Error(`${what} gave ${status}: ${text}`)
 }
 
 async function explain(caller: UserName, action: string, path: string): Promise<Json> {
@@ -124,14 +164,15 @@ for (const [d, [directory]] of directories.entries()) {
           const rights = await gateway.api('rights', { path: plain }, caller)
           const is = await attempt(caller, each, path)
           counts[is ? 'allowed' : 'refused']++
-          const what = `${caller} ${each.method} (${each.action}) with "${file}"`
+          const door = each.s3 === undefined ? '' : ' by S3'
+          const what = `${caller} ${each.method} (${each.action})${door} with "${file}"`
           const said = explained.allowed && also?.allowed !== false
           if (said !== is) {
             t.fail(`${what}: explain says ${said}, the door ${is}`, { steps: explained.steps })
           }
           // Without the right to look there is nothing that rights would tell.
           const held = rights.status === 200 ? (rights.json() as Json).actions.includes(each.action) : undefined
-          const isThere = each.at !== '-new' && each.at !== '-made'
+          const isThere = ['directory', '-other', '-s3', undefined].includes(each.at)
           if (held !== undefined && isThere && (held && also?.allowed !== false) !== is) {
             t.fail(`${what}: rights says ${held}, the door ${is}`)
           }
