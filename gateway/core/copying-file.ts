@@ -170,6 +170,7 @@ async function transfer(gate: Gate, task: Task, place: Place, to: Path, options:
         await pipeline(streamOf(gate, task, place.mount, file, { start: 0, end: size }), upload.body, {
           signal: task.signal,
         })
+      if (record !== undefined || Object.keys(kept.digests).length > 0) await requireSame(gate, task, place, file.entry)
     } catch (error) {
       await upload.discard()
       throw error
@@ -181,6 +182,14 @@ async function transfer(gate: Gate, task: Task, place: Place, to: Path, options:
   } finally {
     await file.close()
   }
+}
+
+/** What is kept goes along with the very bytes alone. Throws `stale` where others may have been among those that were read. */
+async function requireSame(gate: Gate, task: Task, place: Place, { version }: Entry): Promise<void> {
+  const walk = () => place.mount.backend.walk(place.inner, task)
+  const { entry } = await gate.run(task, place, walk, { admission: 'continues' })
+  if (!entry || entry.version === version) return
+  throw new StorageError('stale', 'the file changed while it was copied', { path: place.path })
 }
 
 /**

@@ -206,3 +206,45 @@ t.test('a copy with conditions is refused before they are looked at', async (t) 
     t.equal(await outcome(world.storage.copy(callBy('bob'), at('/data/d/f'), at(to), { conditions })), 'denied')
   }
 })
+
+t.test(
+  'bytes that change while they are copied to another mount are not given what was kept of the old ones',
+  async (t) => {
+    const world = await setUp(t)
+    const size = 300_000
+    await world.put('alice', '/data/d/f', 'x'.repeat(size), { record: 'r', digests: ['md5'] })
+    const memory = world.memories.get(at('/data'))
+    const keeper = callBy('keeper')
+    let edits = 0
+    const touch = async () => {
+      if (edits++ > 0) return
+      const pending = await memory?.editing.edit(at('/d/f'), {}, keeper)
+      const file = await pending?.proceed()
+      await file?.write(Buffer.from('y'), size - 1)
+      await file?.close()
+      await pending?.release()
+    }
+    const mounts = world.mounts.map((mount) => ({
+      ...mount,
+      backend: new Proxy(mount.backend, {
+        get(target, key) {
+          const value: unknown = Reflect.get(target, key, target)
+          if (typeof value !== 'function') return value
+          if (key !== 'create' || mount.at !== '/other') return value.bind(target)
+          return async (...args: unknown[]) => {
+            await touch()
+            return Reflect.apply(value, target, args)
+          }
+        },
+      }),
+    }))
+    const { audit, spillDirectory } = world
+    const storage = new Storage({ namespace: new Namespace(mounts), audit, spillDirectory })
+    const options = { record: ({ record }: Kept) => `of ${record}` }
+    t.equal(await outcome(storage.copy(callBy('alice'), at('/data/d/f'), at('/other/d/copy'), options)), 'stale')
+    t.equal(edits, 1)
+    t.equal(await world.state('/other/d/copy'), 'not-found')
+    t.equal(await outcome(storage.copy(callBy('alice'), at('/data/d/f'), at('/other/d/copy'), options)), 'ok')
+    t.same(await keptOf(world, 'alice', '/other/d/copy'), { digests: {}, record: 'of undefined' })
+  },
+)
