@@ -8,12 +8,16 @@ export interface Wanted {
   readonly from: Uint8Array
   /** Of the directory as it is; absent where that cannot be told. */
   readonly version: string | undefined
-  /** ms since 1970: a read that began no earlier than that will do too. */
+  /** ms since 1970: a read of the same directory that began no earlier than that will do too. */
   readonly since: number | undefined
+  /** `Entry.id` of the directory, where it is told. */
+  readonly id: string | undefined
 }
 
 export interface KnownWindow extends Window {
   readonly version: string | undefined
+  /** `Entry.id` of the directory, where it is told. */
+  readonly id: string | undefined
   /** ms since 1970: when its read began. */
   readonly began: number
 }
@@ -45,7 +49,8 @@ export class KnownNames {
     const window = this.#windows.get(key)
     if (!window || !isCovered(wanted.from, window)) return undefined
     const isSame = wanted.version !== undefined && wanted.version === window.version
-    if (!isSame && (wanted.since === undefined || window.began < wanted.since)) return undefined
+    const isRecent = wanted.since !== undefined && window.began >= wanted.since && window.id === wanted.id
+    if (!isSame && !isRecent) return undefined
     return this.#used(key, window)
   }
 

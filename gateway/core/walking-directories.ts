@@ -73,7 +73,7 @@ export class Directories {
       const read = () => this.#read(task, place, listing, from, own)
       const window = own
         ? await read()
-        : await this.#remembered(task, place, { from, version: listing.version, since }, read)
+        : await this.#remembered(task, place, { from, version: listing.version, since, id: entry?.id }, read)
       return { place, view, entry, window }
     } finally {
       listing.close?.()
@@ -142,17 +142,17 @@ export class Directories {
   async #remembered(
     task: Task,
     place: Place,
-    { from, version, since }: Wanted,
+    { from, version, since, id }: Wanted,
     read: () => Promise<KnownWindow>,
   ): Promise<KnownWindow> {
     // Who decides itself may tell each caller something else.
     const isOwn = version === undefined && place.mount.backend.enforces(task.principal)
     const key = isOwn ? `${this.#keyOf(place)}\0${task.principal.id}` : this.#keyOf(place)
     const recent = since === undefined ? undefined : Math.max(since, Date.now() - longest)
-    const known = this.#known.find(key, { from, version, since: recent })
+    const known = this.#known.find(key, { from, version, since: recent, id })
     if (known) return known
     const begin = async () => {
-      const window = { ...(await read()), version }
+      const window = { ...(await read()), version, id }
       this.#known.keep(key, window)
       return window
     }
@@ -186,7 +186,7 @@ export class Directories {
         this.#large++
         isLarge = true
       }
-      return { ...(await builder.finish()), version: undefined, began }
+      return { ...(await builder.finish()), version: undefined, id: undefined, began }
     } finally {
       if (isLarge) this.#large--
     }

@@ -117,15 +117,17 @@ t.test('known names are good for their version, or for who began before they wer
   const window = async (version: string | undefined, began: number): Promise<KnownWindow> => ({
     ...(await windowOf(hostile)),
     version,
+    id: 'd',
     began,
   })
   known.keep('a', await window('1', 1000))
-  const wanted = { from: nothing, version: undefined, since: undefined }
+  const wanted = { from: nothing, version: undefined, since: undefined, id: 'd' }
   t.ok(known.find('a', { ...wanted, version: '1' }))
   t.notOk(known.find('a', { ...wanted, version: '2' }))
   t.notOk(known.find('a', wanted))
   t.ok(known.find('a', { ...wanted, version: '2', since: 1000 }))
   t.notOk(known.find('a', { ...wanted, version: '2', since: 1001 }))
+  t.notOk(known.find('a', { ...wanted, version: '2', since: 1000, id: 'e' }), 'another directory')
   t.notOk(known.find('b', { ...wanted, version: '1' }))
 })
 
@@ -133,12 +135,12 @@ t.test('known names are bounded in bytes; those that nobody asks for go first', 
   const known = new KnownNames(5000)
   const one = await windowOf(hostile)
   for (let count = 0; count < 20; count++) {
-    known.keep(`${count}`, { ...one, version: 'v', began: 0 })
+    known.keep(`${count}`, { ...one, version: 'v', id: 'd', began: 0 })
     t.ok(known.see('0', nothing), `${count}`)
     t.ok(known.bytes <= 5000)
   }
   t.notOk(known.see('1', nothing))
   t.ok(known.see('19', nothing))
-  known.keep('big', { ...(await windowOf(many)), version: 'v', began: 0 })
+  known.keep('big', { ...(await windowOf(many)), version: 'v', id: 'd', began: 0 })
   t.notOk(known.see('big', nothing))
 })

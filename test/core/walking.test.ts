@@ -224,6 +224,19 @@ t.test(
   },
 )
 
+t.test('names of one directory are never told as those of another that has come to its path', async (t) => {
+  const world = await setUp(t, ['a', 'b', 'secret/x', 'z'])
+  const options = { limit: 2, fold: foldBy('', '/') }
+  const first = await world.storage.walk(callBy('bob'), at('/data/d'), options)
+  t.same(told(first), ['a', 'b'])
+  await world.storage.rename(callBy('keeper'), at('/data/d'), at('/data/closed'))
+  await world.directory('/data/d', 'alice', all)
+  await world.file('/data/d/new', 'new')
+  const { next } = first
+  const second = await world.storage.walk(callBy('bob'), at('/data/d'), { ...options, ...(next && { resume: next }) })
+  t.same(told(second), ['new'])
+})
+
 t.test('a walk that takes too long stops with what it has, and goes on from there', async (t) => {
   const world = await setUp(t, ['a/x', 'b/y', 'c/z'])
   const keys: string[] = []
