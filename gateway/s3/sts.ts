@@ -198,7 +198,8 @@ function parametersOf(fields: Fields): Parameters {
   if (role === undefined) throw bad('RoleArn')
   const name = required(fields, 'RoleSessionName', 2, 64)
   if (!/^[\w+=,.@-]+$/.test(name)) throw bad('RoleSessionName')
-  const token = new Secret(required(fields, 'WebIdentityToken', 4, 20_000))
+  // A file with a token ends with a newline as a rule, and SDKs send it as it is.
+  const token = new Secret(required(fields, 'WebIdentityToken', 4, 20_000).trim())
   const seconds = fields.get('DurationSeconds') ?? '3600'
   const duration = /^\d{1,6}$/.test(seconds) ? Number(seconds) : Number.NaN
   if (!(duration >= 900 && duration <= 43_200)) throw bad('DurationSeconds')

@@ -19,7 +19,7 @@ const role = 'arn:aws:iam::000000000000:role/portolan'
 /** Has nothing but a file with a token. */
 async function deskWithToken(t: Test, user: UserName, claims: Claims = {}): Promise<Desk> {
   const desk = new Desk(t, gateway, user, {})
-  desk.write('token', await gateway.token(user, claims))
+  desk.write('token', `${await gateway.token(user, claims)}\n`)
   return desk
 }
 

@@ -57,6 +57,7 @@ t.test('a token becomes keys that open what its holder may', async (t) => {
   const alice = client(await keyFor())
   await alice.send(put('a/x'))
   t.equal(await (await alice.send(get('a/x'))).Body?.transformToString(), 'hello')
+  await client(await keyFor({ WebIdentityToken: `${token()}\n` })).send(get('a/x'))
   const robot = client(await keyFor({ WebIdentityToken: token({ sub: 'robot', 'wlcg.groups': ['/vo'] }) }))
   await t.rejects(robot.send(get('a/x')), refused, 'whom the ACL refuses')
 })
