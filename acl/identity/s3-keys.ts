@@ -163,7 +163,9 @@ export class S3KeyDesk implements S3Keys {
   async endSession(principal: Principal, sessionToken: Secret): Promise<string> {
     const session = await openSession(sessionToken.reveal(), epochsOf(this.#means.state()))
     if (session === undefined) throw new StorageError('invalid', 'this is no session token of ours')
-    await this.#tell(principal, session.accessKeyId, session.expires)
+    // Counted apart: who can begin sessions without end must not be able to keep a key from being switched off.
+    const counted = `${principal.counted ?? principal.id}#s3-sessions`
+    await this.#tell({ ...principal, counted }, session.accessKeyId, session.expires)
     return session.accessKeyId
   }
 

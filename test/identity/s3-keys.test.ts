@@ -147,6 +147,24 @@ t.test('a key that could not be removed whole is good no more, and can be remove
   t.equal(await found(there, id), 'unknown')
 })
 
+t.test('whoever ends many sessions can still switch a key off', async (t) => {
+  const { service, options, s3, alice, make, found } = await setUp(t)
+  const { id } = await make()
+  if (!options.s3) throw new Error('no options')
+  const narrow = new Proxy(options.s3.revocations, {
+    get: (target, name) => {
+      if (name === 'add') return (entry: Parameters<typeof target.add>[0]) => target.add(entry, 1)
+      return name === 'now' ? target.now : Reflect.get(target, name).bind(target)
+    },
+  })
+  await service.reload({ ...options, s3: { ...options.s3, revocations: narrow } })
+  const session = async () => (await s3.assume(alice, { duration: 900 })).sessionToken
+  await s3.endSession(alice, await session())
+  await t.rejects(s3.endSession(alice, await session()), { code: 'busy' }, 'as many as there may be')
+  await s3.setEnabled(alice, id, false)
+  t.equal(await found(s3, id), 'unauthenticated key-disabled')
+})
+
 t.test('nobody switches, removes or sees the keys of others, but an administrator', async (t) => {
   const { service, token, s3, alice, make } = await setUp(t)
   const { id } = await make()
