@@ -78,6 +78,10 @@ const otherBucketParts = [
   'metrics',
   'intelligent-tiering',
   'metadataTable',
+  'metadataConfiguration',
+  'metadataAnnotationTable',
+  'metadataInventoryTable',
+  'metadataJournalTable',
   'session',
   'abac',
 ]
@@ -150,6 +154,7 @@ export function bucketOperation(method: string, { query }: Parameters): Chosen<B
       return partOf({}, query, bucketParts) ?? unlessPart(query, ['DeleteBucket', deleteBucket])
     case 'POST':
       if (query.has('delete')) return ['DeleteObjects', deleteObjects]
+      if (bucketParts.some((part) => query.has(part))) return unimplemented()
       throw notAForm()
     default:
       throw notAllowed(method, 'BUCKET', allMethods)
