@@ -6,6 +6,7 @@
  * are too long together, and what the caller may not list or look at, are left out.
  */
 
+import { setImmediate } from 'node:timers/promises'
 import type { Entry, Kept } from '../../backends/backend.ts'
 import type { Call } from './call.ts'
 import type { Gate } from './deciding.ts'
@@ -57,6 +58,8 @@ export interface Walked {
 
 /** Bytes of a key. */
 export const maxKeyBytes = 1024
+/** Names left out between two turns of the event loop. */
+const breath = 1000
 
 /** All walks of a process, which remember names for each other. */
 export class Walking {
@@ -178,6 +181,7 @@ class Walk {
   /** So many, or fewer where there are no more, or where it has taken too long. Looks are under way. */
   async #gather(count: number): Promise<readonly Candidate[]> {
     const candidates: Candidate[] = []
+    let leftOut = 0
     while (candidates.length < count) {
       const frame = this.#stack.at(-1)
       if (!frame || performance.now() >= this.#until) break
@@ -192,9 +196,17 @@ class Walk {
       const step = this.#step(frame)
       if (step === 'enter') await this.#enter(frame, count - candidates.length)
       else if (step) candidates.push(step)
+      else if (++leftOut % breath === 0) await this.#breathe()
     }
     this.#batches.send()
     return candidates
+  }
+
+  /** Lets others have the event loop, and ends for a caller who has gone. */
+  async #breathe(): Promise<void> {
+    await setImmediate()
+    const { aborted, reason } = this.#task.signal
+    if (aborted) throw new StorageError('cancelled', 'the caller has gone', { cause: reason })
   }
 
   /** The next name of a directory; undefined where it is left out. */

@@ -237,6 +237,25 @@ t.test('names of one directory are never told as those of another that has come 
   t.same(told(second), ['new'])
 })
 
+t.test('names of which nothing is told keep nobody else waiting, nor a caller who has gone', async (t) => {
+  const world = await setUp(t, ['last'])
+  for (let count = 0; count < 20_000; count++) await world.file(`/data/d/${count}`, '')
+  const walk = (more: { signal?: AbortSignal } = {}) =>
+    world.storage.walk({ ...callBy('bob'), ...more }, at('/data/d'), { limit: 1, accepts: (key) => key === 'last' })
+  await walk()
+  let turns = 0
+  let next = setImmediate(function turn() {
+    turns++
+    next = setImmediate(turn)
+  })
+  t.same(told(await walk()), ['last'])
+  clearImmediate(next)
+  t.ok(turns > 10, `${turns} turns of the event loop`)
+  const gone = new AbortController()
+  setImmediate(() => gone.abort())
+  t.equal(await outcome(walk({ signal: gone.signal })), 'cancelled')
+})
+
 t.test('a walk that takes too long stops with what it has, and goes on from there', async (t) => {
   const world = await setUp(t, ['a/x', 'b/y', 'c/z'])
   const keys: string[] = []
