@@ -87,3 +87,21 @@ t.test('a part that is given up with its first byte keeps no place', async (t) =
   t.equal(await first.state.parts.coming(id), 0)
   t.match(await first.state.uploads.get(id), { reserved: 0 })
 })
+
+for (const sizes of [[4], [4, 4, 2], [4, 5, 4, 4]]) {
+  t.test(`a file of parts of ${sizes} that nobody came to say of is recognised`, async (t) => {
+    const { process, memory } = await makeUploadWorld(t)
+    const first = await process()
+    const [one, two] = [new Parts(first.storage), new Parts((await process()).storage)]
+    const id = await one.create('alice', '/data/f')
+    for (const [at, size] of sizes.entries()) await one.write('alice', id, at + 1, piece('abcd'.charAt(at), size))
+    const numbers = sizes.map((_, at) => at + 1)
+    first.state.uploads.complete = refuse
+    const absent = { conditions: { ifNoneMatch: '*' } } as const
+    await t.rejects(one.complete('alice', id, numbers, absent), { code: 'unavailable' })
+    const size = sizes.reduce((sum, each) => sum + each, 0)
+    t.match(await two.complete('alice', id, numbers, absent), { created: true, entry: { size } })
+    t.equal((await two.get('/data/f')).length, size)
+    t.same(memory.resuming.places, [])
+  })
+}
