@@ -70,6 +70,7 @@ const promises: ReadonlyArray<readonly [string, RegExp]> = [
   ['alice writes an object by S3', /^$/],
   ['carol finds it as a file', /by S3/],
   ['bob is refused by S3', /<Code>AccessDenied<\/Code>/],
+  ['a token of alice becomes temporary keys', /<SessionToken>\S+<\/SessionToken>/],
   ['carol is told that a file is on tape', /"code":\s*"nearline"/],
   ['... has it brought to disk', /1 of 1 on disk/],
   ['... and reads it', /200 67108864 bytes/],
@@ -92,6 +93,11 @@ t.test('the printed lines give what they promise', async (t) => {
   const restricted = lines[lines.findIndex((line) => line.includes('group/p01 only')) + 1] ?? ''
   const { stdout } = await shell('sh', ['-c', `${restricted} -sS`])
   t.notMatch(stdout, /"user"/, 'a path-bound token sees only the names that lead to its path')
+  if (existsSync('/usr/bin/aws')) {
+    const line = lines[lines.indexOf('With the AWS command line, as alice:') + 1] ?? ''
+    const { stdout } = await shell('sh', ['-c', line], { env: { PATH: '/usr/bin:/bin' } })
+    t.match(stdout, / 5 group\/p01\/s3\.txt$/m, 'objects are listed by the AWS command line')
+  }
   t.equal(await demo.end('SIGINT'), 0, 'it ends cleanly on SIGINT')
 })
 
