@@ -1,6 +1,8 @@
 /** The demo as a newcomer meets it: started by its command, its printed lines pasted into a shell, ended by signals. */
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { resolve } from 'node:path'
@@ -13,13 +15,25 @@ t.setTimeout(120_000)
 const home = resolve(import.meta.dirname, '../..')
 const shell = promisify(execFile)
 
-/** A port such that the demo's further ones are very likely free too. */
+/** One that is free with those after it that the demo takes, and none that the kernel gives to others meanwhile (ip(7)). */
 async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(16_000, 32_000)
+    const taken = await Promise.all([0, 1, 4, 5, 9].map((offset) => isTaken(port + offset)))
+    if (!taken.includes(true)) return port
+  }
+}
+
+async function isTaken(port: number): Promise<boolean> {
   const server = createServer()
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
-  const address = server.address()
-  await new Promise((done) => server.close(done))
-  return typeof address === 'object' && address ? Math.min(address.port, 65_000) : 8080
+  try {
+    await once(server.listen(port, '127.0.0.1'), 'listening')
+    return false
+  } catch {
+    return true
+  } finally {
+    server.close()
+  }
 }
 
 interface Running {
