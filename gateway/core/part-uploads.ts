@@ -119,9 +119,11 @@ export class PartedUploads implements PartOperations {
     id: string,
     { after = 0, limit }: { readonly after?: number; readonly limit: number },
   ): Promise<readonly PartState[]> {
-    return this.#with(call, 'upload-progress', id, async (row) => {
+    return this.#with(call, 'upload-progress', id, async (row, task) => {
       const most = Math.min(limit, maxListedParts)
       const parts = await this.#means.parts.list(unfinished(row).id, after, most)
+      // An upload that was completed or aborted meanwhile has none, and has to be told from one without any.
+      if (parts.length === 0) unfinished(this.#require(task, await this.#means.store.get(id)))
       return parts.map(stateOfPart)
     })
   }

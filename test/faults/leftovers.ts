@@ -51,7 +51,7 @@ function unnamedFiles(gateway: TestGateway, tree: string): string[] {
 }
 
 /** Descriptors of a file that the gateway's processes hold. */
-export function openFiles(gateway: TestGateway, file: string): string[] {
+export function openFiles(gateway: Pick<TestGateway, 'pids'>, file: string): string[] {
   return gateway.pids().flatMap((pid) => descriptors(pid).filter((target) => target === file))
 }
 
