@@ -16,8 +16,8 @@ import type { Task } from './task.ts'
 export interface Directory {
   readonly place: Place
   readonly view: View
-  /** Undefined where the back end decides itself and has not told. */
-  readonly entry: Entry | undefined
+  /** Undefined where the back end decides itself and has not told, as the entry in it. */
+  readonly trail: Trail | undefined
   readonly window: KnownWindow
 }
 
@@ -67,14 +67,14 @@ export class Directories {
       const view = new View(task, place, entry ?? nowhere, trail?.resolved)
       const own = particularOf(task, place, view)
       const isKnown = known?.version !== undefined && known.version === listing.version
-      if (isKnown && !own) return { place, view, entry, window: known }
+      if (isKnown && !own) return { place, view, trail, window: known }
       // Where a link has led the caller sees other names, and none may have been told.
       if (isKnown) return await this.#anew(task, path, { from, since, admission: 'continues' })
       const read = () => this.#read(task, place, listing, from, own)
       const window = own
         ? await read()
         : await this.#remembered(task, place, { from, version: listing.version, since, id: entry?.id }, read)
-      return { place, view, entry, window }
+      return { place, view, trail, window }
     } finally {
       listing.close?.()
     }
@@ -85,7 +85,7 @@ export class Directories {
     try {
       const view = new View(task, place, trail?.entry ?? nowhere, trail?.resolved)
       const window = await this.#read(task, place, listing, from, particularOf(task, place, view))
-      return { place, view, entry: trail?.entry, window }
+      return { place, view, trail, window }
     } finally {
       listing.close?.()
     }

@@ -1,8 +1,11 @@
 /** What a walk tells of files: looked at by directory, many with one call, and shown as a listing shows them. */
 
+import { right } from '../../acl/acl.ts'
+import { permitsType } from '../../acl/authorizer.ts'
+import { RightsBelow } from '../../acl/rights-below.ts'
 import type { Entry, Kept, Member } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
-import { type Gate, named } from './deciding.ts'
+import { clip, type Gate, named } from './deciding.ts'
 import { eachOf } from './deciding-many.ts'
 import { StorageError } from './errors.ts'
 import { timely } from './listing.ts'
@@ -69,8 +72,8 @@ export class Batches {
     return { members, index: 0 }
   }
 
-  async #itself({ place, view, entry: seen }: Directory): Promise<ReadonlyArray<Member | undefined>> {
-    const entry = seen ?? (await this.#walk(place))
+  async #itself({ place, view, trail }: Directory): Promise<ReadonlyArray<Member | undefined>> {
+    const entry = trail?.entry ?? (await this.#walk(place))
     return [entry?.type === 'directory' && view.open(entry) ? { entry: named(place, entry) } : undefined]
   }
 
@@ -109,7 +112,24 @@ export class Batches {
     const { place, view } = directory
     const { members } = place.mount.backend
     const found = members ? await this.#ofFacet(place, names) : await this.#others(place, names)
-    return found.map((member) => (member && isShown(member.entry, view) ? member : undefined))
+    const isReadable = this.#readableIn(directory)
+    return found.map((member) => {
+      if (!member || !isShown(member.entry, view)) return undefined
+      return member.kept && !isReadable(member.entry) ? { entry: member.entry } : member
+    })
+  }
+
+  /** Whether a file is one that the caller may read: what is kept with others is not for him. */
+  #readableIn({ place: { mount, path }, trail }: Directory): (file: Entry) => boolean {
+    const { principal } = this.#task
+    // Its bounds may be narrower where links have led, and names there are other ones.
+    if (principal.grants !== 'unbounded' && trail?.resolved !== undefined) return () => false
+    if (mount.backend.enforces(principal)) {
+      return ({ name, type }) => permitsType(principal, 'read', join(path, name), type).allowed
+    }
+    if (!trail?.entry) return () => false
+    const below = new RightsBelow(principal, [...clip(mount, trail).ancestors, trail.entry], path)
+    return (file) => (below.of(file) & right.readData) !== 0
   }
 
   #ofFacet(place: Place, names: readonly string[]): Promise<ReadonlyArray<Member | undefined>> {
@@ -185,7 +205,7 @@ export class Batches {
     if (!records) return undefined
     const look = () => records.get(place.inner, this.#task)
     const decide = ({ trail }: Parameters<Parameters<Gate['act']>[3]>[0]) =>
-      this.#gate.allow(this.#task, 'stat', place, trail)
+      this.#gate.allow(this.#task, 'read', place, trail)
     try {
       return await this.#gate.act(this.#task, place, look, decide, { admission: 'continues' })
     } catch (error) {

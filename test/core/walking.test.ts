@@ -181,6 +181,33 @@ t.test('what the caller may not list, links and what has no ACL are left out', a
   }
 })
 
+t.test('what is kept with a file is for who may read it', async (t) => {
+  const world = await setUp(t)
+  for (const name of ['mine', 'theirs']) await world.put('keeper', `/data/d/${name}`, name, { record: `of ${name}` })
+  world.acl('/data/d/theirs', aclOf('keeper', deny(user('bob'), right.readData), all))
+  const listOnly = person('bob', { grants: grants('list:/data/d') })
+  const many = world.memories.values().map(({ members }) => members)
+  t.ok([...many].every((members) => members))
+  for (const facet of [true, false]) {
+    if (!facet) for (const memory of world.memories.values()) Reflect.set(memory, 'members', undefined)
+    for (const [who, records] of [
+      ['bob', ['of mine', undefined]],
+      ['carol', ['of mine', 'of theirs']],
+      [listOnly, [undefined, undefined]],
+    ] as const) {
+      const { items } = await world.storage.walk(callBy(who), at('/data/d'), { limit: 9, kept: true })
+      t.same(
+        items.map((item) => ('key' in item ? [item.key, item.kept?.record] : item)),
+        [
+          ['mine', records[0]],
+          ['theirs', records[1]],
+        ],
+        `${typeof who === 'string' ? who : 'a token for listing'}, ${facet ? 'at once' : 'one by one'}`,
+      )
+    }
+  }
+})
+
 t.test('mounts are directories, and a path-bound token sees the way to its path', async (t) => {
   const world = await setUp(t, ['a/x', 'a/y'])
   await world.file('/data/inner/i', 'i')
