@@ -1,6 +1,6 @@
 /** The S3 door: from a request to its operation, and its answer when something is wrong. */
 
-import type { S3Key, S3Keys } from '../../acl/identity/identity.ts'
+import type { S3Keys } from '../../acl/identity/identity.ts'
 import type { StorageError } from '../core/errors.ts'
 import { type Path, root } from '../core/path.ts'
 import type { StorageOperations } from '../core/storage.ts'
@@ -8,10 +8,11 @@ import { requireSameOrigin } from '../http/csrf.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { Domains } from '../http/hosts.ts'
 import type { Entrance, S3Front } from '../http/options.ts'
-import { type Authenticated, authenticate, type KeyLookup } from './authentication.ts'
+import { type Authenticated, authenticate } from './authentication.ts'
 import { Buckets, noSuchBucket } from './buckets.ts'
 import { allowOrigin, preflight } from './cors.ts'
 import { refusalOf, type Subject, sendS3Error } from './errors.ts'
+import { keyDesk } from './key-lookup.ts'
 import { placeOf, requireKey } from './keys.ts'
 import { bucketOperation, isCreation, objectOperation, serviceOperation } from './operations.ts'
 import { requireExpectedOwner } from './owner.ts'
@@ -133,16 +134,12 @@ class S3Door implements S3Front {
 
   /** A form tells in itself who its sender is. */
   #deskFor(request: S3Request, name: string, entrance: Entrance): FormDesk {
-    const { keys } = this.#options
+    const { key, noteUse } = keyDesk(this.#options.keys)
     const { x, settings } = request
-    let found: S3Key | undefined
     return {
-      key: async (id, token) => {
-        found = await keys.key(id, token)
-        return found
-      },
+      key,
       begin: async (principal) => {
-        if (found) await keys.noteUse(found)
+        await noteUse()
         const call = entrance.admit(x, principal)
         const bucket = await settings.bucket(call, name)
         if (!bucket) throw noSuchBucket(name)
@@ -155,14 +152,10 @@ class S3Door implements S3Front {
 
   async #authenticate(x: Exchange, entrance: Entrance, isUpload: boolean): Promise<Authenticated> {
     try {
-      const { region, keys } = this.#options
-      let found: S3Key | undefined
-      const key: KeyLookup = async (id, token) => {
-        found = await keys.key(id, token)
-        return found
-      }
+      const { key, noteUse } = keyDesk(this.#options.keys)
+      const { region } = this.#options
       const known = await authenticate(x.request, { region, key, isPrivate: x.isPrivate })
-      if (found) await keys.noteUse(found)
+      await noteUse()
       // Forms bring their signature inside; all other requests without one are only as good as where they come from.
       if (!known.signed && !isUpload) requireSameOrigin(x)
       return known

@@ -1,5 +1,6 @@
 /** From the name of an access key to its secret, and what a sender is told where there is none. */
 
+import type { S3Key, S3Keys } from '../../acl/identity/identity.ts'
 import type { Principal } from '../../acl/principal.ts'
 import type { Secret } from '../../acl/secret.ts'
 import { StorageError } from '../core/errors.ts'
@@ -14,6 +15,25 @@ export interface SigningIdentity {
 
 /** Undefined for keys that nobody knows. Throws StorageError whose reason has the rule `key-expired` or `token-malformed`, or is another that makes it `unauthenticated`. */
 export type KeyLookup = (accessKeyId: string, sessionToken: string | undefined) => Promise<SigningIdentity | undefined>
+
+/** The keys of one request: what it is signed with counts as used when the signature was right. */
+export interface KeyDesk {
+  readonly key: KeyLookup
+  noteUse(): Promise<void>
+}
+
+export function keyDesk(keys: Pick<S3Keys, 'key' | 'noteUse'>): KeyDesk {
+  let found: S3Key | undefined
+  return {
+    key: async (id, token) => {
+      found = await keys.key(id, token)
+      return found
+    },
+    noteUse: async () => {
+      if (found) await keys.noteUse(found)
+    },
+  }
+}
 
 /** Throws S3Error for a key that is unknown, disabled or has expired. */
 export async function findKey(

@@ -13,8 +13,8 @@ import { audited } from '../http/derived.ts'
 import type { Exchange } from '../http/exchange.ts'
 import type { Entrance } from '../http/options.ts'
 import { receiveWhole } from '../http/receive.ts'
-import { authenticate, type KeyLookup } from './authentication.ts'
-import { S3Error } from './error.ts'
+import { type Authenticated, authenticate } from './authentication.ts'
+import { keyDesk } from './key-lookup.ts'
 import { account } from './owner.ts'
 import type { S3Settings } from './s3-request.ts'
 import { StsError, sendSts, sendStsError, tokenErrorOf } from './sts-error.ts'
@@ -23,7 +23,7 @@ import { leaf, tag } from './xml.ts'
 
 export interface StsOptions {
   readonly identity: Pick<Identity, 'authenticate'>
-  readonly keys: Pick<S3Keys, 'key' | 'assume'>
+  readonly keys: Pick<S3Keys, 'key' | 'noteUse' | 'assume'>
 }
 
 /** Answers the whole request, also with what is wrong with it; gives that, for the log. */
@@ -147,26 +147,27 @@ function assumeErrorOf(thrown: unknown): StsError | StorageError {
   return new StsError('InvalidIdentityToken', 'Sessions are begun with the token of an identity provider.', error)
 }
 
-async function tell({ x, settings, entrance, keys }: Request, body: Buffer): Promise<void> {
+async function tell(request: Request, body: Buffer): Promise<void> {
+  const { x, entrance } = request
+  const { principal, accessKeyId = '' } = await signerOf(request, body)
+  entrance.admit(x, principal)
+  const name = principal.user ?? principal.id
+  const arn = accessKeyId.startsWith('ASIA') ? roleArn('portolan', name) : `arn:aws:iam::${account}:user/${name}`
+  const content = leaf('Arn', arn) + leaf('UserId', accessKeyId) + leaf('Account', account)
+  await sendSts(x, 'GetCallerIdentity', content)
+}
+
+async function signerOf({ x, settings, entrance, keys }: Request, body: Buffer): Promise<Authenticated> {
   const { region } = settings
+  const { key, noteUse } = keyDesk(keys)
   try {
-    const key: KeyLookup = (id, token) => keys.key(id, token)
-    const {
-      principal,
-      signed,
-      accessKeyId = '',
-    } = await authenticate(x.request, {
-      ...{ region, key, isPrivate: x.isPrivate, service: 'sts' },
-      bodyHash: hash('sha256', body, 'hex'),
-    })
-    if (!signed) throw new StsError('MissingAuthenticationToken', 'The request must be signed.')
-    entrance.admit(x, principal)
-    const name = principal.user ?? principal.id
-    const arn = accessKeyId.startsWith('ASIA') ? roleArn('portolan', name) : `arn:aws:iam::${account}:user/${name}`
-    const content = leaf('Arn', arn) + leaf('UserId', accessKeyId) + leaf('Account', account)
-    await sendSts(x, 'GetCallerIdentity', content)
+    const bodyHash = hash('sha256', body, 'hex')
+    const known = await authenticate(x.request, { region, key, isPrivate: x.isPrivate, service: 'sts', bodyHash })
+    if (!known.signed) throw new StsError('MissingAuthenticationToken', 'The request must be signed.')
+    await noteUse()
+    return known
   } catch (error) {
-    if (error instanceof S3Error || error instanceof StsError) entrance.refused(x, x.failureOf(error))
+    entrance.refused(x, x.failureOf(error))
     throw error
   }
 }

@@ -274,6 +274,27 @@ t.test('GetCallerIdentity tells who signs', async (t) => {
   }
 })
 
+t.test('asking who one is, is a use, and a ban of who asks is written down', async (t) => {
+  const { world, s3, service, token } = await setUp(t)
+  const alice = await service.authenticate(bearer(token()))
+  const { id, secret } = await s3.create(alice, { name: 'mine', networks: [] })
+  const ask = () => {
+    const body = 'Action=GetCallerIdentity&Version=2011-06-15'
+    const headers = { host: `127.0.0.1:${world.port}`, ...form }
+    const key = { accessKeyId: id, secret: secret.reveal() }
+    const signed = sign({ method: 'POST', target: '/', headers, body, key, service: 'sts' })
+    return world.raw({ method: 'POST', target: '/', headers: signed.headers, body })
+  }
+  t.equal((await ask()).status, 200)
+  t.type((await s3.list(alice, false))[0]?.used, 'number')
+  await service.bans?.add(alice, { name: `s3-key:${id}`, note: '', until: undefined })
+  t.match(await ask(), { status: 403, code: 'AccessDenied' })
+  t.match(
+    world.audit.records.filter(({ action }) => action === 'authenticate'),
+    [{ outcome: 'refused', reason: { rule: 'revoked' } }],
+  )
+})
+
 t.test('what was made and refused is in the audit log, without what opens anything', async (t) => {
   const { keyFor, assume, world } = await setUp(t)
   const key = await keyFor()
