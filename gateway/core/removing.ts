@@ -1,5 +1,6 @@
 /** remove: one object, or a tree with a decision for each object in it. */
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Entry } from '../../backends/backend.ts'
 import { touching } from './acting.ts'
 import type { Call } from './call.ts'
@@ -58,7 +59,15 @@ export async function removeTree(
   return removal.failed
 }
 
-/** A file, a link or an empty directory; `not-empty` otherwise. */
+/** How often another object may take the name between look and act. */
+const attempts = 20
+/** ms, at most, that the second attempt waits for; others wait for as many times as much. */
+const pause = 4
+
+/**
+ * A file, a link or an empty directory; `not-empty` otherwise. Of whoever replaces it at the same time one was first:
+ * what is there now is decided upon again.
+ */
 export async function removeOne(
   gate: Gate,
   task: Task,
@@ -67,6 +76,28 @@ export async function removeOne(
   admission: Admission,
   action: 'remove' | 'move-away' = 'remove',
   type?: RemoveOptions['type'],
+): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await removeNow(gate, task, path, conditions, attempt === 1 ? admission : 'continues', action, type)
+    } catch (error) {
+      const isStale = error instanceof StorageError && error.code === 'stale'
+      if (!isStale || task.expired || attempt === attempts) throw error
+    }
+    // Those who come again and again at the same pace would miss each other's gaps.
+    await sleep(Math.random() * pause * attempt)
+    task.requireAlive()
+  }
+}
+
+async function removeNow(
+  gate: Gate,
+  task: Task,
+  path: Path,
+  conditions: Conditions | undefined,
+  admission: Admission,
+  action: 'remove' | 'move-away',
+  type: RemoveOptions['type'],
 ): Promise<void> {
   const place = gate.place(task, action, path)
   gate.requireWritable(place)

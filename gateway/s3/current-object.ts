@@ -1,5 +1,6 @@
 /** What is at a key now, and what is kept with it. */
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Entry } from '../../backends/backend.ts'
 import { StorageError } from '../core/errors.ts'
 import { describeDirectory, directoryAt, directoryRecord } from './directory-object.ts'
@@ -36,6 +37,8 @@ async function lookAt(place: Place): Promise<Seen> {
 
 /** Changes that are tried again when bytes or record have changed meanwhile. */
 const attempts = 20
+/** ms, at most, that the second attempt waits for; others wait for as many times as much. */
+const pause = 4
 
 /**
  * Puts another record in the place of the one that is there. What is decided is decided again for every new content, and
@@ -46,7 +49,7 @@ export async function changeRecord(
   change: (current: CurrentObject) => ObjectRecord,
 ): Promise<CurrentObject> {
   const { x, call, path, asDirectory } = place
-  for (let left = attempts; ; left--) {
+  for (let attempt = 1; ; attempt++) {
     const { text, ...current } = await lookAt(place)
     const { entry } = current
     const record = change(current)
@@ -59,7 +62,9 @@ export async function changeRecord(
         })
       return { entry, record }
     } catch (error) {
-      if (!(error instanceof StorageError) || error.code !== 'stale' || left === 0) throw error
+      if (!(error instanceof StorageError) || error.code !== 'stale' || attempt === attempts) throw error
     }
+    await sleep(Math.random() * pause * attempt)
+    call.signal.throwIfAborted()
   }
 }
