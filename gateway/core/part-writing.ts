@@ -39,7 +39,7 @@ export async function startPart(
   const target = new Target(gate, task, path)
   requireSamePlace({ row }, target)
   if ((options.size ?? 0) > largest(gate, task)) throw tooLarge(path)
-  const turn = means.turns.share(row)
+  const turn = means.turns.share(await means.turns.shareable(row))
   try {
     const draft = await openDraft(means, task, target, turn, { shared: true })
     const part = new PartUpload(means, task, target, turn, draft, number, options)

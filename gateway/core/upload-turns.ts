@@ -11,6 +11,8 @@ export type TurnState = Pick<State, 'uploads' | 'leases'>
 
 /** ms that a new one waits for the one before to end. */
 const patience = 15_000
+/** The same of one who wants to share it. */
+const sharePatience = 1000
 /** ms between two looks at whether others wait. */
 const lookEvery = 250
 
@@ -92,7 +94,23 @@ export class Turns {
     })
   }
 
-  /** Works on the upload together with others. `row`: as it is now. */
+  /** The upload at a turn that others may share: `busy` while somebody works on it alone. `row`: as it is now. */
+  async shareable(row: StoredUpload): Promise<StoredUpload> {
+    if (!isTaken(row)) return row
+    const { uploads, leases } = this.#state
+    const get = async () => {
+      const now = await uploads.get(row.id)
+      if (!now || now.result !== undefined) throw gone()
+      return now
+    }
+    return leases.withLease(leaseOf(row.id), sharePatience, async () => {
+      // Whoever had it is through, or dead.
+      if (isTaken(await get())) await uploads.call(row.id)
+      return get()
+    })
+  }
+
+  /** Works on the upload together with others. `row`: as `shareable` tells it. */
   share(row: StoredUpload): SharedTurn {
     const running = new Running(row.id, row.called)
     this.#enter(running, performance.now())
@@ -170,6 +188,11 @@ export class Turns {
     }
     this.#looked = began
   }
+}
+
+/** Somebody has worked on it alone since anybody last shared it. */
+function isTaken({ turn, called }: StoredUpload): boolean {
+  return turn > 0 && turn === called
 }
 
 /** The lease of an upload. */

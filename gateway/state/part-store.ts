@@ -4,7 +4,8 @@ import type { UploadBounds } from './state.ts'
 
 /**
  * Places in the drafts of uploads, each for one part: no byte belongs to two of them. What is written here is bound to
- * a turn of the upload, as `StoredUpload.called` tells it: once another one was called, nothing counts any more.
+ * a turn of the upload, as `StoredUpload.called` tells it: once another one was called, nothing counts any more, and once
+ * it was taken only `move` does.
  */
 export interface PartStore {
   /**

@@ -42,7 +42,7 @@ export class SharedParts implements PartStore {
 
   async reserve(upload: string, part: NewStoredPart, bounds: UploadBounds): Promise<PartPlace | undefined> {
     return this.#db.transaction().execute(async (db) => {
-      const row = await atTurn(db, upload, part.turn)
+      const row = await inTurn(db, upload, part.turn)
       if (!row) return undefined
       const size = await usualSize(db, upload, Number(row.part_size), part.size)
       const { offset, room, used } = await freePlace(db, upload, part, size)
@@ -160,12 +160,18 @@ export class SharedParts implements PartStore {
 async function atTurn(db: Rows, upload: string, turn: number) {
   const row = await db
     .selectFrom('uploads')
-    .select(['principal', 'spooled', 'called', 'part_size'])
+    .select(['principal', 'spooled', 'called', 'taken', 'part_size'])
     .where('id', '=', upload)
     .where('result', 'is', null)
     .where('part_size', 'is not', null)
     .executeTakeFirst()
   return row && Number(row.called) === turn ? row : undefined
+}
+
+/** The same for who shares the turn: nobody has taken it, whose parts may not change under his hands. */
+async function inTurn(db: Rows, upload: string, turn: number) {
+  const row = await atTurn(db, upload, turn)
+  return turn > 0 && Number(row?.taken) === turn ? undefined : row
 }
 
 /** Bytes of all parts but the last, as far as can be told; 0 as long as nobody knows. */
@@ -233,7 +239,7 @@ async function countOne(
   { offset, turn, digests }: CountedPlace,
   now: number,
 ): Promise<StoredPart | undefined> {
-  if (!(await atTurn(db, upload, turn))) return undefined
+  if (!(await inTurn(db, upload, turn))) return undefined
   const places = () => db.selectFrom('upload_parts').selectAll().where('upload', '=', upload)
   const waiting = places().where('offset', '=', offset).where('modified', 'is', null).where('number', '>', 0)
   const place = await waiting.executeTakeFirst()

@@ -105,3 +105,27 @@ for (const sizes of [[4], [4, 4, 2], [4, 5, 4, 4]]) {
     t.same(memory.resuming.places, [])
   })
 }
+
+for (const place of ['/data', '/spooled']) {
+  t.test(`no part on ${place} comes while the others are joined, and any may afterwards`, async (t) => {
+    const { process } = await makeUploadWorld(t)
+    const first = await process()
+    const [one, two] = [new Parts(first.storage), new Parts((await process()).storage)]
+    const id = await one.create('alice', `${place}/f`)
+    for (const number of [1, 2]) await one.write('alice', id, number, 'good')
+    const { parts } = first.state
+    const coming = parts.coming.bind(parts)
+    // What is to be joined is chosen by then.
+    parts.coming = async (upload) => {
+      parts.coming = coming
+      for (let time = 0; time < 2; time++) await t.rejects(two.write('alice', upload, 1, 'evil'), { code: 'busy' })
+      return coming(upload)
+    }
+    const other = { conditions: { ifMatch: ['other'] } }
+    await t.rejects(one.complete('alice', id, [1, 2], other), { code: 'precondition' })
+    await Promise.all([3, 4, 5].map((number) => (number % 2 ? one : two).write('alice', id, number, 'more')))
+    await two.write('alice', id, 2, 'fine')
+    await one.complete('alice', id, [1, 2, 4])
+    t.equal(await one.get(`${place}/f`), 'goodfinemore')
+  })
+}
