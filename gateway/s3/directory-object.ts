@@ -56,9 +56,20 @@ export async function putDirectory(
   } catch (error) {
     // The directory is there, which is what matters. Making it again is no change of it: that takes no right to describe it.
     const { code } = StorageError.from(error)
-    if (code !== 'unsupported' && !(code === 'denied' && isPlain)) throw error
+    if (code === 'unsupported' || (code === 'denied' && isPlain)) return entry
+    if (created) await takeBack(place)
+    throw error
   }
   return entry
+}
+
+/** What has just been made without what was to be said of it. Somebody may use it already: then it stays. */
+async function takeBack({ x, call, path }: Place): Promise<void> {
+  try {
+    await x.door.storage.remove(call, path, { type: 'directory' })
+  } catch {
+    // What matters is why it was to go.
+  }
 }
 
 async function provide(

@@ -11,6 +11,7 @@ import {
 import t from 'tap'
 import { Secret } from '../../acl/secret.ts'
 import type { Backend } from '../../backends/backend.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
 import { parsePath } from '../../gateway/core/path.ts'
 import { openS3, principalOf, type S3World } from './world.ts'
 
@@ -180,4 +181,29 @@ t.test('a directory goes with what is in it when both are to be deleted', async 
       t.equal((await raw({ as: 'alice', method: 'HEAD', target: `/data/${key}` })).status, 404, key)
     t.equal((await raw({ as: 'alice', method: 'HEAD', target: '/data/keep/k' })).status, 200)
   }
+})
+
+t.test('a directory that cannot be described is not made', async (t) => {
+  const refused = new Set<string>()
+  const world = await openS3(t, {
+    storage: 'posix',
+    around: (plain) =>
+      new Proxy(plain, {
+        get(target, name) {
+          const value: unknown = Reflect.get(target, name, target)
+          if (name === 'setProperties' && refused.has(name)) {
+            return () => Promise.reject(new StorageError('denied', 'not allowed'))
+          }
+          return typeof value === 'function' ? value.bind(target) : value
+        },
+      }),
+  })
+  const put = (key: string) =>
+    world.raw({ as: 'alice', method: 'PUT', target: `/data/${key}`, body: '', headers: { 'x-amz-meta-mode': '493' } })
+  t.equal((await put('old/')).status, 200)
+  refused.add('setProperties')
+  t.equal((await put('new/')).code, 'AccessDenied')
+  t.equal((await world.raw({ as: 'alice', method: 'HEAD', target: '/data/new/' })).status, 404)
+  t.equal((await put('old/')).code, 'AccessDenied')
+  t.equal((await world.raw({ as: 'alice', method: 'HEAD', target: '/data/old/' })).headers['x-amz-meta-mode'], '493')
 })
