@@ -27,14 +27,14 @@ export const restoreObject: Operation<ObjectRequest> = async (request) => {
   if (entry.locality !== 'tape' && !isThere) throw active()
   const key = restoreKey(path)
   const before = await storage.staging.find(call, key)
-  // What is over makes room for another one, which may keep the file for longer.
   if (before?.files.some(isWaiting)) {
     throw new S3Error('RestoreAlreadyInProgress', 'Object restore is already in progress')
   }
-  if (before) await storage.staging.forget(call, before.id)
   // The queue takes files that their caller may not bring, and tells it later of each.
   const { actions } = await storage.rights(call, path)
   if (!actions.includes('stage')) throw new S3Error('AccessDenied', 'Access Denied')
+  // What is over makes room for another one, which may keep the file for longer.
+  if (before) await storage.staging.forget(call, before.id)
   await storage.staging.stage(call, [{ path, lifetime }], { key })
   await respond(x, isThere ? 200 : 202, [])
 }

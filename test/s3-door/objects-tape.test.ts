@@ -13,12 +13,12 @@ import { right } from '../../acl/acl.ts'
 import { MemoryBackend } from '../../backends/memory/memory.ts'
 import { parsePath } from '../../gateway/core/path.ts'
 import { refusal } from './refusal.ts'
-import { domain, openS3 } from './world.ts'
+import { domain, openS3, type S3WorldOptions } from './world.ts'
 
 const Bucket = 'data'
 const day = 86_400_000
 
-async function openTape(t: Test) {
+async function openTape(t: Test, around: NonNullable<S3WorldOptions['around']> = (storage) => storage) {
   let time = Date.now()
   const mask = 0x1f01ff
   const reading = right.readAttributes | right.traverse
@@ -29,7 +29,7 @@ async function openTape(t: Test) {
   const acl = { owner: `keeper@${domain}`, group: undefined, dialect: 'rfc8881', aces } as const
   const memory = new MemoryBackend(acl, { name: 'tape', tape: { now: () => time, queue: 1000, delay: 1000 } })
   t.teardown(() => memory.close())
-  const world = await openS3(t, { aroundBackend: (backend, at) => (at === '/data' ? memory : backend) })
+  const world = await openS3(t, { around, aroundBackend: (backend, at) => (at === '/data' ? memory : backend) })
   const alice = world.client('alice')
   return {
     world,
@@ -101,4 +101,27 @@ t.test('what cannot be restored', async (t) => {
   const bob = world.client('bob').send(new RestoreObjectCommand({ Bucket, Key: 'a', RestoreRequest: { Days: 1 } }))
   t.match(await refusal(bob), /^403 /, 'bringing it takes the right to read it')
   t.equal((await world.raw({ method: 'HEAD', target: '/data/a', as: 'alice' })).headers['x-amz-restore'], undefined)
+})
+
+t.test('whoever may not restore any more keeps what was restored', async (t) => {
+  let isAllowed = true
+  const { fill, hurry, head, restore } = await openTape(
+    t,
+    (plain) =>
+      new Proxy(plain, {
+        get(target, name) {
+          const value: unknown = Reflect.get(target, name, target)
+          if (name === 'rights' && !isAllowed) return async () => ({ actions: [] })
+          return typeof value === 'function' ? value.bind(target) : value
+        },
+      }),
+  )
+  await fill('a')
+  await restore('a')
+  hurry()
+  const before = (await head('a')).Restore
+  t.match(before, /^ongoing-request="false", expiry-date=/)
+  isAllowed = false
+  t.equal(await refusal(restore('a', 5)), '403 AccessDenied')
+  t.equal((await head('a')).Restore, before)
 })
