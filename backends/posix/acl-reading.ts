@@ -3,6 +3,7 @@
  * a refusal; only the plain absence of one lets the next source speak.
  */
 
+import { hash } from 'node:crypto'
 import type { Ace, Acl } from '../../acl/acl.ts'
 import { right } from '../../acl/acl.ts'
 import { decodeNfs4Acl } from '../../acl/codec/nfs4-xattr.ts'
@@ -21,6 +22,8 @@ export interface ReadAcl extends Told {
   readonly acl: Acl
   /** The nine low mode bits it amounts to, where the bits of the object itself mean nothing. */
   readonly mode: number | undefined
+  /** The same in every thread for what was read the same, and only for that. */
+  readonly print: string
 }
 
 /** What is known of a file system. */
@@ -193,7 +196,8 @@ export class AclReader {
     const known = this.#contents.get(content)
     if (known) return known
     const acl = make()
-    const read: ReadAcl = { number: 0, acl, mode: ownMode ? modeOf(acl.aces) : undefined }
+    const print = hash('sha256', content, 'base64')
+    const read: ReadAcl = { number: 0, acl, mode: ownMode ? modeOf(acl.aces) : undefined, print }
     this.#contents.set(content, read)
     if (this.#contents.size > maxContents) this.#contents.delete(this.#contents.keys().next().value ?? '')
     return read

@@ -40,6 +40,7 @@ export class EntryMaker {
   readonly #byPath: boolean
   #generations: boolean
   #now = 0n
+  #way: string[] = []
 
   constructor(setup: PosixSetup, walker: Walker, table: number, library?: ThreadAclSource) {
     this.#setup = setup
@@ -54,18 +55,35 @@ export class EntryMaker {
   begin(whole: boolean): void {
     this.teller.begin(whole)
     this.#now = BigInt(Date.now()) * 1_000_000n
+    this.#way = []
   }
 
   /** A directory on the way, while it is open. */
   readonly directory = (name: string, fd: number, stat: sys.Stat): Seen => {
     const generation = this.#generation(fd, '')
     const known = this.#recall(stat, generation) ?? this.#learn(fd, stat, generation)
+    this.#pass(stat, known.acl)
     if (!known.settled) return this.#wire(name, stat, known.acl, undefined, generation)
     if (known.name === name && this.teller.knows(known)) return known.number
     if (known.name !== name) known.number = 0
     known.name = name
     // Made anew, so that the ACL it refers to is told before it.
     return this.teller.refer(known, this.#wire(name, stat, known.acl, undefined, generation))
+  }
+
+  /** A directory on the way that was told before: only `wayTo` speaks of it. */
+  readonly passing = (_name: string, fd: number, stat: sys.Stat): undefined => {
+    const generation = this.#generation(fd, '')
+    this.#pass(stat, (this.#recall(stat, generation) ?? this.#learn(fd, stat, generation)).acl)
+  }
+
+  /**
+   * All that a decision about a new name depends on: the same text from any thread as long as the way to it leads through
+   * the same directories with the same ACLs and modes. Undefined where something is there, or ACLs come by path.
+   */
+  wayTo(spot: Pick<Spot<unknown>, 'parent' | 'stat' | 'resolved'>): string | undefined {
+    if (!spot.parent || spot.stat || this.#byPath) return undefined
+    return `${this.#way.join(' ')}${spot.resolved ?? ''}`
   }
 
   /** Where the kernel decides, the ACLs on the way are its own business; that of the object is for people to see. */
@@ -155,6 +173,10 @@ export class EntryMaker {
   /** The content version. */
   version(stat: sys.Stat, id = this.id(stat)): string {
     return `${id}-${stat.size.toString(16)}-${stat.mtimeNs.toString(16)}`
+  }
+
+  #pass(stat: sys.Stat, acl: ReadAcl | undefined): void {
+    this.#way.push(`${this.id(stat)}-${stat.mode.toString(8)}-${acl?.print ?? ''}`)
   }
 
   #recall(stat: sys.Stat, generation: string | undefined): Remembered | undefined {

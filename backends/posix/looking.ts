@@ -64,7 +64,8 @@ export function look(shop: Workshop, args: LookArgs): Looked {
     const looked = maker.looked(spot, maker.ofSpot(spot))
     if (args.keep !== 'parent' || !spot.parent) return looked
     const nfs4 = maker.acls.hasNfs4(spot.parent.fd, spot.parent.stat.dev)
-    return { ...looked, nfs4, name: spot.name, parentFd: sys.dup(spot.parent.fd) }
+    const way = maker.wayTo(spot)
+    return { ...looked, nfs4, name: spot.name, way, parentFd: sys.dup(spot.parent.fd) }
   })
 }
 

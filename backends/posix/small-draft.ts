@@ -76,6 +76,7 @@ export class SmallDraft implements Draft {
 
   async #commit(options: CommitOptions): Promise<Entry> {
     const file = await this.#staged(options)
+    if (!(file instanceof StagedFile)) return file
     try {
       return await file.commit(options, this.#size)
     } finally {
@@ -83,7 +84,8 @@ export class SmallDraft implements Draft {
     }
   }
 
-  async #staged(options: CommitOptions): Promise<StagedFile> {
+  /** The file, or its entry where it is there already. */
+  async #staged(options: CommitOptions): Promise<StagedFile | Entry> {
     const [first] = this.#chunks
     const bytes = first && this.#chunks.length === 1 ? first : new Uint8Array(Buffer.concat(this.#chunks))
     const made = { bytes, acl: this.#acl }

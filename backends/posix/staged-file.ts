@@ -9,8 +9,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Acl } from '../../acl/acl.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
-import { nameOf, type Path } from '../../gateway/core/path.ts'
-import type { CommitOptions, Entry, Trail } from '../backend.ts'
+import type { Path } from '../../gateway/core/path.ts'
+import type { CommitOptions, Entry } from '../backend.ts'
 import { copyInto } from './copying-into.ts'
 import type { Desk, FileHandle } from './desk.ts'
 import { keepElsewhere, labelsOf } from './kept.ts'
@@ -19,9 +19,9 @@ import { leaseKey, underLeases } from './leasing.ts'
 import { ownerless } from './new-objects.ts'
 import { attributeNames, forgetOverflow, moveOverflow } from './properties.ts'
 import { requireCondition, requireRegular, unlessStale } from './requiring.ts'
-import type { StageArgs } from './staging.ts'
+import type { Seen, StageArgs } from './staging.ts'
 import { directoryOf, type Hidden, type StagingArea } from './staging-area.ts'
-import { lookAgain, mayBeNew, type Target } from './target.ts'
+import { lookAgain, mayBeNew, nameAt, stillAllowed, type Target } from './target.ts'
 import type { Expected } from './wire.ts'
 
 /** How often what is to be replaced may change under the commit's eyes, by someone who honours no lease. */
@@ -35,6 +35,13 @@ interface Made {
   readonly hidden: Hidden | undefined
   /** It may have other rights than a file made now. */
   readonly differs: boolean
+}
+
+/** What a name is given on. */
+interface Publishing {
+  readonly expected?: Expected | undefined
+  readonly seen?: Seen | undefined
+  readonly labelled?: boolean
 }
 
 export class StagedFile {
@@ -57,8 +64,8 @@ export class StagedFile {
   #moved = false
   /** The hidden name is the draft's only one. */
   #named: boolean
-  /** What was done, and seen, as the bytes were written. */
-  #whole: { readonly labelled: boolean; readonly trail: Trail | undefined } | undefined
+  /** What was done as the bytes were written. */
+  #whole: { readonly labelled: boolean; readonly tried: boolean } | undefined
 
   private constructor(desk: Desk, area: StagingArea, target: Target, made: Made, acl: StageArgs['acl']) {
     this.#list = desk.pathAcls && acl?.list
@@ -101,8 +108,8 @@ export class StagedFile {
   }
 
   /**
-   * Makes the file of bytes that are all here, and looks at its target meanwhile: `commit` with the same options follows.
-   * Undefined where files cannot be without a name.
+   * Makes the file of bytes that are all here. A new one that nothing has to be synced for is there at once; otherwise
+   * `commit` with the same options follows. Undefined where files cannot be without a name.
    */
   static async makeWhole(
     desk: Desk,
@@ -110,26 +117,25 @@ export class StagedFile {
     target: Target,
     { bytes, acl }: { readonly bytes: Uint8Array; readonly acl: StageArgs['acl'] },
     options: CommitOptions,
-  ): Promise<StagedFile | undefined> {
+  ): Promise<StagedFile | Entry | undefined> {
     const { parent, caller } = target
-    const labels = mayBeNew(target, options) ? labelsOf(desk.setup, options) : undefined
+    const isNew = mayBeNew(target, options)
+    const labels = isNew ? labelsOf(desk.setup, options) : undefined
     const labelling = labels && { modified: options.modified, labels }
-    const [staged, trail] = await Promise.allSettled([
-      desk.run('stageWhole', { parent: parent.ref, acl, bytes, labelling }, caller),
-      // Where the disk is waited for the look comes after it.
-      desk.setup.sync ? undefined : lookAgain(desk, target),
-    ])
-    if (staged.status === 'rejected') throw staged.reason
-    if (!('fd' in staged.value)) {
+    const isWhole = isNew && !desk.setup.sync && (labels || options.modified === undefined)
+    const seen = isWhole ? stillAllowed(target, options) : undefined
+    const appear = seen && { name: nameAt(target), seen }
+    const staged = await desk.run('stageWhole', { parent: parent.ref, acl, bytes, labelling, appear }, caller)
+    if ('entry' in staged) return desk.entry(staged.entry, staged)
+    if (!('fd' in staged)) {
       desk.unnamedFiles = false
       return undefined
     }
-    const { unlabelled, ...made } = staged.value
+    const { unlabelled, ...made } = staged
     const file = new StagedFile(desk, area, target, { ...made, hidden: undefined, differs: false }, acl)
     try {
-      if (trail.status === 'rejected') throw trail.reason
       if (labels && unlabelled !== undefined) await file.#keepElsewhere(unlabelled, labels)
-      file.#whole = { labelled: labels !== undefined, trail: trail.value }
+      file.#whole = { labelled: labels !== undefined, tried: appear !== undefined && unlabelled === undefined }
       return file
     } catch (error) {
       await file.end()
@@ -209,8 +215,7 @@ export class StagedFile {
       await this.#desk.share.sync(this.handle.ref.fd, { dataOnly: false }, this.#target.caller.signal)
     }
     if (isNew) {
-      const trail = whole?.trail ?? (await lookAgain(this.#desk, this.#target))
-      const made = trail.entry ? undefined : await this.#appear(trail, options, labelled)
+      const made = await this.#appear(options, labelled)
       if (made) return made
     }
     const key = leaseKey(this.#target.sight.trail, this.#name)
@@ -239,14 +244,19 @@ export class StagedFile {
   }
 
   get #name(): string {
-    return this.#target.sight.looked.name ?? nameOf(this.#path)
+    return nameAt(this.#target)
   }
 
   /** Undefined when the name was taken meanwhile. */
-  async #appear(trail: Trail, options: CommitOptions, labelled: boolean): Promise<Entry | undefined> {
+  async #appear(options: CommitOptions, labelled: boolean): Promise<Entry | undefined> {
+    const seen = this.#whole?.tried ? undefined : stillAllowed(this.#target, options)
+    const made = seen && (await this.#publish(options, { seen, labelled }))
+    if (made) return made
+    const trail = await lookAgain(this.#desk, this.#target)
+    if (trail.entry) return undefined
     options.decide(trail)
     requireCondition(options.condition, undefined, this.#path)
-    return this.#publish(options, undefined, labelled)
+    return this.#publish(options, { labelled })
   }
 
   /**
@@ -273,7 +283,7 @@ export class StagedFile {
       options.decide(trail)
       requireCondition(options.condition, trail.entry, this.#path)
       if (trail.entry) requireRegular(trail.entry, this.#path)
-      const done = trail.entry ? await this.#over(trail.entry, options, size) : await this.#publish(options, undefined)
+      const done = trail.entry ? await this.#over(trail.entry, options, size) : await this.#publish(options, {})
       if (done) return done
     }
     throw new StorageError('busy', 'the file changes all the time', { path: this.#path, retryAfter: 1 })
@@ -304,7 +314,7 @@ export class StagedFile {
     const forget = await moveOverflow(this.#desk, prepared.overflow, this.#overflow)
     this.#moved ||= prepared.overflow !== undefined
     if (!this.#hidden) this.#hidden = await this.#area.reserve(directoryOf(sight, path), caller)
-    const done = await this.#publish(options, expected)
+    const done = await this.#publish(options, { expected })
     if (done && (old.links ?? 1) === 1) await forget()
     return done
   }
@@ -320,7 +330,8 @@ export class StagedFile {
     return true
   }
 
-  async #publish(options: CommitOptions, expected: Expected | undefined, labelled = false): Promise<Entry | undefined> {
+  /** Undefined when what was expected, or seen, is not so any more. */
+  async #publish(options: CommitOptions, { expected, seen, labelled = false }: Publishing): Promise<Entry | undefined> {
     const { caller, parent } = this.#target
     if (!expected && this.#list && this.#written !== this.#list) await this.#write(this.#list)
     if (!expected && this.#moved && !labelled) await forgetOverflow(this.#desk, this.#overflow)
@@ -337,6 +348,7 @@ export class StagedFile {
       dirty: expected !== undefined || isRenewed || labels !== undefined,
       modified: labelled ? undefined : options.modified,
       labels,
+      seen,
     }
     let published = await this.#desk.run('publish', args, caller)
     if ('unlabelled' in published && labels) {
@@ -345,6 +357,7 @@ export class StagedFile {
       published = await this.#desk.run('publish', { ...args, asNew: undefined, labels: undefined }, caller)
     }
     if ('unlabelled' in published) throw new StorageError('internal', 'nothing was to be labelled')
+    if ('otherWay' in published) return undefined
     if ('taken' in published) {
       this.#named = published.named
       return undefined

@@ -64,6 +64,15 @@ export interface PublishArgs {
   readonly dirty: boolean
   readonly modified?: bigint | undefined
   readonly labels?: Labels | undefined
+  /** A new name appears only where the way to it is still this one. */
+  readonly seen?: Seen | undefined
+}
+
+/** What was decided on. */
+export interface Seen {
+  readonly path: Path
+  /** As `EntryMaker.wayTo` tells it. */
+  readonly way: string
 }
 
 export type Published =
@@ -73,6 +82,8 @@ export type Published =
     })
   /** `named`: the draft has its hidden name now. Once it has had a name and lost it the kernel gives it no other. */
   | { readonly taken: true; readonly named: boolean }
+  /** The way is not the one that was seen. Nothing is visible yet. */
+  | { readonly otherWay: true }
   /** There is no room for the labels, which are to be kept elsewhere first, under this version. Nothing is visible yet. */
   | { readonly unlabelled: string }
 
@@ -99,16 +110,43 @@ export function stage(shop: Workshop, { parent, hidden, size, acl, replaces, las
   })
 }
 
+/** A file whose bytes are all here. */
 export interface StageWholeArgs {
   readonly parent: HandleRef
   readonly acl?: AclBytes | undefined
   readonly bytes: Uint8Array
   /** What it gets where it makes a new name; what replaces a file gets them later. */
   readonly labelling?: Pick<LabelArgs, 'modified' | 'labels'> | undefined
+  /** It appears at once under this new name, where that is free, the way to it as it was seen, and all labels have room. */
+  readonly appear?: { readonly name: string; readonly seen: Seen } | undefined
 }
 
-/** The same of a file whose bytes are all here, with its labels: as `stage`, `labelStaged`. */
-export function stageWhole(
+export type StagedWhole = (Staged & { readonly unlabelled?: string | undefined }) | Changed
+
+/** As `stage`, `labelStaged` and, where nothing has to be synced in between, `publish` in one. */
+export function stageWhole(shop: Workshop, args: StageWholeArgs): StagedWhole {
+  const staged = stageBytes(shop, args)
+  if (!('fd' in staged) || !args.appear || staged.unlabelled !== undefined) return staged
+  const { name, seen } = args.appear
+  const { fd } = staged
+  let isOver = true
+  try {
+    shop.maker.begin(true)
+    const isThere =
+      isSeen(shop, seen) &&
+      shop.using(args.parent, (directory) => appear(shop, fd, directory, { name, hidden: '', named: false }) !== false)
+    if (isThere) {
+      shop.step('published')
+      return told(shop, name, fd)
+    }
+    isOver = false
+    return staged
+  } finally {
+    if (isOver) sys.close(fd)
+  }
+}
+
+function stageBytes(
   shop: Workshop,
   { parent, acl, bytes, labelling }: StageWholeArgs,
 ): Staged & { readonly unlabelled?: string | undefined } {
@@ -155,6 +193,7 @@ export function prepare(shop: Workshop, args: PrepareArgs): Prepared {
 /** The one step that makes a draft visible. */
 export function publish(shop: Workshop, args: PublishArgs): Published {
   const { using, maker, setup } = shop
+  // Told in full: it cannot be asked for twice.
   maker.begin(true)
   return using(args.parent, (directory) =>
     using(args.draft, (draft) => {
@@ -163,6 +202,7 @@ export function publish(shop: Workshop, args: PublishArgs): Published {
       const unlabelled = args.labels && labelDraft(shop, draft, args.labels)
       if (unlabelled !== undefined) return { unlabelled }
       if (setup.sync && (args.dirty || args.modified !== undefined || args.labels)) sys.fsync(draft)
+      if (args.seen && !isSeen(shop, args.seen)) return { otherWay: true }
       const done = args.expected ? replace(shop, draft, directory, args) : appear(shop, draft, directory, args)
       if (!done) return { taken: true, named: args.named || args.expected !== undefined }
       shop.step('published')
@@ -171,6 +211,11 @@ export function publish(shop: Workshop, args: PublishArgs): Published {
       return { ...told(shop, args.name, draft), twoNames: done === 'beside' }
     }),
   )
+}
+
+/** Asked as late as can be. */
+function isSeen({ walker, maker }: Workshop, { path, way }: Seen): boolean {
+  return walker.at(path, { follow: true, visit: maker.passing }, (spot) => maker.wayTo(spot) === way)
 }
 
 /** Undefined where there is room; else the version that the labels are to be kept under elsewhere. */
@@ -204,7 +249,7 @@ function appear(
   shop: Workshop,
   draft: number,
   directory: number,
-  { name, hidden, named }: PublishArgs,
+  { name, hidden, named }: Pick<PublishArgs, 'name' | 'hidden' | 'named'>,
 ): boolean | 'beside' {
   try {
     shop.step('renaming')

@@ -49,6 +49,8 @@ export interface Looked extends Numbered {
   readonly name?: string
   /** The directory lies on a file system with NFSv4 ACLs of its own. */
   readonly nfs4?: boolean
+  /** As `EntryMaker.wayTo` tells it, with `parentFd`. */
+  readonly way?: string | undefined
   /** What went wrong with ACLs on the way, as stable words. */
   readonly trouble?: readonly string[]
 }

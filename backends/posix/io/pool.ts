@@ -49,7 +49,7 @@ export interface Task {
 /** How often deadlines, aborted callers and stuck threads are looked for, in ms. */
 const sweepEvery = 25
 /** Operations quicker than this, in ms, go to a thread several at a time: waking another one costs more. */
-const quick = 0.05
+const quick = 0.2
 const packed = 6
 /** Weight of the latest answers in the pace. */
 const smoothing = 0.1
