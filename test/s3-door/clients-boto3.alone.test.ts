@@ -40,6 +40,17 @@ assert head['ETag'].endswith('-5"'), head
 s3.download_file('mine', 'boto3/big', back, Config=parts)
 same(open(back, 'rb').read(), data)
 s3.upload_fileobj(io.BytesIO(data), 'mine', 'boto3/object')
+for algorithm in ('CRC32', 'SHA256'):
+    extra = {'ChecksumAlgorithm': algorithm, 'ContentType': 'text/x-parts'}
+    s3.upload_file(file, 'mine', 'boto3/' + algorithm, Config=parts, ExtraArgs=extra)
+    s3.copy({'Bucket': 'mine', 'Key': 'boto3/' + algorithm}, 'mine', 'boto3/copy', Config=parts)
+    for key in ('boto3/' + algorithm, 'boto3/copy'):
+        got = s3.get_object(Bucket='mine', Key=key, ChecksumMode='ENABLED')
+        assert got['Body'].read() == data and got['ETag'].endswith('-5"'), got
+    head = s3.head_object(Bucket='mine', Key='boto3/' + algorithm, ChecksumMode='ENABLED')
+    assert head['ContentType'] == 'text/x-parts' and 'Checksum' + algorithm in head, head
+assert 'Uploads' not in s3.list_multipart_uploads(Bucket='mine')
+head = s3.head_object(Bucket='mine', Key='boto3/big')
 get = lambda **more: s3.get_object(Bucket='mine', Key='boto3/big', **more)
 same(get(Range='bytes=0-9')['Body'].read(), data[:10])
 part = get(Range='bytes=5242870-5242889')
@@ -158,7 +169,7 @@ t.test('files in parts, and ranges of them', { skip }, async (t) => {
   const data = randomBytes(23_000_000)
   await desk.python(t, transfers, desk.write('big', data), desk.path('back'))
   t.ok(desk.stored('/lab/alice/boto3/big').equals(data))
-  t.ok(desk.stored('/lab/alice/boto3/object').equals(data))
+  for (const name of ['object', 'CRC32', 'copy']) t.ok(desk.stored(`/lab/alice/boto3/${name}`).equals(data), name)
 })
 
 t.test('metadata, tags and checksums stay with objects and their copies', { skip }, async (t) => {

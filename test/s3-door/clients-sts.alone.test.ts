@@ -13,7 +13,7 @@ t.setTimeout(280_000)
 
 const skip = without('aws') || without('python')
 if (skip) t.plan(0, skip)
-const gateway = await startForPrograms(t)
+const gateway = await startForPrograms(t, { trustedProxies: ['127.0.0.1'] })
 const role = 'arn:aws:iam::000000000000:role/portolan'
 
 /** Has nothing but a file with a token. */
@@ -109,6 +109,19 @@ t.test('what is wrong with a token is said in the words of the token service', {
     Statement: [{ Effect: 'Allow', Action: 'ec2:*', Resource: '*' }],
   })
   t.match((await assume(await deskWithToken(t, 'alice'), '--policy', policy)).err, /MalformedPolicyDocument/)
+})
+
+t.test('a token that could be read on its way is not looked at', async (t) => {
+  const body = new URLSearchParams({
+    ...{ Action: 'AssumeRoleWithWebIdentity', RoleArn: role, RoleSessionName: 'vm1' },
+    WebIdentityToken: await gateway.standingToken('alice'),
+  })
+  const ask = async (proto: string) => {
+    const answer = await fetch(gateway.s3Url, { method: 'POST', body, headers: { 'X-Forwarded-Proto': proto } })
+    return `${answer.status} ${/<Code>(\w+)/.exec(await answer.text())?.[1]}`
+  }
+  t.equal(await ask('http'), '403 AccessDenied')
+  t.equal(await ask('https'), '200 undefined')
 })
 
 t.test('programs change tokens for keys by themselves', { skip }, async (t) => {

@@ -12,7 +12,7 @@ import { dirname, join, relative } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
 import { accessKeyOf } from '../gateway/access-keys.ts'
-import { startTestGateway, type TestGateway } from '../gateway/harness.ts'
+import { type GatewayOptions, startTestGateway, type TestGateway } from '../gateway/harness.ts'
 import type { UserName } from '../gateway/people.ts'
 import { everything, Guarded, look, makeLab } from '../gateway/tree.ts'
 
@@ -38,7 +38,7 @@ export function without(program: Program): string | false {
  * A gateway with `/lab` of docs/semantics.md and with `/objects`, in which everybody makes buckets. Buckets that are
  * there: `lab`, `p01` (alice's and carol's) and `mine` (the caller's own).
  */
-export function startForPrograms(t: Test): Promise<TestGateway> {
+export function startForPrograms(t: Test, more: GatewayOptions['more'] = {}): Promise<TestGateway> {
   return startTestGateway(t, {
     mounts: [
       { path: '/lab', make: (top) => void makeLab(top), backend: { sync: 'never' } },
@@ -46,6 +46,7 @@ export function startForPrograms(t: Test): Promise<TestGateway> {
     ],
     workers: 2,
     s3: { buckets: { lab: '/lab', p01: '/lab/p01', mine: '/lab/{user}' }, root: '/objects' },
+    more,
   })
 }
 
