@@ -117,11 +117,16 @@ class FormUpload implements FormHandler {
       bytes.resume()
       return
     }
+    let cause: unknown
+    bytes.once('error', (error) => {
+      cause = error
+    })
     try {
       this.stored = await this.#store(filename, bytes)
     } catch (thrown) {
-      this.failure = StorageError.from(thrown)
-      throw thrown
+      const early = new StorageError('invalid', 'the form ended early', { cause })
+      this.failure = cause === undefined ? StorageError.from(thrown) : asMalformed(early)
+      throw this.failure
     }
   }
 

@@ -46,7 +46,9 @@ export async function receivePayload(
     before?.(error)
     reject(connection.broken ? endedEarly() : error)
   }
-  source.on('data', count).on('error', fail).on('close', unended)
+  // A part of a form fails in the words of its parser.
+  const spoiled = (error: unknown) => reject(error instanceof StorageError || !request.complete ? error : endedEarly())
+  source.on('data', count).on('error', spoiled).on('close', unended)
   request.on('error', gone).on('close', gone)
   into.on('finish', resolve).on('error', fail).on('close', given)
   source.pipe(into)

@@ -391,8 +391,7 @@ export class Requests {
     )
     const target = `/${where}${key === undefined ? '' : `/${key}`}${text.length > 0 ? `?${text.join('&')}` : ''}`
     const spoiled = this.#one(12) ? mutated(target, this.#dice, pieces).toString('latin1') : target
-    // What a request line can hold.
-    return `/${spoiled.slice(1).replace(/[^\x21-\x7e\x80-\xff]/g, '')}`
+    return requestTarget(spoiled)
   }
 
   #bodyOf({ body }: Sort): Buffer<ArrayBuffer> | undefined {
@@ -455,10 +454,8 @@ export class Requests {
     const more = Object.fromEntries(parameters.map((part) => part.split(/=(.*)/s).slice(0, 2)))
     const expires = this.#one(10) ? this.#dice.of(numbers) : 600
     const url = presign({ method, path, host: this.#host, key: keyOf(this.#user()), query: more, expires })
-    if (!this.#one(3)) return url.replaceAll('=undefined', '=')
-    return `/${mutated(url.slice(1), this.#dice, pieces)
-      .toString('latin1')
-      .replace(/[^\x21-\x7e\x80-\xff]/g, '')}`
+    const whole = url.replaceAll('=undefined', '=')
+    return requestTarget(this.#one(3) ? mutated(whole, this.#dice, pieces).toString('latin1') : whole)
   }
 
   #chunked({ what, method, target, headers, body }: Made): Made {
@@ -521,6 +518,11 @@ export class Requests {
       'x',
     ])
   }
+}
+
+/** What a request line can hold of it. */
+function requestTarget(text: string): string {
+  return `/${text.slice(1).replace(/[^\x21-\x7e\x80-\xff]/g, '')}`
 }
 
 function base64Crc(body: Buffer): string {

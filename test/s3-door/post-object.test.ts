@@ -306,3 +306,17 @@ t.test('a key that is used from elsewhere than it may be is written down', async
   t.match(await post(world, { fields: [['key', 'x']], sign: { conditions: anything } }), { status: 403 })
   t.match(written(), [refused, refused])
 })
+
+t.test('a form that ends in its file, or in the boundary behind it, stores nothing', async (t) => {
+  const world = await openS3(t)
+  for (const cut of [5, 10, 20, 24, 26, 28, 30]) {
+    const answer = await post(world, {
+      fields: [['key', 'cut']],
+      sign: { conditions: anything },
+      spoil: (body) => body.slice(0, -cut),
+    })
+    t.match({ status: answer.status, code: answer.code }, { status: 400, code: 'MalformedPOSTRequest' }, `${cut} bytes`)
+    t.equal((await read(world, '/data/cut')).code, 'NoSuchKey')
+  }
+  t.notOk(world.lines.some((line) => 'text' in line && line.text === 'request failed'))
+})
