@@ -21,8 +21,15 @@ export function openUnnamed(directory: number, mode: number): number | undefined
   } catch (error) {
     // Kernels and file systems without it say so in different ways (open(2)).
     if (['ENOTSUP', 'EISDIR', 'EINVAL', 'ENOSYS'].some((code) => sys.isErrno(error, code))) return undefined
+    if (isRemoved(directory, error)) throw new StorageError('no-parent', 'the directory was removed meanwhile')
     throw error
   }
+}
+
+/** Of a directory that has gone since it was opened ext4 says EPERM, where others say ENOENT. */
+function isRemoved(directory: number, error: unknown): boolean {
+  if (sys.isErrno(error, 'ENOENT')) return true
+  return sys.isErrno(error, 'EPERM') && sys.fstat(directory).nlink === 0
 }
 
 /** A file that is made under this name. */

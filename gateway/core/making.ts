@@ -15,11 +15,11 @@ export function mkdir(gate: Gate, call: Call, path: Path): Promise<Entry> {
 }
 
 /** Throws `exists` whatever it is that exists, and `no-parent`. */
-export function makeDirectory(gate: Gate, task: Task, path: Path, admission: Admission): Promise<Entry> {
+export async function makeDirectory(gate: Gate, task: Task, path: Path, admission: Admission): Promise<Entry> {
   const place = gate.place(task, 'mkdir', path)
   gate.requireWritable(place)
   const { backend } = place.mount
-  return gate.act(
+  const making = gate.act(
     task,
     place,
     () => backend.mkdir(place.inner, task),
@@ -30,6 +30,15 @@ export function makeDirectory(gate: Gate, task: Task, path: Path, admission: Adm
     },
     { admission, touching: touching(place, 'name', (made) => made) },
   )
+  return making.catch((error) => {
+    throw parentGone(error, path)
+  })
+}
+
+/** What is about to be made cannot be missing itself: its parent was removed since the look. */
+export function parentGone(error: unknown, path: Path): unknown {
+  if (!(error instanceof StorageError) || error.code !== 'not-found') return error
+  return new StorageError('no-parent', 'the parent directory does not exist any more', { path, cause: error })
 }
 
 /**

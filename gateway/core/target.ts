@@ -104,6 +104,9 @@ export async function begin<T>(
   return { made, seen }
 }
 
+/** How often parents are made that others remove again at once. */
+const attempts = 4
+
 /** Makes missing parents where the caller or the mount wants that, and tries again. */
 export async function withParents<T>(
   gate: Gate,
@@ -113,12 +116,13 @@ export async function withParents<T>(
   admission: Admission,
   work: (admission: Admission) => Promise<T>,
 ): Promise<T> {
-  try {
-    return await work(admission)
-  } catch (error) {
-    const makeThem = options.createParents || place.mount.createParents
-    if (!makeThem || !(error instanceof StorageError) || error.code !== 'no-parent') throw error
+  const makeThem = options.createParents || place.mount.createParents
+  for (let made = 0; ; made++) {
+    try {
+      if (made > 0) await makeParents(gate, task, place.path)
+      return await work(made > 0 ? 'continues' : admission)
+    } catch (error) {
+      if (!makeThem || made === attempts || !(error instanceof StorageError) || error.code !== 'no-parent') throw error
+    }
   }
-  await makeParents(gate, task, place.path)
-  return work('continues')
 }

@@ -11,6 +11,7 @@ import { DigestSet, sameDigest } from './digests.ts'
 import { StorageError } from './errors.ts'
 import { requireRecord } from './kept.ts'
 import type { Admission } from './limits.ts'
+import { parentGone } from './making.ts'
 import type { Path } from './path.ts'
 import { watchWritable } from './stalls.ts'
 import type { Announced, Conditions, WriteOptions, Writing, Written } from './storage.ts'
@@ -196,7 +197,7 @@ export class Upload implements Writing {
       )
       return { entry, created: replaced === undefined, digests }
     } catch (error) {
-      throw this.#target.translate(error, this.#options.onlyNew ?? false)
+      throw parentGone(this.#target.translate(error, this.#options.onlyNew ?? false), place.path)
     }
   }
 

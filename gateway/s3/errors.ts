@@ -23,7 +23,7 @@ const answers = {
   denied: ['AccessDenied', 'Access Denied'],
   'not-owner': ['AccessDenied', 'Access Denied'],
   'not-found': ['NoSuchKey', 'The specified key does not exist.'],
-  'no-parent': ['NoSuchKey', 'The directory of the key does not exist.'],
+  'no-parent': ['SlowDown', 'The directory of the key was removed meanwhile. Please try again.'],
   exists: ['ConditionalRequestConflict', 'Something was made at this key meanwhile.'],
   'not-directory': ['ObjectParentIsFile', 'A part of the key before its last slash is an object.'],
   'is-directory': ['ExistingObjectIsDirectory', 'There is a directory at this key.'],
