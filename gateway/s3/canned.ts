@@ -5,6 +5,7 @@
 
 import { respond } from '../http/respond.ts'
 import { requireBucket } from './buckets.ts'
+import { objectEntry } from './current-object.ts'
 import { S3Error, type S3ErrorCode } from './error.ts'
 import { ownerElement, ownerId, ownerNames } from './owner.ts'
 import type { BucketRequest, ObjectRequest, Operation } from './s3-request.ts'
@@ -71,7 +72,7 @@ export const getBucketAcl: Operation<BucketRequest> = async (request) => {
 
 /** GetObjectAcl */
 export const getObjectAcl: Operation<ObjectRequest> = async (request) => {
-  await request.x.door.storage.stat(request.call, request.path)
+  await objectEntry(request)
   await sendAcl(request)
 }
 
@@ -83,7 +84,7 @@ export const putBucketAcl: Operation<BucketRequest> = async (request) => {
 
 /** PutObjectAcl */
 export const putObjectAcl: Operation<ObjectRequest> = async (request) => {
-  await request.x.door.storage.stat(request.call, request.path)
+  await objectEntry(request)
   await keepAcl(request)
 }
 

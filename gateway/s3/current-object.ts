@@ -19,6 +19,13 @@ interface Seen extends CurrentObject {
 
 type Place = Pick<ObjectRequest, 'x' | 'call' | 'path' | 'asDirectory'>
 
+/** What is at the key, for whoever may look at it. Throws `not-found` where there is no object of this key. */
+export async function objectEntry({ x, call, path, asDirectory }: Place): Promise<Entry> {
+  const entry = await x.door.storage.stat(call, path)
+  if ((entry.type === 'directory') === asDirectory) return entry
+  throw new StorageError('not-found', 'no object of this key', { path })
+}
+
 /** Throws `not-found` where there is no object of this key; whoever may read it may know. */
 export function currentObject(place: Place): Promise<CurrentObject> {
   return lookAt(place)

@@ -1,8 +1,8 @@
 /** RestoreObject (Amazon S3 API Reference): the tape queue, asked in the words of S3. */
 
-import { StorageError } from '../core/errors.ts'
 import { maxLifetime } from '../core/staging.ts'
 import { respond } from '../http/respond.ts'
+import { objectEntry } from './current-object.ts'
 import { S3Error } from './error.ts'
 import { requireOnlyVersion } from './object-version.ts'
 import { isWaiting, restoreKey } from './restore-status.ts'
@@ -19,10 +19,7 @@ export const restoreObject: Operation<ObjectRequest> = async (request) => {
   const lifetime = lifetimeIn(await verifiedWhole(request, maxBody, false))
   const { x, call, path } = request
   const { storage } = x.door
-  const entry = await storage.stat(call, path)
-  if ((entry.type === 'directory') !== request.asDirectory) {
-    throw new StorageError('not-found', 'no object of this key', { path })
-  }
+  const entry = await objectEntry(request)
   const isThere = entry.locality === 'disk-and-tape'
   if (entry.locality !== 'tape' && !isThere) throw active()
   const key = restoreKey(path)

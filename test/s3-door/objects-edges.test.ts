@@ -207,3 +207,18 @@ t.test('a directory that cannot be described is not made', async (t) => {
   t.equal((await put('old/')).code, 'AccessDenied')
   t.equal((await world.raw({ as: 'alice', method: 'HEAD', target: '/data/old/' })).headers['x-amz-meta-mode'], '493')
 })
+
+t.test('a directory has its ACL under its own key alone', async (t) => {
+  const { raw } = await openS3(t)
+  await raw({ as: 'alice', method: 'PUT', target: '/data/d/k', body: 'x' })
+  const headers = { 'x-amz-acl': 'private' }
+  for (const [target, status] of [
+    ['/data/d?acl', 404],
+    ['/data/d/?acl', 200],
+    ['/data/d/k?acl', 200],
+    ['/data/d/k/?acl', 404],
+  ] as const) {
+    t.equal((await raw({ as: 'alice', target })).status, status, target)
+    t.equal((await raw({ as: 'alice', method: 'PUT', target, headers })).status, status, target)
+  }
+})
