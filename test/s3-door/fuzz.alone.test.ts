@@ -178,7 +178,7 @@ async function fuzz(t: Test, storage: 'memory' | 'posix', rounds: number): Promi
   t.equal(faults.length, 0, `no answer was wrong: ${JSON.stringify(statuses)}`)
   t.ok((statuses[0] ?? 0) < rounds / 20, 'connections are cut rarely')
   t.ok((statuses[200] ?? 0) > rounds / 20, 'some were understood')
-  t.ok(Object.keys(understood).length > 30, `of each kind: ${JSON.stringify(understood)}`)
+  t.ok(Object.keys(understood).length > Math.min(30, rounds / 100), `of each kind: ${JSON.stringify(understood)}`)
   t.ok(grown < 100 + rounds / 10_000, `memory grew by ${grown} MiB`)
   t.ok(descriptors() < before.fds + 30, `descriptors: ${before.fds}, then ${descriptors()}`)
   await tidy(world)
