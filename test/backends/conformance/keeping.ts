@@ -95,6 +95,32 @@ const changed: readonly Case[] = [
     },
   },
   {
+    name: 'a record that is made of another one is not put in place of a third',
+    facet: 'records',
+    async run(t, area) {
+      const records = recordsOf(area)
+      const path = area.at('file')
+      const { version } = await area.write(path, 'a')
+      let before: string | undefined
+      for (const record of ['first', long, undefined, 'second']) {
+        const seen = { version, before: { record: 'another' } }
+        await fails(t, act(records.set(path, 'not', seen, area.call)), 'stale')
+        await act(records.set(path, record, { version, before: { record: before } }, area.call))
+        t.equal(await recordOf(area, path), record)
+        before = record
+      }
+      // Of many who change it at the same time one after the other is heard.
+      const rivals = ['a', 'b', 'c', 'd'].map((record) =>
+        act(records.set(path, record, { version, before: { record: 'second' } }, area.call)).then(
+          () => record,
+          () => undefined,
+        ),
+      )
+      const heard = (await Promise.all(rivals)).filter((record) => record !== undefined)
+      t.same(heard, [await recordOf(area, path)])
+    },
+  },
+  {
     name: 'a record is kept beside digests and properties',
     facet: 'records',
     async run(t, area) {
