@@ -1,9 +1,9 @@
 /** Listings of a million keys, flat and in 10,000 directories, in pages of 1,000, one page after the other. */
 
-import { execFileSync } from 'node:child_process'
-import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, renameSync } from 'node:fs'
 import { Agent, get } from 'node:http'
 import { text } from 'node:stream/consumers'
+import { resident } from '../measure.ts'
 import type { Figure } from '../report.ts'
 import type { Stage } from './cases.ts'
 import { presign, type S3Target } from './presign.ts'
@@ -13,29 +13,39 @@ const total = Number(process.env.BENCH_KEYS ?? 1_000_000)
 const perDirectory = 100
 const pageLength = 1000
 /** versitygw reads and sorts the whole directory for each page: that many of them tell its speed. */
-const peerPages = { flat: 20, deep: 200 } as const
+const peerPages = { flat: 10, deep: 50 } as const
+const mebibyte = 1024 ** 2
 
 type Shape = keyof typeof peerPages
 
-/** Keys a second; versitygw serves the same files by other names. */
-export async function listings({ work, targets }: Stage): Promise<Figure[]> {
+/** Keys a second; versitygw is given the same files when the gateway has listed them. */
+export async function listings({ work, targets, pid }: Stage): Promise<Figure[]> {
   const { portolan, versitygw } = targets
   if (!portolan) return []
-  fill(`${work}/tree/listed`)
-  if (versitygw) execFileSync('cp', ['-al', `${work}/tree/listed`, `${work}/versitygw/${versitygw.bucket}/listed`])
+  const tree = `${work}/tree/listed`
+  fill(tree)
   // Directories that have just changed are not remembered.
   await new Promise((done) => setTimeout(done, 3000))
+  const before = resident(pid)
+  const ours = { flat: await speedOf(portolan, 'flat'), deep: await speedOf(portolan, 'deep') }
+  const grown = (resident(pid) - before) / mebibyte
+  if (versitygw) renameSync(tree, `${work}/versitygw/${versitygw.bucket}/listed`)
   const figures: Figure[] = []
   for (const shape of ['flat', 'deep'] as const) {
-    const ours = await speedOf(portolan, shape, Number.POSITIVE_INFINITY)
     const peers = versitygw && (await speedOf(versitygw, shape, peerPages[shape]))
     const what = `list ${total.toLocaleString('en')} keys, ${shape}, pages of 1,000`
-    figures.push({ what, value: ours, unit: 'keys/s' })
+    figures.push({ what, value: ours[shape], unit: 'keys/s' })
     if (peers === undefined) continue
-    const raw = { portolan: ours, versitygw: peers }
-    figures.push({ what: `${what}: portolan / versitygw`, value: ours / peers, unit: '', goal: { atLeast: 2 }, raw })
+    const raw = { portolan: ours[shape], versitygw: peers }
+    figures.push({
+      what: `${what}, against versitygw`,
+      value: ours[shape] / peers,
+      unit: 'x',
+      goal: { atLeast: 2 },
+      raw,
+    })
   }
-  return figures
+  return [...figures, { what: 'memory that listing took', value: grown, unit: 'MiB', goal: { atMost: 200 } }]
 }
 
 function fill(top: string): void {
@@ -49,7 +59,7 @@ function fill(top: string): void {
   }
 }
 
-async function speedOf(target: S3Target, shape: Shape, mostPages: number): Promise<number> {
+async function speedOf(target: S3Target, shape: Shape, mostPages = Number.POSITIVE_INFINITY): Promise<number> {
   const agent = new Agent({ keepAlive: true })
   const started = performance.now()
   let keys = 0

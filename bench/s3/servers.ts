@@ -14,11 +14,14 @@ export type ServerName = 'portolan' | 'unsynced' | 'versitygw' | 'minio'
 export interface Servers {
   /** Those of the peers that are installed, or could be built. */
   readonly targets: Readonly<Partial<Record<ServerName, S3Target>>>
+  /** Of the gateway's supervisor. */
+  readonly pid: number
   stop(): Promise<void>
 }
 
 interface Running {
   readonly targets: Servers['targets']
+  readonly pid?: number
   readonly stop: () => Promise<void>
 }
 
@@ -31,7 +34,8 @@ export async function startServers(work: string): Promise<Servers> {
     await stop()
     throw error
   }
-  return { targets: Object.assign({}, ...running.map(({ targets }) => targets)), stop }
+  const { pid = 0 } = running[0] ?? {}
+  return { targets: Object.assign({}, ...running.map(({ targets }) => targets)), pid, stop }
 }
 
 async function gateway(work: string): Promise<Running> {
@@ -41,6 +45,7 @@ async function gateway(work: string): Promise<Running> {
     s3Url: url,
     url: httpUrl,
     authorization,
+    pid,
     stop,
   } = await startPortolan(work, { tree, smallFiles: 0, bigSize: 0 })
   const headers = { authorization: authorization.replace(/^Authorization: /, ''), 'content-type': 'application/json' }
@@ -52,7 +57,7 @@ async function gateway(work: string): Promise<Running> {
   if (answer.status !== 201) throw new Error(`no access key: ${answer.status} ${await answer.text()}`)
   const { id: accessKeyId, secret } = (await answer.json()) as { readonly id: string; readonly secret: string }
   const key = { accessKeyId, secret }
-  return { targets: { portolan: { url, bucket: 'bench', key }, unsynced: { url, bucket: 'unsynced', key } }, stop }
+  return { targets: { portolan: { url, bucket: 'bench', key }, unsynced: { url, bucket: 'unsynced', key } }, pid, stop }
 }
 
 async function versitygw(work: string): Promise<Running> {
