@@ -15,6 +15,7 @@ import { Generation } from './generation.ts'
 import type { Admission, Limits } from './limits.ts'
 import type { Locks } from './locks.ts'
 import type { Metrics } from './metrics.ts'
+import { UploadPlaces } from './new-parents.ts'
 import { isWithin, nameOf, namesOf, type Path, rebase } from './path.ts'
 import { type Operation, Task } from './task.ts'
 
@@ -56,6 +57,7 @@ export class Gate {
   readonly locks: Locks | undefined
   /** An existing directory in which a listing that must be sorted may spill. */
   readonly spillDirectory: string
+  readonly uploadPlaces = new UploadPlaces()
 
   constructor(parts: {
     readonly namespace: Namespace

@@ -6,6 +6,7 @@ import type { Call } from './call.ts'
 import { type Gate, requireParent } from './deciding.ts'
 import { StorageError } from './errors.ts'
 import type { Admission } from './limits.ts'
+import type { MadeDirectory } from './new-parents.ts'
 import { type Path, parentOf } from './path.ts'
 import type { Task } from './task.ts'
 
@@ -42,24 +43,29 @@ export function parentGone(error: unknown, path: Path): unknown {
 }
 
 /**
- * Makes the directories above `path` that are missing, each under the caller's rights, never above the
- * mount point. They stay, also if what they were made for fails.
+ * Makes the directories above `path` that are missing, each under the caller's rights, never above the mount point.
+ * `made` is told of each at once, the upper ones first.
  */
-export async function makeParents(gate: Gate, task: Task, path: Path): Promise<void> {
+export async function makeParents(
+  gate: Gate,
+  task: Task,
+  path: Path,
+  made: (directory: MadeDirectory) => void,
+): Promise<void> {
   const parent = parentOf(path)
   if (task.namespace.isMountPoint(parent) || parent === path) {
     throw new StorageError('no-parent', 'the parent directory does not exist', { path })
   }
   for (let left = 1; ; left--) {
     try {
-      await makeDirectory(gate, task, parent, 'continues')
+      made({ path: parent, entry: await makeDirectory(gate, task, parent, 'continues') })
       return
     } catch (error) {
       // Somebody else was faster, or a file is in the way.
       if (error instanceof StorageError && error.code === 'exists') return requireDirectory(gate, task, parent)
       if (!(error instanceof StorageError) || error.code !== 'no-parent' || left === 0) throw error
     }
-    await makeParents(gate, task, parent)
+    await makeParents(gate, task, parent, made)
   }
 }
 

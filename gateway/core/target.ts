@@ -9,6 +9,7 @@ import { denied, type Gate, requireParent, requirePlain } from './deciding.ts'
 import { StorageError } from './errors.ts'
 import type { Admission } from './limits.ts'
 import { makeParents } from './making.ts'
+import { type MadeDirectory, takeBack } from './new-parents.ts'
 import type { Path } from './path.ts'
 import type { Conditions } from './storage.ts'
 import type { Task } from './task.ts'
@@ -16,6 +17,8 @@ import type { Task } from './task.ts'
 /** What the credential says of a path where a file may or may not be. */
 export class Target {
   readonly place: Place
+  /** Made for it, the upper ones first: whoever gives it up takes them back. */
+  readonly madeParents: MadeDirectory[] = []
   readonly #create: Decision
   readonly #replace: Decision
 
@@ -107,11 +110,11 @@ export async function begin<T>(
 /** How often parents are made that others remove again at once. */
 const attempts = 4
 
-/** Makes missing parents where the caller or the mount wants that, and tries again. */
+/** Makes missing parents where the caller or the mount wants that, and tries again. Takes them back where that fails. */
 export async function withParents<T>(
   gate: Gate,
   task: Task,
-  { place }: Target,
+  { place, madeParents }: Target,
   options: { readonly createParents?: boolean },
   admission: Admission,
   work: (admission: Admission) => Promise<T>,
@@ -119,10 +122,12 @@ export async function withParents<T>(
   const makeThem = options.createParents || place.mount.createParents
   for (let made = 0; ; made++) {
     try {
-      if (made > 0) await makeParents(gate, task, place.path)
+      if (made > 0) await makeParents(gate, task, place.path, (directory) => madeParents.push(directory))
       return await work(made > 0 ? 'continues' : admission)
     } catch (error) {
-      if (!makeThem || made === attempts || !(error instanceof StorageError) || error.code !== 'no-parent') throw error
+      if (makeThem && made < attempts && error instanceof StorageError && error.code === 'no-parent') continue
+      await takeBack(gate, task, madeParents)
+      throw error
     }
   }
 }

@@ -12,6 +12,7 @@ import { StorageError } from './errors.ts'
 import { requireRecord } from './kept.ts'
 import type { Admission } from './limits.ts'
 import { parentGone } from './making.ts'
+import { takeBack } from './new-parents.ts'
 import type { Path } from './path.ts'
 import { watchWritable } from './stalls.ts'
 import type { Announced, Conditions, WriteOptions, Writing, Written } from './storage.ts'
@@ -95,6 +96,7 @@ export class Upload implements Writing {
   readonly #condition: CommitCondition
   #options: UploadOptions
   #digests: DigestSet | undefined
+  readonly #leave: () => void
   #staged: number
   #over = false
 
@@ -116,6 +118,7 @@ export class Upload implements Writing {
     this.#digests = digestsOf(options)
     this.body = draft.body
     this.replaces = replaces
+    this.#leave = gate.uploadPlaces.enter(target.place.path)
     gate.metrics?.draftOpened()
     watchWritable(gate.limits, target.place.mount, draft.body, {
       before: (bytes) => this.#take(bytes),
@@ -168,7 +171,11 @@ export class Upload implements Writing {
     this.#end()
     this.body.destroy()
     const { place } = this.#target
-    await this.#gate.run(this.#task, place, () => this.#draft.discard(), { admission: 'continues' })
+    try {
+      await this.#gate.run(this.#task, place, () => this.#draft.discard(), { admission: 'continues' })
+    } finally {
+      await this.#giveUp()
+    }
   }
 
   async #commit(digests: Digests, record: string | undefined): Promise<Written> {
@@ -195,10 +202,17 @@ export class Upload implements Writing {
           deadline: place.mount.deadline + this.bytes / commitBytesPerMs,
         },
       )
+      this.#leave()
       return { entry, created: replaced === undefined, digests }
     } catch (error) {
+      await this.#giveUp()
       throw parentGone(this.#target.translate(error, this.#options.onlyNew ?? false), place.path)
     }
+  }
+
+  async #giveUp(): Promise<void> {
+    this.#leave()
+    await takeBack(this.#gate, this.#task, this.#target.madeParents)
   }
 
   /** Sees every byte before the back end does. */

@@ -199,6 +199,26 @@ t.test('parents are made under the rights of the caller, where asked for', async
   t.equal(asked, 'ok')
 })
 
+t.test('parents go again when nothing comes of what they were made for', async (t) => {
+  const world = await setUp(t, { createParents: true })
+  const begin = (path: string) => world.storage.write(callBy('alice'), at(path))
+  const first = await begin('/data/d/e/f/g')
+  await first.discard()
+  t.equal(await world.state('/data/d/e'), 'not-found', 'all that were made')
+  const wrong = await world.storage.write(callBy('alice'), at('/data/d/e/f/g'), { size: 7 })
+  wrong.body.end('five!')
+  t.equal(await outcome(wrong.commit()), 'invalid')
+  t.equal(await world.state('/data/d/e'), 'not-found', 'also when the commit fails')
+  const [one, other] = [await begin('/data/d/e/f/g'), await begin('/data/d/e/f/h')]
+  await one.discard()
+  other.body.end('h')
+  t.equal(await outcome(other.commit()), 'ok', 'another upload needs them')
+  t.equal(await world.state('/data/d/e/f/h'), 'h')
+  const later = await begin('/data/d/e/f/i')
+  await later.discard()
+  t.equal(await world.state('/data/d/e/f/h'), 'h', 'those that others have made stay')
+})
+
 t.test('a read-only mount refuses whatever would change it', async (t) => {
   const world = await setUp(t, { readOnly: false })
   const closed = new World({ '/data': { readOnly: true } })

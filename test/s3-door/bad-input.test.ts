@@ -15,7 +15,7 @@ type Row = readonly [what: string, expected: string, request: RawRequest]
 
 const alice = keyOf('alice')
 const body = 'hello world'
-const put = { method: 'PUT', target: '/data/bad', as: 'alice', body } as const
+const put = { method: 'PUT', target: '/data/on/the/way/bad', as: 'alice', body } as const
 const md5 = (data: string) => createHash('md5').update(data).digest('base64')
 
 /** Files and directories, hidden ones too, but for what the gateway keeps of uploads that go on. */
