@@ -21,7 +21,7 @@ import { attributeNames, forgetOverflow, moveOverflow } from './properties.ts'
 import { requireCondition, requireRegular, unlessStale } from './requiring.ts'
 import type { Seen, StageArgs } from './staging.ts'
 import { directoryOf, type Hidden, type StagingArea } from './staging-area.ts'
-import { lookAgain, mayBeNew, nameAt, stillAllowed, type Target } from './target.ts'
+import { entryOf, lookAgain, mayBeNew, nameAt, stillAllowed, type Target } from './target.ts'
 import type { Expected } from './wire.ts'
 
 /** How often what is to be replaced may change under the commit's eyes, by someone who honours no lease. */
@@ -126,7 +126,7 @@ export class StagedFile {
     const seen = isWhole ? stillAllowed(target, options) : undefined
     const appear = seen && { name: nameAt(target), seen }
     const staged = await desk.run('stageWhole', { parent: parent.ref, acl, bytes, labelling, appear }, caller)
-    if ('entry' in staged) return desk.entry(staged.entry, staged)
+    if ('entry' in staged) return entryOf(desk, target, staged)
     if (!('fd' in staged)) {
       desk.unnamedFiles = false
       return undefined

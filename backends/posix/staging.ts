@@ -131,7 +131,7 @@ export function stageWhole(shop: Workshop, args: StageWholeArgs): StagedWhole {
   const { fd } = staged
   let isOver = true
   try {
-    shop.maker.begin(true)
+    shop.maker.begin(false)
     const isThere =
       isSeen(shop, seen) &&
       shop.using(args.parent, (directory) => appear(shop, fd, directory, { name, hidden: '', named: false }) !== false)

@@ -2,11 +2,14 @@
 
 import { StorageError } from '../../gateway/core/errors.ts'
 import { nameOf, type Path } from '../../gateway/core/path.ts'
-import type { CommitOptions, Trail } from '../backend.ts'
+import type { CommitOptions, Entry, Trail } from '../backend.ts'
+import type { Changed } from './changing.ts'
 import type { Caller, Desk, Sight } from './desk.ts'
 import type { Handle } from './handles.ts'
+import { UnknownNumber } from './interning.ts'
 import { requireParent } from './requiring.ts'
 import type { Seen } from './staging.ts'
+import { withoutList } from './wire.ts'
 
 /** Where a file is to appear, as it was seen when that was allowed. */
 export interface Target {
@@ -51,4 +54,21 @@ export async function lookAgain(desk: Desk, { caller, sight, path }: Target): Pr
     throw new StorageError('stale', 'the parent directory has changed', { path })
   }
   return trail
+}
+
+/** What was made there, where that was told by numbers. */
+export async function entryOf(desk: Desk, target: Target, made: Changed): Promise<Entry> {
+  try {
+    return desk.entry(made.entry, made)
+  } catch (error) {
+    if (!(error instanceof UnknownNumber)) throw error
+  }
+  const plain = desk.entry(withoutList(made.entry), made)
+  try {
+    const { entry } = await lookAgain(desk, target)
+    return entry?.id === plain.id ? entry : plain
+  } catch {
+    // It is there for everybody; what cannot be looked at any more is told as it was made.
+    return plain
+  }
 }

@@ -25,6 +25,23 @@ export type EntryWire = readonly [
   generation?: string | undefined,
 ]
 
+/** The same without its ACL. */
+export function withoutList([
+  name,
+  type,
+  size,
+  modified,
+  changed,
+  version,
+  id,
+  mode,
+  links,
+  ,
+  ...rest
+]: EntryWire): EntryWire {
+  return [name, type, size, modified, changed, version, id, mode, links, 0, ...rest]
+}
+
 /** What a number stands for from now on. Told with the first result that uses it. */
 export type Definition = readonly [number: number, meaning: Acl | EntryWire]
 
