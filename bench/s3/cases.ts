@@ -36,7 +36,7 @@ export async function smallPuts(stage: Stage): Promise<Figure[]> {
     const urls = Array.from({ length: 40_000 }, (_, at) => presign('PUT', target, `put-${round}/${at % 100}-${at}`))
     return load(stage, name, 'PUT', urls, 32)
   }
-  const turns = await everyServer(stage, run, { rounds: 3 })
+  const turns = await everyServer(stage, run, { rounds: 3, warm: 2 })
   return figures('PUT 4 KiB, 32 at a time', turns, [
     ['unsynced', 'versitygw', 1],
     ['portolan', 'minio', undefined],
@@ -58,7 +58,7 @@ export async function smallGets(stage: Stage): Promise<Figure[]> {
       names.map((each) => presign('GET', target, each)),
       32,
     )
-  return figures('GET 4 KiB, 32 at a time', await everyServer(stage, run, { rounds: 3 }), [
+  return figures('GET 4 KiB, 32 at a time', await everyServer(stage, run, { rounds: 3, warm: 2 }), [
     ['portolan', 'versitygw', 1],
     ['portolan', 'minio', undefined],
   ])
@@ -223,7 +223,11 @@ async function eachServer(
   }
 }
 
-async function everyServer({ targets }: Pick<Stage, 'targets'>, run: Run, options: { readonly rounds: number }) {
+async function everyServer(
+  { targets }: Pick<Stage, 'targets'>,
+  run: Run,
+  options: { readonly rounds: number; readonly warm?: number },
+) {
   const runs: Partial<Record<ServerName, () => Promise<number>>> = {}
   await eachServer({ targets }, async (name, target) => {
     runs[name] = () => run(name, target)
