@@ -137,8 +137,9 @@ export type Digests = Readonly<Partial<Record<Digest, Uint8Array>>>
 export interface Draft {
   readonly body: Writable
   /**
-   * Makes the draft visible in one atomic step, if `condition` holds at that step and `decide`, given
-   * a fresh look at the target, does not throw. Digests and properties given are filed under the new version.
+   * Makes the draft visible in one atomic step, if `condition` holds at that step and `decide`, given a look at the
+   * target that is still true then, does not throw. `decide` may be asked more than once: the last time counts. Digests
+   * and record given are filed under the new version.
    */
   commit(options: CommitOptions): Promise<Entry>
   discard(): Promise<void>
