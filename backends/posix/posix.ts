@@ -37,7 +37,7 @@ import type { Changed } from './changing.ts'
 import { FileChecksums } from './checksums.ts'
 import { copyFile } from './copying.ts'
 import { Desk, lookAt, lookInto, type NameSight, pendingOf } from './desk.ts'
-import { PosixDraft } from './draft.ts'
+import { FileDraft } from './draft.ts'
 import { LargeFile, SmallFile, WritableFile } from './files.ts'
 import type { Handle } from './handles.ts'
 import { FileRecords, keptBy, labelNames } from './kept.ts'
@@ -192,7 +192,7 @@ export class PosixBackend implements Backend {
       }
       const staged = await StagedFile.make(this.#desk, this.#area, target, { size: options.size, acl })
       taken = true
-      return new PosixDraft(this.#desk, staged, target)
+      return new FileDraft(this.#desk, staged, target)
     }
     return { trail, proceed, release: async () => (taken ? undefined : parent?.release()) }
   }

@@ -45,8 +45,11 @@ export async function receiveBody(exchange: Exchange, into: Writable, limit: num
   }
 }
 
-/** Time in which it is we who do not read does not count. */
-function watchPace({ request, door }: Exchange, received: () => number, cut: (error: StorageError) => void) {
+/**
+ * Looks, until the interval that it gives is cleared, whether a body comes on. Time in which it is we who do not read does
+ * not count.
+ */
+export function watchPace({ request, door }: Exchange, received: () => number, cut: (error: StorageError) => void) {
   let before = 0
   const look = () => {
     const now = received()

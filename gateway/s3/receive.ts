@@ -2,13 +2,9 @@
 
 import { Duplex, type Writable } from 'node:stream'
 import { StorageError } from '../core/errors.ts'
-import { HttpError } from '../http/errors.ts'
-import type { Exchange } from '../http/exchange.ts'
+import { watchPace } from '../http/receive.ts'
 import { S3Error } from './error.ts'
 import type { S3Request } from './s3-request.ts'
-
-/** Bytes a second, over the stall timeout: a sender below it holds on to what others could use. */
-const leastRate = 64
 
 /**
  * Tells the sender to go on, and resolves with the number of bytes when `into` has taken the whole payload and is
@@ -72,19 +68,6 @@ export async function receivePayload(
 
 function endedEarly(): S3Error {
   return new S3Error('IncompleteBody', 'The body ended early or is malformed.')
-}
-
-/** Time in which it is we who do not read does not count. */
-function watchPace({ request, door }: Exchange, received: () => number, cut: (error: StorageError) => void) {
-  let before = 0
-  const look = () => {
-    const now = received()
-    const slow = now - before < (leastRate * door.stallTimeout) / 1000
-    before = now
-    if (slow && !request.complete && !request.isPaused())
-      cut(new HttpError(408, 'timeout', 'the body comes too slowly'))
-  }
-  return setInterval(look, door.stallTimeout)
 }
 
 /** An EntityTooLarge error. */
