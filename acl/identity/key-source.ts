@@ -2,10 +2,11 @@
 
 import { open } from 'node:fs/promises'
 import { type JsonObject, member, parseObject } from '../json.ts'
+import { mayFetch } from './check-options.ts'
 import { type Fetched, fetchDocument, unavailable } from './fetch.ts'
 import { type KeySet, readKeySet } from './jwk.ts'
 import { maxKeySetBytes } from './limits.ts'
-import { type IssuerOptions, mayFetch } from './options.ts'
+import type { IssuerOptions } from './options.ts'
 
 export interface Loaded {
   readonly set: KeySet

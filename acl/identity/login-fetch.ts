@@ -7,9 +7,10 @@ import http from 'node:http'
 import https from 'node:https'
 import type { CustomFetch, CustomFetchOptions } from 'openid-client'
 import type { StorageError } from '../../gateway/core/errors.ts'
+import { mayFetch } from './check-options.ts'
 import { readAnchors, unavailable } from './fetch.ts'
 import { maxKeySetBytes } from './limits.ts'
-import { type IssuerOptions, mayFetch } from './options.ts'
+import type { IssuerOptions } from './options.ts'
 
 /** Whether this address is at an origin that is spoken to, and is so over TLS (where the issuer is insecure: or on loopback). */
 export function mayReach(address: string, issuer: IssuerOptions, origins: readonly string[]): boolean {

@@ -1,6 +1,6 @@
 /**
  * The identity of every call: credentials to principals, with caches, bans and a reload that is all or
- * nothing. Everything that a reload replaces, caches included, is one `State`, so that nothing decided
+ * nothing. Everything that a reload replaces, caches included, is one `IdentityState`, so that nothing decided
  * under an old configuration is remembered under a new one.
  */
 
@@ -9,29 +9,27 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { JsonObject } from '../json.ts'
 import { anonymous, type Principal } from '../principal.ts'
 import type { Secret } from '../secret.ts'
-import { type Account, type Accounts, openAccounts, principalOf } from './accounts.ts'
+import { type Account, principalOf } from './accounts.ts'
 import { AppPasswordDesk, authenticateAppPassword, looksLikeAppPassword } from './app-passwords.ts'
 import { attemptsInMemory } from './attempts.ts'
 import { createBans } from './bans.ts'
 import { type CheckPassword, createPasswordCheck } from './basic.ts'
 import { authenticateBearer, explainFailure } from './bearer.ts'
-import { CredentialCache, type Known } from './credential-cache.ts'
+import type { Known } from './credential-cache.ts'
 import type { Source } from './derived.ts'
-import { Epochs } from './epochs.ts'
-import { createGate } from './gate.ts'
-import type { Bans, Credential, Identity, Macaroons, PendingSignIn, S3Keys, Shares } from './identity.ts'
-import { decodeToken, type Trace, type TrustedIssuer } from './jwt.ts'
-import { Keys } from './keys.ts'
+import { Entrance } from './entrance.ts'
+import type { Bans, Credential, Identity, Macaroons, S3Keys, Shares } from './identity.ts'
+import { decodeToken, type Trace } from './jwt.ts'
 import { maxTokenLength } from './limits.ts'
-import { Login } from './login.ts'
 import { MacaroonDesk } from './macaroon-desk.ts'
 import { authenticateMacaroon, looksLikeMacaroon } from './macaroons.ts'
-import { checkOptions, type Holder, type IdentityOptions, type IssuerOptions } from './options.ts'
+import type { Holder, IdentityOptions } from './options.ts'
 import { deny, refuse } from './refusal.ts'
 import { S3KeyDesk } from './s3-keys.ts'
 import { printOf, SessionDesk, type SignedIn } from './sessions.ts'
 import { createShares } from './shares.ts'
 import type { AppPasswords, Sessions, SignIn } from './sign-in.ts'
+import { clock, type IdentityState, openState } from './state.ts'
 
 export interface JudgeStep {
   /** What was checked, or the rule that refused. */
@@ -61,24 +59,13 @@ export interface IdentityService extends Identity {
   close(): void
 }
 
-interface State {
-  readonly options: IdentityOptions
-  readonly issuers: ReadonlyMap<string, TrustedIssuer>
-  readonly accounts: Accounts
-  readonly cache: CredentialCache
-  readonly epochs: Epochs | undefined
-  readonly login: Login
-  /** Verifications under way, by cache key: calls with one credential share one. */
-  readonly pending: Map<string, Promise<Known>>
-}
-
 /** Throws `invalid` when the options do not fit together or an accounts file is bad. No key is fetched before it is needed. */
 export async function createIdentity(options: IdentityOptions): Promise<IdentityService> {
-  return new Service(await openState(options, new Map()))
+  return new Service(await openState(options))
 }
 
 class Service implements IdentityService {
-  #state: State
+  #state: IdentityState
   readonly #checkPassword: CheckPassword
   /** What each principal that was let in came with. */
   readonly #holders = new WeakMap<Principal, Holder>()
@@ -93,7 +80,7 @@ class Service implements IdentityService {
   readonly appPasswords: AppPasswords | undefined
   readonly s3: S3Keys | undefined
 
-  constructor(state: State) {
+  constructor(state: IdentityState) {
     this.#state = state
     const alone = attemptsInMemory(() => clock(this.#state.options))
     this.#checkPassword = createPasswordCheck(() => this.#state.options.signIn?.attempts ?? alone)
@@ -154,7 +141,7 @@ class Service implements IdentityService {
   }
 
   async reload(options: IdentityOptions): Promise<void> {
-    this.#state = await openState(options, this.#state.issuers)
+    this.#state = await openState(options, this.#state)
   }
 
   async checkIssuers(): Promise<readonly Finding[]> {
@@ -202,7 +189,7 @@ class Service implements IdentityService {
     return this.#admitLater(known, state)
   }
 
-  async #freshBearer(token: string, state: State): Promise<Principal> {
+  async #freshBearer(token: string, state: IdentityState): Promise<Principal> {
     // Before anything is hashed or kept: nobody fills the memory with what is no token.
     if (token.length > maxTokenLength)
       throw refuse('token-size', `the token is longer than ${maxTokenLength} characters`)
@@ -210,7 +197,7 @@ class Service implements IdentityService {
     return this.#admit(await share(state.pending, token, () => this.#learnToken(token, state)), state)
   }
 
-  async #learnToken(token: string, state: State): Promise<Known> {
+  async #learnToken(token: string, state: IdentityState): Promise<Known> {
     try {
       const known = await this.#verify(state, token, ignore)
       return state.cache.keepToken(token, known, clock(state.options))
@@ -220,7 +207,7 @@ class Service implements IdentityService {
     }
   }
 
-  async #verify(state: State, token: string, trace: Trace): Promise<Known> {
+  async #verify(state: IdentityState, token: string, trace: Trace): Promise<Known> {
     const now = clock(state.options)
     const { epochs, accounts, issuers, options } = state
     if (epochs && looksLikeMacaroon(token)) {
@@ -283,71 +270,16 @@ class Service implements IdentityService {
   }
 
   /** Bans hold for credentials that were verified before the ban. */
-  #admit({ holder, principal }: Known, state: State): Principal {
+  #admit({ holder, principal }: Known, state: IdentityState): Principal {
     if (state.options.revocations?.isRevoked(holder) === true) {
       throw deny('revoked', 'this user, subject or token was banned')
     }
     return principal
   }
 
-  async #admitLater(known: Known, state: State): Promise<Principal> {
+  async #admitLater(known: Known, state: IdentityState): Promise<Principal> {
     return this.#admit(known, state)
   }
-}
-
-/** Signing in, by whatever configuration there is then. */
-class Entrance implements SignIn {
-  readonly #state: () => State
-  readonly #signedIn: WeakMap<Principal, SignedIn>
-
-  constructor(state: () => State, signedIn: WeakMap<Principal, SignedIn>) {
-    this.#state = state
-    this.#signedIn = signedIn
-  }
-
-  get ways(): SignIn['ways'] {
-    const { options, accounts } = this.#state()
-    const issuers = (options.signIn?.issuers ?? []).map(({ name, label }) => ({ name, label }))
-    return { issuers, passwords: options.signIn?.passwords === true && accounts.passwords.size > 0 }
-  }
-
-  start(issuer: string, redirectUri: string): Promise<{ readonly url: URL; readonly pending: PendingSignIn }> {
-    const state = this.#state()
-    return state.login.start(issuer, redirectUri, state, clock(state.options))
-  }
-
-  async finish(pending: PendingSignIn, answer: URL): Promise<Principal> {
-    const state = this.#state()
-    const { principal, signedIn } = await state.login.finish(pending, answer, state, clock(state.options))
-    const holder = { id: principal.id, user: principal.user, tokenId: signedIn.tokenId }
-    if (state.options.revocations?.isRevoked(holder) === true) {
-      throw deny('revoked', 'this user, subject or token was banned')
-    }
-    this.#signedIn.set(principal, signedIn)
-    return principal
-  }
-}
-
-async function openState(options: IdentityOptions, old: ReadonlyMap<string, TrustedIssuer>): Promise<State> {
-  checkOptions(options)
-  const accounts = await openAccounts(options, () => clock(options))
-  const issuers = new Map<string, TrustedIssuer>()
-  for (const issuer of options.issuers) {
-    const before = old.get(issuer.issuer)
-    const isSame = before !== undefined && keyLines(before.options) === keyLines(issuer)
-    // Keys that are already here stay, so that a reload does not depend on every issuer being up.
-    const keys = isSame ? before.keys : new Keys(issuer, { now: () => clock(options) })
-    const verifying = createGate({ running: 4, waiting: 4096 })
-    issuers.set(issuer.issuer, { options: issuer, keys, verifying })
-  }
-  // The keys of macaroons do not depend on the configuration; what was made stays good over a reload.
-  const epochs = options.macaroons && new Epochs(options.macaroons.secrets, () => clock(options))
-  return { options, issuers, accounts, cache: new CredentialCache(), epochs, login: new Login(), pending: new Map() }
-}
-
-/** The lines of an issuer's configuration on which its keys depend. */
-function keyLines({ issuer, name, keys, insecure, ca }: IssuerOptions): string {
-  return JSON.stringify([issuer, name, keys, insecure, ca])
 }
 
 function passwordPrincipal(account: Account, options: IdentityOptions, kind: 'basic' | 'account'): Principal {
@@ -356,7 +288,7 @@ function passwordPrincipal(account: Account, options: IdentityOptions, kind: 'ba
   return { id: `${kind}:${local.user}`, ...local, grants: 'unbounded', ...(isAdministrator && { administrator: true }) }
 }
 
-async function share(pending: State['pending'], key: string, work: () => Promise<Known>): Promise<Known> {
+async function share(pending: IdentityState['pending'], key: string, work: () => Promise<Known>): Promise<Known> {
   const running = pending.get(key)
   if (running !== undefined) return running
   const started = work().finally(() => pending.delete(key))
@@ -367,10 +299,6 @@ async function share(pending: State['pending'], key: string, work: () => Promise
 /** "alice@desy.de" is alice here; a name of another domain stays as it is and so is nobody's. */
 function localName(user: string, domain: string): string {
   return user.endsWith(`@${domain}`) ? user.slice(0, -domain.length - 1) : user
-}
-
-function clock(options: IdentityOptions): number {
-  return options.now === undefined ? Date.now() : options.now()
 }
 
 function ignore(): void {}

@@ -1,6 +1,7 @@
 import t from 'tap'
+import { checkOptions } from '../../acl/identity/check-options.ts'
 import { mapToken } from '../../acl/identity/mapping.ts'
-import { checkOptions, type IdentityOptions, type IssuerOptions, type MappingRule } from '../../acl/identity/options.ts'
+import type { IdentityOptions, IssuerOptions, MappingRule } from '../../acl/identity/options.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { root } from '../../gateway/core/path.ts'
 
