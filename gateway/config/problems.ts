@@ -122,3 +122,10 @@ function distanceOf(a: string, b: string): number {
   }
   return row[to.length] ?? 0
 }
+
+/** A rule between several keys that does not hold. */
+export interface BrokenRule {
+  /** The value to point at. */
+  readonly path: KeyPath
+  readonly text: string
+}

@@ -3,19 +3,14 @@
 import type { z } from 'zod'
 import { hasStorageScope } from '../../backends/dcache/claims.ts'
 import { isWithin, type Path } from '../core/path.ts'
-import type { KeyPath } from './problems.ts'
+import { identityRules } from './identity.ts'
+import type { BrokenRule, KeyPath } from './problems.ts'
 import { s3Rules } from './s3.ts'
 import type { schemaFor } from './schema.ts'
 import { signInRules } from './sign-in.ts'
-import { isLoopback } from './values.ts'
+import { countGiven, isLoopback } from './values.ts'
 
 type Parsed = z.output<ReturnType<typeof schemaFor>>
-
-export interface BrokenRule {
-  /** The value to point at. */
-  readonly path: KeyPath
-  readonly text: string
-}
 
 /** The doors' own area: no mount may lie in it. */
 const reserved = '/.portolan' as Path
@@ -24,8 +19,7 @@ const reserved = '/.portolan' as Path
 export function brokenRules(config: Parsed): readonly BrokenRule[] {
   return [
     ...listening(config),
-    ...identity(config),
-    ...mapping(config),
+    ...identityRules(config),
     ...signInRules(config),
     ...s3Rules(config),
     ...mounting(config),
@@ -61,53 +55,6 @@ function* listening({ publicUrl, listen, s3, metrics, trustedProxies }: Parsed):
 
 function placed<Item>(path: KeyPath, items: readonly Item[]) {
   return items.map((item, index) => ({ ...item, path: [...path, index] }))
-}
-
-function* identity({ domain, issuers, accounts }: Parsed): Generator<BrokenRule> {
-  const [names, urls] = [new Set([domain]), new Set<string>()]
-  for (const [index, issuer] of issuers.entries()) {
-    const path = ['issuers', index]
-    if (names.has(issuer.name)) yield { path: [...path, 'name'], text: 'is taken by another issuer or is the domain' }
-    if (urls.has(issuer.issuer)) yield { path: [...path, 'issuer'], text: 'is there twice' }
-    names.add(issuer.name)
-    urls.add(issuer.issuer)
-    const { discovery, jwksUrl, jwksFile, origins } = issuer.keys
-    if (countGiven(discovery, jwksUrl, jwksFile) !== 1) {
-      yield { path: [...path, 'keys'], text: 'expected one of discovery, jwksUrl and jwksFile' }
-    }
-    if (origins && !discovery) yield { path: [...path, 'keys', 'origins'], text: 'goes with `discovery: true` only' }
-    if (issuer.profile === 'plain') continue
-    for (const key of ['account', 'basePath'] as const) {
-      if (issuer[key] === undefined)
-        yield { path, text: `${key} is missing; tokens with scopes (${issuer.profile}) need it` }
-    }
-  }
-  for (const [index, source] of accounts.entries()) {
-    const path = ['accounts', index]
-    if (countGiven(source.file, source.system) !== 1) yield { path, text: 'expected either file or system' }
-    else if (source.getent && !source.system) yield { path: [...path, 'getent'], text: 'goes with `system: true` only' }
-  }
-}
-
-function* mapping({ issuers, mapping: rules }: Parsed): Generator<BrokenRule> {
-  for (const [index, rule] of rules.entries()) {
-    const path = ['mapping', index]
-    const issuer = issuers.find(({ name }) => name === rule.issuer)
-    if (!issuer) yield { path: [...path, 'issuer'], text: 'is not the name of an issuer above' }
-    if (countGiven(rule.subject, rule.claim, rule.group) !== 1) {
-      yield { path, text: 'expected one of subject, claim and group' }
-    }
-    if (countGiven(rule.account, rule.joins) !== 1) yield { path, text: 'expected either account or joins' }
-    if (rule.joins !== undefined && rule.group === undefined) {
-      yield { path: [...path, 'joins'], text: 'goes with `group` only' }
-    }
-    if (rule.claim !== undefined && rule.account?.split('{value}').length !== 2) {
-      yield { path: [...path, 'account'], text: 'must hold {value} once, where the value of the claim goes' }
-    }
-    if (rule.subject !== undefined && issuer?.profile === 'scitokens') {
-      yield { path: [...path, 'subject'], text: 'the subject of a SciToken may not be mapped to an account' }
-    }
-  }
 }
 
 function* mounting({ mounts }: Parsed): Generator<BrokenRule> {
@@ -234,7 +181,3 @@ function* exchanging(
 }
 
 const noIssuer = 'is not the name of an issuer above'
-
-function countGiven(...values: readonly unknown[]): number {
-  return values.filter((value) => value !== undefined).length
-}

@@ -5,9 +5,9 @@
 
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import { algorithms } from '../../acl/identity/options.ts'
 import { root } from '../core/path.ts'
 import { backendSection, type Sources } from './backends.ts'
+import { accountSource, issuer, mappingRule } from './identity.ts'
 import { s3Section } from './s3.ts'
 import { appPasswordSection, loginSection } from './sign-in.ts'
 import {
@@ -191,58 +191,6 @@ function limits() {
     /** What runs may go on for this long after SIGTERM. */
     shutdownTimeout: duration.default(30_000),
   }).prefault({})
-}
-
-function issuer<File extends z.ZodType>(file: File) {
-  return section({
-    issuer: text,
-    name: z
-      .string('expected a short name')
-      .regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'expected a short name of a-z, 0-9, _ . -'),
-    keys: section({
-      discovery: z.literal(true, 'expected true').exactOptional(),
-      /** With discovery: further origins that may hold the key set. */
-      origins: list(origin).exactOptional(),
-      jwksUrl: text.exactOptional(),
-      jwksFile: file.exactOptional(),
-    }),
-    /** Allows http to loopback addresses for `keys`. */
-    insecure: yesNo.exactOptional(),
-    /** PEM certificates trusted for fetching keys instead of the system's. */
-    ca: file.exactOptional(),
-    audiences: list(text).min(1, 'expected at least one audience'),
-    anyAudience: yesNo.exactOptional(),
-    algorithms: list(choice(...algorithms))
-      .min(1, 'expected at least one algorithm')
-      .exactOptional(),
-    types: list(text).exactOptional(),
-    profile: choice('wlcg', 'scitokens', 'plain'),
-    basePath: path.exactOptional(),
-    account: text.exactOptional(),
-    groups: section({
-      claim: text.exactOptional(),
-      prefix: z.string('expected a text').exactOptional(),
-    }).exactOptional(),
-    leeway: duration.exactOptional(),
-    maxLifetime: span.exactOptional(),
-  })
-}
-
-const mappingRule = section({
-  issuer: text,
-  subject: text.exactOptional(),
-  claim: text.exactOptional(),
-  group: text.exactOptional(),
-  account: text.exactOptional(),
-  joins: text.exactOptional(),
-})
-
-function accountSource<File extends z.ZodType>(file: File) {
-  return section({
-    file: file.exactOptional(),
-    system: z.literal(true, 'expected true').exactOptional(),
-    getent: file.exactOptional(),
-  })
 }
 
 function mount<File extends z.ZodType, Secret extends z.ZodType>(sources: Sources<File, Secret>) {

@@ -161,3 +161,8 @@ function unknownKey(key: string, known: readonly string[]): string {
   const near = nearest(key, known)
   return near === undefined ? `unknown key; known here are ${known.join(', ')}` : `unknown key; did you mean ${near}?`
 }
+
+/** How many of these keys were given. */
+export function countGiven(...values: readonly unknown[]): number {
+  return values.filter((value) => value !== undefined).length
+}
