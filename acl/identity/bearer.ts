@@ -4,6 +4,7 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { Principal } from '../principal.ts'
 import { Secret } from '../secret.ts'
 import { type Accounts, principalOf } from './accounts.ts'
+import { isAdministrator } from './administrators.ts'
 import { audiencesOf } from './claims.ts'
 import { type Trace, type TrustedIssuer, verifyToken } from './jwt.ts'
 import { type MappingInput, mapToken } from './mapping.ts'
@@ -39,8 +40,6 @@ export async function authenticateBearer(token: string, context: BearerContext):
     { issuer, subject: verified.subject, payload: verified.payload, groups, hasCapabilities },
     context,
   )
-  // Explaining others is not among the things that a capability can hand on.
-  const isAdministrator = grants === 'unbounded' && options.administrators.includes(local.user ?? '')
   const principal: Principal = {
     id: `${issuer.issuer}|${verified.subject ?? ''}`,
     ...local,
@@ -52,7 +51,7 @@ export async function authenticateBearer(token: string, context: BearerContext):
       issuer: issuer.issuer,
       audiences: audiencesOf(verified.payload),
     },
-    ...(isAdministrator && { administrator: true }),
+    ...(isAdministrator({ ...local, grants }, options) && { administrator: true }),
   }
   return { principal, tokenId: verified.tokenId === undefined ? undefined : `${issuer.issuer}|${verified.tokenId}` }
 }

@@ -179,7 +179,7 @@ export interface IdentityOptions {
   readonly accounts: readonly AccountSourceOptions[]
   /** Accounts with a smaller uid are refused, whatever a source says. 0 is refused always. */
   readonly minUid: number
-  /** Users with their domain, such as admin@desy.de. */
+  /** Users with their domain, such as admin@desy.de, and groups of it: group:wheel@desy.de. See administrators.ts. */
   readonly administrators: readonly string[]
   readonly revocations?: Revocations
   /** Where bans are written down that `revocations` tells of. */

@@ -10,6 +10,7 @@ import type { JsonObject } from '../json.ts'
 import { anonymous, type Principal } from '../principal.ts'
 import type { Secret } from '../secret.ts'
 import { type Account, principalOf } from './accounts.ts'
+import { isAdministrator } from './administrators.ts'
 import { AppPasswordDesk, authenticateAppPassword, looksLikeAppPassword } from './app-passwords.ts'
 import { attemptsInMemory } from './attempts.ts'
 import { createBans } from './bans.ts'
@@ -284,8 +285,8 @@ class Service implements IdentityService {
 
 function passwordPrincipal(account: Account, options: IdentityOptions, kind: 'basic' | 'account'): Principal {
   const local = principalOf(account, options.domain, { groups: new Set(), joined: new Map() })
-  const isAdministrator = options.administrators.includes(local.user ?? '')
-  return { id: `${kind}:${local.user}`, ...local, grants: 'unbounded', ...(isAdministrator && { administrator: true }) }
+  const principal: Principal = { id: `${kind}:${local.user}`, ...local, grants: 'unbounded' }
+  return isAdministrator(principal, options) ? { ...principal, administrator: true } : principal
 }
 
 async function share(pending: IdentityState['pending'], key: string, work: () => Promise<Known>): Promise<Known> {

@@ -13,6 +13,7 @@ import { type JsonObject, member } from '../json.ts'
 import type { Principal } from '../principal.ts'
 import { Secret } from '../secret.ts'
 import { type Account, type Accounts, principalOf } from './accounts.ts'
+import { isAdministrator } from './administrators.ts'
 import { localIdentity } from './bearer.ts'
 import type { TrustedIssuer } from './jwt.ts'
 import type { Holder, IdentityOptions, SignInOptions } from './options.ts'
@@ -163,13 +164,12 @@ async function restore(session: StoredSession, state: SessionState): Promise<Fou
   const facts = JSON.parse(session.facts) as SignedIn
   const local = facts.kind === 'password' ? await byPassword(session, facts, state) : await byIssuer(facts, state)
   if (local.user !== session.user) throw refuse('session', 'whoever signed in is somebody else here by now')
-  const isAdministrator = state.options.administrators.includes(local.user)
   const principal: Principal = {
     ...local,
     id: session.principal,
     grants: 'unbounded',
     session: session.id,
-    ...(isAdministrator && { administrator: true }),
+    ...(isAdministrator({ ...local, grants: 'unbounded' }, state.options) && { administrator: true }),
   }
   const tokenId = facts.kind === 'issuer' ? facts.tokenId : undefined
   const holder = {

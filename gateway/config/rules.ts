@@ -1,6 +1,8 @@
 /** What must hold between several keys of the configuration. */
 
 import type { z } from 'zod'
+import { groupEntry } from '../../acl/identity/administrators.ts'
+import { accountName, groupName } from '../../acl/identity/names.ts'
 import { hasStorageScope } from '../../backends/dcache/claims.ts'
 import { isWithin, type Path } from '../core/path.ts'
 import { identityRules } from './identity.ts'
@@ -19,6 +21,7 @@ const reserved = '/.portolan' as Path
 export function brokenRules(config: Parsed): readonly BrokenRule[] {
   return [
     ...listening(config),
+    ...administering(config),
     ...identityRules(config),
     ...signInRules(config),
     ...s3Rules(config),
@@ -55,6 +58,19 @@ function* listening({ publicUrl, listen, s3, metrics, trustedProxies }: Parsed):
 
 function placed<Item>(path: KeyPath, items: readonly Item[]) {
   return items.map((item, index) => ({ ...item, path: [...path, index] }))
+}
+
+/** Names of another domain are nobody's here; groups of an issuer count when a mapping line has joined them to one of ours. */
+function* administering({ administrators, domain }: Parsed): Generator<BrokenRule> {
+  for (const [index, entry] of administrators.entries()) {
+    const path = ['administrators', index]
+    const isGroup = entry.startsWith(groupEntry)
+    const [name = '', of] = entry.slice(isGroup ? groupEntry.length : 0).split('@')
+    if (of !== domain) yield { path, text: `is not of \`domain\`: expected ${isGroup ? groupEntry : ''}NAME@${domain}` }
+    else if (!(isGroup ? groupName : accountName).test(name)) {
+      yield { path, text: `is no name of ${isGroup ? 'a group' : 'an account'}` }
+    }
+  }
 }
 
 function* mounting({ mounts }: Parsed): Generator<BrokenRule> {

@@ -122,7 +122,7 @@ export function schemaFor(directory: string) {
     }).prefault({}),
     limits: limits(),
     /** May explain and inspect others; gives no right on data. */
-    administrators: list(user).default([]),
+    administrators: list(administrator).default([]),
     issuers: list(issuer(file), 100).default([]),
     mapping: list(mappingRule).default([]),
     accounts: list(accountSource(file), 100).default([]),
@@ -132,9 +132,8 @@ export function schemaFor(directory: string) {
   })
 }
 
-const user = z
-  .string('expected a user such as admin@example.org')
-  .regex(/^[^@\s]+@[^@\s]+$/, 'expected a user such as admin@example.org')
+const someone = 'expected a user such as admin@example.org, or group:NAME@example.org'
+const administrator = z.string(someone).regex(/^[^@\s]+@[^@\s]+$/, someone)
 
 const uid = whole(1, 2 ** 32 - 2)
 
