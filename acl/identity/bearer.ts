@@ -3,6 +3,7 @@
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Principal } from '../principal.ts'
 import { Secret } from '../secret.ts'
+import { traceAccount } from './account-trace.ts'
 import { type Accounts, principalOf } from './accounts.ts'
 import { isAdministrator } from './administrators.ts'
 import { audiencesOf } from './claims.ts'
@@ -33,7 +34,7 @@ export async function authenticateBearer(token: string, context: BearerContext):
   const verified = await verifyToken(token, context)
   const issuer = verified.issuer.options
   const { grants, groups } = readPermissions(verified.payload, issuer)
-  const bounds = grants === 'unbounded' ? 'no capabilities: bounded by ACLs alone' : describe(grants)
+  const bounds = grants === 'unbounded' ? 'no capabilities: bounded by ACLs alone' : describeGrants(grants)
   trace('scopes', `${bounds}; ${groups.length} groups count`)
   const hasCapabilities = grants !== 'unbounded'
   const local = await localIdentity(
@@ -65,8 +66,9 @@ export async function localIdentity(
   for (const sentence of mapped.explanation) trace('mapping', sentence)
   const account = await accounts.find(mapped.account)
   const joined = await findJoined(mapped.joins, accounts)
-  trace('account', `account ${account.name}, uid ${account.ids?.uid ?? 'none'}`)
-  return principalOf(account, options.domain, { groups: mapped.groups, joined })
+  const local = principalOf(account, options.domain, { groups: mapped.groups, joined })
+  traceAccount(trace, account, local, { accounts, domain: options.domain })
+  return local
 }
 
 /** The gids of groups joined by rule; a group that no source numbers counts by its name alone. */
@@ -84,7 +86,8 @@ export async function findJoined(
   return joined
 }
 
-function describe(grants: Exclude<Principal['grants'], 'unbounded'>): string {
+/** Capabilities in a sentence; of many the first. */
+export function describeGrants(grants: Exclude<Principal['grants'], 'unbounded'>): string {
   if (grants.length === 0) return 'capabilities, none of them for storage'
   const shown = grants.slice(0, 20).map(({ kind, path, directoryOnly }) => {
     const slash = directoryOnly && path !== '/' ? '/' : ''

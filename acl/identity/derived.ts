@@ -7,6 +7,7 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import { type Path, root } from '../../gateway/core/path.ts'
 import type { Grant, Principal } from '../principal.ts'
 import { addressesOf, grantsOf, readCaveats } from './caveats.ts'
+import type { Trace } from './jwt.ts'
 import { localOf } from './macaroons.ts'
 import type { Holder } from './options.ts'
 import { refuse } from './refusal.ts'
@@ -97,13 +98,14 @@ export async function standFor(
   kind: DerivedKind,
   marks: readonly string[],
   state: SessionState,
+  trace?: Trace,
 ): Promise<{ readonly principal: Principal; readonly holder: Holder }> {
   const terms = termsOf(kept)
   if (terms.issuer !== undefined && !state.issuers.has(terms.issuer)) {
     throw refuse(kind, 'it was made by somebody of an issuer that is trusted no more')
   }
   const bounds = readCaveats(terms.caveats)
-  const local = await localIn(terms, kept.user, kind, state)
+  const local = await localIn(terms, kept.user, kind, { ...state, trace })
   const addresses = addressesOf(bounds)
   const principal: Principal = {
     id: `${kept.principal}#${kind}:${kept.id}`,
@@ -118,9 +120,14 @@ export async function standFor(
   return { principal, holder: { id: kept.principal, user: kept.user, tokenId: terms.tokenId, marks } }
 }
 
-async function localIn({ groups, signedIn }: Terms, user: string, kind: DerivedKind, state: SessionState) {
-  if (signedIn === undefined) return localOf({ user, groups }, state.accounts, state.options.domain)
-  const local = await byIssuer(signedIn, state)
+async function localIn(
+  { groups, signedIn }: Terms,
+  user: string,
+  kind: DerivedKind,
+  { trace, ...state }: SessionState & { readonly trace: Trace | undefined },
+) {
+  if (signedIn === undefined) return localOf({ user, groups }, state.accounts, state.options.domain, trace)
+  const local = await byIssuer(signedIn, state, trace)
   if (local.user === user) return local
   throw refuse(kind, 'whoever made it is somebody else here by now')
 }

@@ -25,6 +25,14 @@ export type Credential =
   /** What a session's cookie holds. */
   | { readonly kind: 'session'; readonly secret: Secret }
 
+/** One step on the way from a credential to whom it stands for. */
+export interface JudgeStep {
+  /** What was checked, or the rule that refused. */
+  readonly step: string
+  readonly passed: boolean
+  readonly text: string
+}
+
 export interface Identity {
   /**
    * Throws StorageError `unauthenticated` (bad credential) or `denied` (good one, no account) with a
@@ -34,6 +42,11 @@ export interface Identity {
   authenticate(credential: Credential): Promise<Principal>
   /** The principal an account would be, without bounds of a credential; undefined if there is none. For explain. */
   principalOf(user: string): Promise<Principal | undefined>
+  /**
+   * How somebody whom `authenticate` let in came to be who he is: kind of credential, issuer, mapping, account, groups,
+   * bounds. For himself alone. Holds no secret.
+   */
+  explainCredential?(principal: Principal): Promise<readonly JudgeStep[]>
   /** Whether the credential of somebody whom `authenticate` let in was banned or revoked since. */
   isRevoked?(principal: Principal): boolean
   /** Absent where no macaroons are made. */

@@ -11,6 +11,7 @@ import { isWithin, type Path, rebase, root } from '../../gateway/core/path.ts'
 import { attenuate, createMacaroon, isIntact, type Macaroon, parseMacaroon, serializeMacaroon } from '../macaroon.ts'
 import type { Principal } from '../principal.ts'
 import { Secret } from '../secret.ts'
+import { traceAccount } from './account-trace.ts'
 import { type Accounts, principalOf } from './accounts.ts'
 import { findJoined } from './bearer.ts'
 import { addressesOf, type Bounds, grantsOf, readCaveats } from './caveats.ts'
@@ -52,7 +53,7 @@ export async function authenticateMacaroon(
     throw refuse('macaroon-issuer', 'it was made with a token of an issuer that is trusted no more')
   }
   trace('macaroon', `${snapshot.link ? 'share' : 'macaroon'} ${snapshot.id} of ${snapshot.principal}`)
-  const local = await localOf(snapshot, accounts, domain)
+  const local = await localOf(snapshot, accounts, domain, trace)
   const id = `${snapshot.principal}#${snapshot.link ? 'share' : 'macaroon'}:${snapshot.id}`
   const addresses = addressesOf(bounds)
   const principal: Principal = {
@@ -76,12 +77,16 @@ export async function localOf(
   { user, groups }: Pick<Snapshot, 'user' | 'groups'>,
   accounts: Accounts,
   domain: string,
+  trace?: Trace,
 ): Promise<Pick<Principal, 'user' | 'groups' | 'posix'>> {
   const at = `@${domain}`
   const account = await accounts.find(user.endsWith(at) ? user.slice(0, -at.length) : user)
   const names = groups.filter((group) => group.endsWith(at)).map((group) => group.slice(0, -at.length))
   const joined = await findJoined(new Set(names), accounts)
-  return principalOf(account, domain, { groups: new Set(groups.filter((group) => !group.endsWith(at))), joined })
+  const others = new Set(groups.filter((group) => !group.endsWith(at)))
+  const local = principalOf(account, domain, { groups: others, joined })
+  if (trace) traceAccount(trace, account, local, { accounts, domain })
+  return local
 }
 
 function holderOf(snapshot: Snapshot, { identifier }: Macaroon): Holder {

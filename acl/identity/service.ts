@@ -19,7 +19,7 @@ import { authenticateBearer, explainFailure } from './bearer.ts'
 import type { Known } from './credential-cache.ts'
 import type { Source } from './derived.ts'
 import { Entrance } from './entrance.ts'
-import type { Bans, Credential, Identity, Macaroons, S3Keys, Shares } from './identity.ts'
+import type { Bans, Credential, Identity, JudgeStep, Macaroons, S3Keys, Shares } from './identity.ts'
 import { decodeToken, type Trace } from './jwt.ts'
 import { maxTokenLength } from './limits.ts'
 import { MacaroonDesk } from './macaroon-desk.ts'
@@ -31,13 +31,7 @@ import { printOf, SessionDesk, type SignedIn } from './sessions.ts'
 import { createShares } from './shares.ts'
 import type { AppPasswords, Sessions, SignIn } from './sign-in.ts'
 import { clock, type IdentityState, openState } from './state.ts'
-
-export interface JudgeStep {
-  /** What was checked, or the rule that refused. */
-  readonly step: string
-  readonly passed: boolean
-  readonly text: string
-}
+import { tellSteps } from './telling.ts'
 
 /** What a token is worth here, step by step. For its holder. */
 export interface Judgement {
@@ -56,8 +50,8 @@ export interface IdentityService extends Identity {
   checkIssuers(): Promise<readonly Finding[]>
   /** Judges without caches and never throws for a bad token. */
   judge(token: Secret): Promise<Judgement>
-  /** Ends fetches under way. */
-  close(): void
+  /** Ends fetches and look-ups under way. */
+  close(): Promise<void>
 }
 
 /** Throws `invalid` when the options do not fit together or an accounts file is bad. No key is fetched before it is needed. */
@@ -141,8 +135,19 @@ class Service implements IdentityService {
     }
   }
 
+  explainCredential(principal: Principal): Promise<readonly JudgeStep[]> {
+    const state = this.#state
+    return tellSteps(principal, {
+      state,
+      verify: (token, trace) => this.#verify(state, token, trace),
+      session: (id, trace) => this.#sessions.retrace(id, trace),
+    })
+  }
+
   async reload(options: IdentityOptions): Promise<void> {
-    this.#state = await openState(options, this.#state)
+    const old = this.#state
+    this.#state = await openState(options, old)
+    await old.accounts.close(this.#state.accounts)
   }
 
   async checkIssuers(): Promise<readonly Finding[]> {
@@ -177,8 +182,9 @@ class Service implements IdentityService {
     }
   }
 
-  close(): void {
+  async close(): Promise<void> {
     for (const { keys } of this.#state.issuers.values()) keys.close()
+    await this.#state.accounts.close()
   }
 
   /** The path of nearly every call: one look-up and a promise. */

@@ -12,12 +12,13 @@ import type { StoredSession } from '../../gateway/state/state.ts'
 import { type JsonObject, member } from '../json.ts'
 import type { Principal } from '../principal.ts'
 import { Secret } from '../secret.ts'
+import { traceAccount } from './account-trace.ts'
 import { type Account, type Accounts, principalOf } from './accounts.ts'
 import { isAdministrator } from './administrators.ts'
 import { localIdentity } from './bearer.ts'
-import type { TrustedIssuer } from './jwt.ts'
+import type { Trace, TrustedIssuer } from './jwt.ts'
 import type { Holder, IdentityOptions, SignInOptions } from './options.ts'
-import { refuse } from './refusal.ts'
+import { quoted, refuse } from './refusal.ts'
 import type { Session, Sessions } from './sign-in.ts'
 
 /** How somebody signed in: what the session is made from, again and again. */
@@ -86,7 +87,7 @@ export class SessionDesk implements Sessions {
     const session = await sessions.find(hash)
     if (session === undefined) throw refuse('session', 'there is no such session, or it has ended')
     if (now - session.used >= idle * 1000) throw refuse('session', 'the session was not used for too long')
-    const found = await restore(session, state)
+    const found = await restore(session, state, () => {})
     if (now - session.used >= noted) await sessions.touch(session.id)
     const end = Math.min(now + believed, session.expires, session.used + idle * 1000)
     this.#found.set(hash, { ...found, state, until: end })
@@ -128,6 +129,17 @@ export class SessionDesk implements Sessions {
     return all.filter(({ used }) => sessions.now() - used < idle * 1000).map(shown)
   }
 
+  /** How it came to be whose it is, found out anew. Throws as `find`. */
+  async retrace(id: string, trace: Trace): Promise<void> {
+    const state = this.#state()
+    const { sessions, idle } = signInOf(state)
+    const session = await sessions.get(id)
+    if (session === undefined) throw refuse('session', 'there is no such session, or it has ended')
+    const [begun, end] = [new Date(session.created).toISOString(), new Date(session.expires).toISOString()]
+    trace('session', `begun ${begun}; ends ${end}, or after ${idle} s without use`)
+    await restore(session, state, trace)
+  }
+
   async end(principal: Principal, id: string): Promise<Session> {
     const { options } = this.#state()
     const { sessions, revocations } = signInOf(this.#state())
@@ -160,9 +172,11 @@ export function printOf({ passwordHash = '' }: Account): string {
   return createHash('sha256').update('password ').update(passwordHash).digest('base64url')
 }
 
-async function restore(session: StoredSession, state: SessionState): Promise<Found> {
+/** Throws where it has ended with what it was begun by. */
+async function restore(session: StoredSession, state: SessionState, trace: Trace): Promise<Found> {
   const facts = JSON.parse(session.facts) as SignedIn
-  const local = facts.kind === 'password' ? await byPassword(session, facts, state) : await byIssuer(facts, state)
+  const local =
+    facts.kind === 'password' ? await byPassword(session, facts, state, trace) : await byIssuer(facts, state, trace)
   if (local.user !== session.user) throw refuse('session', 'whoever signed in is somebody else here by now')
   const principal: Principal = {
     ...local,
@@ -186,26 +200,32 @@ async function byPassword(
   { user }: StoredSession,
   { print }: Extract<SignedIn, { kind: 'password' }>,
   { options, accounts }: SessionState,
+  trace: Trace,
 ): Promise<Pick<Principal, 'user' | 'groups' | 'posix'>> {
   const at = `@${options.domain}`
   const account = await accounts.find(user.endsWith(at) ? user.slice(0, -at.length) : user)
   if (account.passwordHash === undefined || printOf(account) !== print) {
     throw refuse('session', 'the password was changed since')
   }
-  return principalOf(account, options.domain, { groups: new Set(), joined: new Map() })
+  trace('session', 'begun with a password, which was not changed since')
+  const local = principalOf(account, options.domain, { groups: new Set(), joined: new Map() })
+  traceAccount(trace, account, local, { accounts, domain: options.domain })
+  return local
 }
 
 /** Throws as `mapToken` and `Accounts.find`; `unauthenticated` when people may not sign in there any more. */
 export async function byIssuer(
   { issuer: url, subject, groups, claims }: Extract<SignedIn, { kind: 'issuer' }>,
   { options, issuers, accounts }: SessionState,
+  trace: Trace = () => {},
 ): Promise<Pick<Principal, 'user' | 'groups' | 'posix'>> {
   const issuer = issuers.get(url)?.options
   if (issuer === undefined || !options.signIn?.issuers.some(({ name }) => name === issuer.name)) {
     throw refuse('session', 'people do not sign in at this issuer any more')
   }
   const input = { issuer, subject, payload: claims, groups, hasCapabilities: false }
-  return localIdentity(input, { options, accounts, trace: () => {} })
+  trace('issuer', `signed in at issuer ${issuer.name} as subject ${quoted(subject)}`)
+  return localIdentity(input, { options, accounts, trace })
 }
 
 /** Those of the claims that rules for this issuer read. */

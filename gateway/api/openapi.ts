@@ -42,6 +42,13 @@ const user: Schema = {
   description: 'An account to ask about instead of the caller. For administrators.',
 }
 
+const explainSteps: Schema = {
+  name: 'explain',
+  in: 'query',
+  schema: { type: 'boolean', default: false },
+  description: 'Adds the steps from the credential to the caller.',
+}
+
 const aclContent: Schema = {
   'application/json': { schema: ref('Acl') },
   'text/plain': { schema: { type: 'string', description: 'The text form of nfs4_getfacl.' } },
@@ -91,6 +98,13 @@ const schemas = {
       },
       administrator: { type: 'boolean' },
       expires: { type: ['string', 'null'], format: 'date-time' },
+      steps: listOf(
+        object({
+          step: { type: 'string', description: 'What was looked at: credential, issuer, mapping, account, groups …' },
+          passed: { type: 'boolean' },
+          text,
+        }),
+      ),
     },
     ['id', 'user', 'groups', 'grants', 'posix', 'administrator', 'expires'],
   ),
@@ -175,7 +189,8 @@ const paths: Paths = {
   '/whoami': {
     get: operation({
       operationId: 'whoami',
-      summary: 'What the gateway takes the caller for',
+      summary: 'What the gateway takes the caller for, and how it came to that',
+      parameters: [explainSteps],
       ok: json(ref('Principal'), 'The caller.'),
     }),
   },

@@ -17,3 +17,10 @@ export function actionOf(text: string | undefined): Action {
   if (!action) throw new StorageError('invalid', 'the parameter action names no action')
   return action
 }
+
+/** A parameter that is true or false; false if absent. Throws `invalid` for any other word. */
+export function flagOf(text: string | undefined, name: string): boolean {
+  if (text === undefined || text === 'false') return false
+  if (text === 'true') return true
+  throw new StorageError('invalid', `${name} is true or false`)
+}

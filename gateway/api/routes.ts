@@ -6,7 +6,7 @@ import { StorageError } from '../core/errors.ts'
 import type { StorageOperations } from '../core/storage.ts'
 import { apiPrefix, ownPrefix, problemsPage, tapeWellKnown } from '../http/problem.ts'
 import type { RouteDoor } from '../http/routes.ts'
-import { accountPage, loginPage, logoutPage } from '../http/sign-in-links.ts'
+import { accountPage, loginPage, logoutPage, whoamiPage } from '../http/sign-in-links.ts'
 import { changeAccount, showAccount } from './account.ts'
 import { getAcl, putAcl } from './acl.ts'
 import { createAppPassword, listAppPasswords, revokeAppPassword } from './app-passwords.ts'
@@ -27,7 +27,7 @@ import { tapeDiscovery, tapeRoutes } from './tape.ts'
 import { listUploads, removeUpload } from './uploads.ts'
 import { usage } from './usage.ts'
 import { versions } from './versions.ts'
-import { whoami } from './whoami.ts'
+import { showWhoami, whoami } from './whoami.ts'
 
 export interface ApiOptions {
   readonly storage: StorageOperations
@@ -113,6 +113,7 @@ const pages: ReadonlyArray<readonly ['GET' | 'POST', string, ApiHandler]> = [
   ['POST', logoutPage, logout],
   ['GET', accountPage, showAccount],
   ['POST', accountPage, changeAccount],
+  ['GET', whoamiPage, showWhoami],
 ]
 
 /** For the door's option `routes`. */

@@ -6,6 +6,7 @@ import { encodePath } from './target.ts'
 export const loginPage = '/.portolan/login'
 export const logoutPage = '/.portolan/logout'
 export const accountPage = '/.portolan/account'
+export const whoamiPage = '/.portolan/whoami'
 
 const maxReturn = 4096
 

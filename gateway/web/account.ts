@@ -45,6 +45,7 @@ export function accountPage(page: AccountPage): string {
   const wrong = problem === undefined ? '' : `<p class="bad" role="alert">${escapeHtml(problem)}</p>\n`
   return `${pageStart('Account', header)}<main id="content">
 <h1>Account <span class="name">${escapeHtml(user)}</span></h1>
+<p><a href="/.portolan/whoami">Who you are here, and why</a></p>
 ${wrong}${made ? madePassword(made, user) : ''}${sessionTable(page)}${passwordTable(page)}${page.mayMake ? makeForm(page) : ''}</main>
 ${pageEnd}`
 }

@@ -65,8 +65,9 @@ export class Client {
     return this.#transport.origin.origin
   }
 
-  async whoami(): Promise<Whoami> {
-    return readWhoami((await this.#api('GET', 'whoami')).value)
+  /** With `explain` also how the gateway came to that. */
+  async whoami(explain = false): Promise<Whoami> {
+    return readWhoami((await this.#api('GET', 'whoami', explain ? { explain: 'true' } : {})).value)
   }
 
   /** The parts of the namespace that the caller can see. */

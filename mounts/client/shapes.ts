@@ -38,6 +38,8 @@ export interface Whoami {
   readonly administrator: boolean
   /** ISO 8601. */
   readonly expires: string | undefined
+  /** How the gateway came to that, where it was asked and tells. */
+  readonly steps?: ReadonlyArray<{ readonly step: string; readonly passed: boolean; readonly text: string }>
 }
 
 export interface AclState {
@@ -97,7 +99,13 @@ export function readWhoami(value: unknown): Whoami {
     grants: at.grants === 'unbounded' ? 'unbounded' : list(at.grants, 'grants').map(readGrant),
     administrator: at.administrator === true,
     expires: optional(at.expires),
+    ...(at.steps !== undefined && { steps: list(at.steps, 'steps').map(readWay) }),
   }
+}
+
+function readWay(value: unknown): NonNullable<Whoami['steps']>[number] {
+  const { step, passed, text: said } = members(value)
+  return { step: text(step, 'step'), passed: passed === true, text: text(said, 'text') }
 }
 
 export interface LockInfo {

@@ -1,0 +1,91 @@
+/**
+ * From a principal that was let in back to how that came: each step anew, with nothing asked of others that letting him
+ * in would not ask. For himself, since it tells his groups, his bounds and the rules that made them.
+ */
+
+import type { Principal } from '../principal.ts'
+import { traceAccount } from './account-trace.ts'
+import { administratorBy } from './administrators.ts'
+import { describeGrants, explainFailure } from './bearer.ts'
+import { type DerivedKind, standFor } from './derived.ts'
+import type { JudgeStep } from './identity.ts'
+import type { Trace } from './jwt.ts'
+import { quoted } from './refusal.ts'
+import type { SessionState } from './sessions.ts'
+
+export interface TellingMeans {
+  readonly state: SessionState
+  /** Verifies a bearer token or macaroon, and remembers nothing of it. */
+  verify(token: string, trace: Trace): Promise<unknown>
+  /** Finds out anew whose session this is. */
+  session(id: string, trace: Trace): Promise<unknown>
+}
+
+/** Never throws for a credential that is not good any more: the step that refuses it is the last one then. */
+export async function tellSteps(principal: Principal, means: TellingMeans): Promise<readonly JudgeStep[]> {
+  const steps: JudgeStep[] = []
+  const trace: Trace = (step, text) => void steps.push({ step, passed: true, text })
+  try {
+    await retrace(principal, means, trace)
+  } catch (error) {
+    const { rule, text } = explainFailure(error)
+    return [...steps, { step: rule, passed: false, text }]
+  }
+  traceBounds(principal, means.state, trace)
+  return steps
+}
+
+async function retrace(principal: Principal, means: TellingMeans, trace: Trace): Promise<void> {
+  const { user, macaroon, guest, session, counted, credential } = principal
+  if (user === undefined) return trace('credential', 'none: without one only what is open to everyone is there')
+  if (macaroon) {
+    trace('credential', guest ? 'a share link' : 'a macaroon')
+    await means.verify(macaroon.reveal(), trace)
+  } else if (session !== undefined) {
+    trace('credential', `the cookie of session ${session}`)
+    await means.session(session, trace)
+  } else if (counted !== undefined) {
+    await retraceDerived(principal, means, trace)
+  } else if (credential?.kind === 'bearer') {
+    trace('credential', 'a bearer token')
+    await means.verify(credential.secret.reveal(), trace)
+  } else {
+    trace('credential', wordsFor(principal))
+    await traceOwn(principal, means.state, trace)
+  }
+}
+
+function wordsFor({ id }: Principal): string {
+  if (id.startsWith('basic:')) return 'a user name and a password, which was right'
+  return `known as ${quoted(id)}`
+}
+
+const kinds: Readonly<Record<DerivedKind, string>> = { 'app-password': 'application password', 's3-key': 'access key' }
+
+async function retraceDerived(principal: Principal, { state }: TellingMeans, trace: Trace): Promise<void> {
+  const [, name = '', id = ''] = /#(app-password|s3-key):([\w-]{1,64})$/.exec(principal.id) ?? []
+  const kind: DerivedKind = name === 's3-key' ? 's3-key' : 'app-password'
+  const { signIn, s3 } = state.options
+  const kept = kind === 's3-key' ? await s3?.keys.get(id) : await signIn?.appPasswords.get(id)
+  trace('credential', `${kinds[kind]} ${id} of ${principal.counted}`)
+  if (kept === undefined) return traceOwn(principal, state, trace)
+  await standFor(kept, kind, [], state, trace)
+}
+
+/** His account as it is now, with the groups that he was let in with. */
+async function traceOwn(principal: Principal, { accounts, options }: SessionState, trace: Trace): Promise<void> {
+  const { domain } = options
+  const [name = ''] = (principal.user ?? '').split('@')
+  traceAccount(trace, await accounts.find(name), principal, { accounts, domain })
+}
+
+function traceBounds(principal: Principal, { options }: SessionState, trace: Trace): void {
+  const { grants, within, addresses, maxUpload, expires } = principal
+  const entry = administratorBy(principal, options)
+  trace('administrator', entry === undefined ? 'no' : `yes, by ${quoted(entry)} in the configuration`)
+  trace('bounds', grants === 'unbounded' ? 'none: what the ACLs allow' : describeGrants(grants))
+  if (within) trace('bounds', `and no more than its maker had: ${describeGrants(within)}`)
+  for (const networks of addresses?.networks ?? []) trace('bounds', `from ${networks.join(', ')} only`)
+  if (maxUpload !== undefined) trace('bounds', `uploads of ${maxUpload} bytes at most`)
+  if (expires !== undefined) trace('expires', new Date(expires * 1000).toISOString())
+}
