@@ -2,7 +2,7 @@
  * Accounts of a YAML file, read once; a reload opens it anew.
  *
  *     users:
- *       alice: { uid: 1001, gid: 1001, groups: [p01], passwordHash: "scrypt$..." }
+ *       alice: { uid: 1001, gid: 1001, groups: [p01], mail: alice@example.org, passwordHash: "scrypt$..." }
  *     groups:
  *       p01: { gid: 2001 }
  */
@@ -29,6 +29,7 @@ const schema = z.strictObject({
           gid: id.optional(),
           gids: z.array(id).max(65_536).optional(),
           groups: z.array(z.string()).max(65_536).optional(),
+          mail: z.email('is no mail address').max(254).optional(),
           passwordHash: z.string().refine(isPasswordHash, 'is no scrypt hash of acceptable cost').optional(),
         })
         .refine((user) => (user.uid === undefined) === (user.gid === undefined), 'needs both uid and gid, or neither')
@@ -67,12 +68,16 @@ export async function openAccountFile(file: string): Promise<AccountSource> {
       ...(user.uid !== undefined &&
         user.gid !== undefined && { ids: { uid: user.uid, gid: user.gid, gids: [...gids] } }),
       ...(user.passwordHash !== undefined && { passwordHash: user.passwordHash }),
+      ...(user.mail !== undefined && { mail: user.mail }),
     })
   }
   const byName = new Map(Object.entries(groups))
   return {
     passwords: new Set([...accounts.values()].flatMap(({ name, passwordHash }) => (passwordHash ? [name] : []))),
     find: async (name) => accounts.get(name),
+    async *list() {
+      yield* accounts.values()
+    },
     findGroup: async (name) => {
       const group = byName.get(name)
       return group === undefined ? undefined : { ...(group.gid !== undefined && { gid: group.gid }) }

@@ -4,13 +4,17 @@ import type { Path } from '../../gateway/core/path.ts'
 import type {
   AppPasswordStore,
   AttemptStore,
+  LinkStore,
   RevocationStore,
   S3KeyStore,
   SessionStore,
   ShareStore,
 } from '../../gateway/state/state.ts'
 import type { Secret } from '../secret.ts'
+import type { SourceState } from './accounts.ts'
 import type { EpochSecrets } from './epochs.ts'
+import type { PasswordOptions } from './passwords.ts'
+import type { LdapOptions } from './ldap/options.ts'
 
 /** Signature algorithms that an issuer may be allowed (RFC 7518, RFC 8037, RFC 9864); never HMAC, never none. */
 export const algorithms = [
@@ -68,24 +72,77 @@ export interface IssuerOptions {
     /** Put before each group name. */
     readonly prefix?: string
   }
+  /** Which entitlements (AARC-G069) of its tokens count as groups; none if absent. */
+  readonly entitlements?: {
+    /** Such as urn:geant:helmholtz.de; those of other namespaces are not its to give. */
+    readonly namespaces: readonly string[]
+    /** What follows `#` must be one of these, where given. */
+    readonly authorities?: readonly string[]
+  }
+  /** Domains whose scoped names, user@DOMAIN, this issuer gives out itself. Rules with `match` are for these alone. */
+  readonly domains?: readonly string[]
   /** Seconds that `nbf` and `iat` may lie in the future (default 60). There is none for `exp`. */
   readonly leeway?: number
   /** Longest time in seconds from `iat` to `exp` (default 6 h for wlcg, else 24 h). */
   readonly maxLifetime?: number
+  /** Its opaque tokens are refused if absent. */
+  readonly introspection?: IntrospectionOptions
 }
 
-/** One line that says which account, or which local group, a verified token stands for. `issuer` is a short name. */
-export type MappingRule =
-  | { readonly issuer: string; readonly subject: string; readonly account: string }
-  /** `account` holds `{value}` once, which the claim's value replaces. */
-  | { readonly issuer: string; readonly claim: string; readonly account: string }
-  | { readonly issuer: string; readonly group: string; readonly account: string }
-  | { readonly issuer: string; readonly group: string; readonly joins: string }
+/** Asking an issuer about its tokens (RFC 7662). */
+export interface IntrospectionOptions {
+  /** As its metadata say if absent. */
+  readonly endpoint?: string
+  /** Further origins that the endpoints of its metadata may be at. */
+  readonly origins: readonly string[]
+  readonly clientId: string
+  readonly clientSecret: Secret
+  /** How the secret is sent: RFC 6749, section 2.3.1. */
+  readonly authentication: 'basic' | 'post'
+  /** Asks about signed tokens too, each time that what is known of one has become old. */
+  readonly jwts: boolean
+  /** Opaque tokens that begin so are of this issuer, and shown to no other. */
+  readonly prefix?: string
+  /** In characters; 16 to 4096 if absent. */
+  readonly length?: { readonly least: number; readonly most: number }
+  /** Claims are asked for at its UserInfo endpoint too; those of the first answer count first. */
+  readonly userInfo: boolean
+  /** Takes tokens for which it names no audience: it is asked as somebody whom it tells of no other tokens. */
+  readonly withoutAudience: boolean
+  /** Seconds that an answer is believed, 300 at most. */
+  readonly remember: number
+}
+
+/** One line that says which account, or which local group, a verified identity stands for. */
+export type MappingRule = TokenRule | CertificateRule
+
+/** `issuer` is a short name. */
+export type TokenRule = {
+  readonly issuer: string
+  /** All of these must be in `eduperson_assurance`. */
+  readonly assurance?: readonly string[]
+} & (
+  | { readonly subject: string; readonly account: string }
+  /** `account` holds `{value}` once, which the claim's value replaces. With `match` the value ends in that, which is left out. */
+  | { readonly claim: string; readonly match?: string; readonly account: string }
+  | { readonly group: string; readonly account: string }
+  | { readonly group: string; readonly joins: string }
+  /** See entitlements.ts. */
+  | { readonly entitlement: string; readonly account: string }
+  | { readonly entitlement: string; readonly joins: string }
+)
+
+/** The name of a TLS client certificate; see distinguished-names.ts. */
+export interface CertificateRule {
+  readonly certificate: string
+  readonly account: string
+}
 
 export type AccountSourceOptions =
   | { readonly file: string }
   /** The system's name service; `getent` is the program asked (default /usr/bin/getent). */
   | { readonly system: true; readonly getent?: string }
+  | { readonly ldap: LdapOptions }
 
 /** Who was banned, asked before every use of a credential, also a cached one; so it must be quick. */
 export interface Revocations {
@@ -101,10 +158,14 @@ export interface Holder {
   readonly user: string | undefined
   /** `jti` of the token behind its issuer: "https://iss|jti". */
   readonly tokenId: string | undefined
-  /** Other names under which it can be banned: "macaroon:ID", "epoch:ID", "session:ID", "app-password:ID", "s3-key:ID". */
+  /** Other names under which it can be banned: "macaroon:ID", "epoch:ID", "session:ID", "app-password:ID", "s3-key:ID", "link:ID". */
   readonly marks?: readonly string[]
   /** At whose site the owner of a session signed in, as in `iss`. */
   readonly issuer?: string
+  /** `Principal.groups`. */
+  readonly groups?: ReadonlySet<string>
+  /** The link by which alone the credential has its account. What is made with it ends with the link. */
+  readonly link?: string
 }
 
 /** How long macaroons may be good for, in seconds, and what they are made with. */
@@ -170,6 +231,36 @@ export interface SignInOptions {
   readonly revocations: RevocationStore
 }
 
+/** Identities of issuers that people link to their accounts themselves. */
+export interface LinkOptions {
+  readonly store: LinkStore
+  /** Where what was ended is told to all processes. */
+  readonly revocations: RevocationStore
+  /** Short names of issuers at which people sign in; links of others do not count. */
+  readonly issuers: readonly string[]
+  /** Seconds after which a link counts no more unless it was proven anew; undefined: it does not end. */
+  readonly lifetime?: number
+  /** Services that are asked besides. */
+  readonly alise: readonly AliseOptions[]
+}
+
+/** An account linking service with the interface of ALISE (its documentation, `api-endpoints.md`). */
+export interface AliseOptions {
+  /** Its address, to which /api/v1/… is added. */
+  readonly url: string
+  /** What it calls our site. */
+  readonly site: string
+  readonly apiKey: Secret
+  /** Short names of the issuers that it is asked about. */
+  readonly issuers: readonly string[]
+  /** How it wants to be told the issuer and the subject: a hash, or percent-encoded, as servers that decode twice need it twice. */
+  readonly form: 'sha1' | 'encoded' | 'encoded-twice'
+  /** Allows http to loopback addresses. For development. */
+  readonly insecure?: boolean
+  /** File of PEM certificates trusted instead of the system's; read at every question. */
+  readonly ca?: string
+}
+
 export interface IdentityOptions {
   /** NFSv4 domain of local accounts: alice becomes alice@`domain`. */
   readonly domain: string
@@ -186,10 +277,16 @@ export interface IdentityOptions {
   readonly bans?: RevocationStore
   /** None are made or accepted if absent. */
   readonly macaroons?: MacaroonOptions
+  /** Who checks passwords; `accounts` alone if absent. */
+  readonly passwords?: PasswordOptions
   /** No sessions and application passwords if absent. */
   readonly signIn?: SignInOptions
   /** No access keys if absent; no temporary ones without `macaroons`, whose keys seal them. */
   readonly s3?: S3KeyOptions
+  /** Called when a directory of accounts, or one of its servers, no longer answers, and when it does again. */
+  readonly report?: (state: SourceState) => void
+  /** Nobody links identities of issuers to accounts if absent, and no links count. */
+  readonly links?: LinkOptions
   /** Milliseconds since 1970; for tests. */
   readonly now?: () => number
 }

@@ -28,7 +28,7 @@ export interface IdentityState {
  */
 export async function openState(options: IdentityOptions, old?: IdentityState): Promise<IdentityState> {
   checkOptions(options)
-  const accounts = await openAccounts(options, () => clock(options))
+  const accounts = await openAccounts(options, () => clock(options), old?.accounts)
   const issuers = new Map<string, TrustedIssuer>()
   for (const issuer of options.issuers) {
     const before = old?.issuers.get(issuer.issuer)
