@@ -1,14 +1,14 @@
-/** Passwords of file accounts: checked slowly, few at a time, and ever more slowly for who keeps guessing. */
+/** Passwords of accounts: looked at one by one, few at a time, and ever more slowly for who keeps guessing. */
 
 import { LRUCache } from 'lru-cache'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { AttemptStore } from '../../gateway/state/state.ts'
 import type { Secret } from '../secret.ts'
-import type { Account, Accounts } from './accounts.ts'
 import { noteSuccess, permitAttempt, providerOf } from './attempts.ts'
 import { createGate } from './gate.ts'
+import type { KerberosPasswords } from './kerberos/password.ts'
 import { accountName } from './names.ts'
-import { decoyHash, verifyPassword } from './password.ts'
+import { hasPasswords, type PasswordState, type Recognized, recognize } from './passwords.ts'
 import { refuse } from './refusal.ts'
 
 export interface PasswordAttempt {
@@ -21,8 +21,11 @@ export interface PasswordAttempt {
   readonly wasRight: boolean
 }
 
-/** Throws `unauthenticated` (password), or `busy` (attempts) when this account and address must wait, or everyone must. */
-export type CheckPassword = (attempt: PasswordAttempt, accounts: Accounts) => Promise<Account>
+/**
+ * Throws `unauthenticated` (password), `busy` (attempts) when this account and address must wait, or everyone must, and
+ * `unavailable` when nobody can tell now, which is not counted.
+ */
+export type CheckPassword = (attempt: PasswordAttempt, state: PasswordState) => Promise<Recognized>
 
 const maxPasswordLength = 1024
 /** Milliseconds in which the store is not asked again about a guess that came too early: each time takes its one lock. */
@@ -32,9 +35,9 @@ const pause = 1000
 const mostOfNetwork = 32
 
 /** `store` is asked for at every attempt, since a reload may bring another. */
-export function createPasswordCheck(store: () => AttemptStore): CheckPassword {
+export function createPasswordCheck(store: () => AttemptStore, kerberos: KerberosPasswords): CheckPassword {
   // Hashing takes 32 MiB and a thread that files need too, so two at a time.
-  const gate = createGate({ running: 2, waiting: 128 })
+  const means = { hashing: createGate({ running: 2, waiting: 128 }), kerberos }
   const shares = createShares(mostOfNetwork)
   const early = new LRUCache<string, { readonly until: number; readonly error: StorageError }>({ max: 10_000 })
   const permitted = async (user: string, from: string | undefined) => {
@@ -51,17 +54,18 @@ export function createPasswordCheck(store: () => AttemptStore): CheckPassword {
       throw error
     }
   }
-  return async ({ user, password, from, wasRight }, accounts) => {
-    if (accounts.passwords.size === 0) throw refuse('password', 'no account here has a password')
+  return async ({ user, password, from, wasRight }, state) => {
+    if (!hasPasswords(state)) throw refuse('password', 'no account here has a password')
     if (!accountName.test(user)) throw refuse('password', 'the user name is no account name')
     const length = password.reveal().length
+    // Directories take an empty one for no attempt at all, and let it pass (RFC 4513, section 5.1.2).
     if (length === 0 || length > maxPasswordLength) throw refuse('password', 'the password is empty or too long')
     return shares(providerOf(from ?? ''), async () => {
       const permit = wasRight ? undefined : await permitted(user, from)
       try {
-        const account = await gate(() => check(user, password, accounts))
+        const recognized = await recognize(user, password, state, means)
         await (permit?.succeed() ?? noteSuccess(store(), { user, from }))
-        return account
+        return recognized
       } catch (error) {
         // Nobody guessed wrong when the check itself could not be made.
         if (StorageError.from(error).code !== 'unauthenticated') await permit?.undo()
@@ -85,32 +89,5 @@ function createShares(most: number): <T>(name: string, work: () => Promise<T>) =
       if (left === 0) running.delete(name)
       else running.set(name, left)
     }
-  }
-}
-
-async function check(user: string, password: Secret, accounts: Accounts): Promise<Account> {
-  // Names without a password are not looked up, so guessing names costs no call to the name service.
-  const account = accounts.passwords.has(user) ? await findQuietly(user, accounts) : undefined
-  const matches = await verifyPassword(password, account?.passwordHash ?? (await decoy(accounts)))
-  if (account?.passwordHash === undefined || !matches) {
-    throw refuse('password', `no account ${user} with a password, or not this one`)
-  }
-  return account
-}
-
-/** Somebody's hash, so that a name that is nobody's takes as long as one that is. Whether it matches is not looked at. */
-async function decoy(accounts: Accounts): Promise<string> {
-  const [name] = accounts.passwords
-  const account = name === undefined ? undefined : await findQuietly(name, accounts)
-  return account?.passwordHash ?? decoyHash
-}
-
-/** An account that is unknown or refused is the same as none here; a source that fails is told. */
-async function findQuietly(user: string, accounts: Accounts): Promise<Account | undefined> {
-  try {
-    return await accounts.find(user)
-  } catch (error) {
-    if (StorageError.from(error).code === 'denied') return undefined
-    throw error
   }
 }

@@ -21,6 +21,8 @@ export interface Known {
   readonly holder: Holder
   /** Milliseconds since 1970 until which this may be believed; never after the credential's own end. */
   readonly until: number
+  /** The certificate that must come with the credential; see `requireBinding`. */
+  readonly boundTo?: string
 }
 
 interface Refused {
@@ -29,6 +31,9 @@ interface Refused {
   readonly reason: Reason | undefined
   readonly until: number
 }
+
+/** What is known for so long at most. */
+type Learnt = Omit<Known, 'until'> & { readonly until?: number }
 
 /** Refusals that a later moment may undo without the token changing. */
 const passing: ReadonlySet<string> = new Set(['token-key', 'token-not-yet-valid'])
@@ -48,8 +53,9 @@ export class CredentialCache {
     return known !== undefined && now < known.until ? known : undefined
   }
 
-  keepToken(token: string, known: Omit<Known, 'until'>, now: number): Known {
-    const kept = { ...known, until: untilWhen(known.principal, now) }
+  keepToken(token: string, known: Learnt, now: number): Known {
+    const end = untilWhen(known.principal, now)
+    const kept = { ...known, until: Math.min(end, known.until ?? end) }
     this.#tokens.set(token, kept)
     return kept
   }
@@ -88,8 +94,9 @@ export class CredentialCache {
     this.#passwords.delete(key)
   }
 
-  keepPassword(key: string, known: Omit<Known, 'until'>, now: number): Known {
-    const kept = { ...known, until: untilWhen(known.principal, now) }
+  /** `lifetime` in seconds: nobody tells when a password is changed. */
+  keepPassword(key: string, known: Omit<Known, 'until'>, now: number, lifetime: number): Known {
+    const kept = { ...known, until: Math.min(untilWhen(known.principal, now), now + lifetime * 1000) }
     this.#passwords.set(key, kept)
     return kept
   }

@@ -2,6 +2,7 @@
 
 import type { Principal } from '../principal.ts'
 import type { PendingSignIn, SignIn } from './identity.ts'
+import { hasPasswords } from './passwords.ts'
 import { deny } from './refusal.ts'
 import type { SignedIn } from './sessions.ts'
 import { clock, type IdentityState } from './state.ts'
@@ -16,9 +17,10 @@ export class Entrance implements SignIn {
   }
 
   get ways(): SignIn['ways'] {
-    const { options, accounts } = this.#state()
+    const state = this.#state()
+    const { options } = state
     const issuers = (options.signIn?.issuers ?? []).map(({ name, label }) => ({ name, label }))
-    return { issuers, passwords: options.signIn?.passwords === true && accounts.passwords.size > 0 }
+    return { issuers, passwords: options.signIn?.passwords === true && hasPasswords(state) }
   }
 
   start(issuer: string, redirectUri: string): Promise<{ readonly url: URL; readonly pending: PendingSignIn }> {

@@ -21,13 +21,16 @@ import type { Source } from './derived.ts'
 import { Entrance } from './entrance.ts'
 import type { Bans, Credential, Identity, JudgeStep, Macaroons, S3Keys, Shares } from './identity.ts'
 import { decodeToken, type Trace } from './jwt.ts'
+import { createKerberosPasswords } from './kerberos/password.ts'
 import { maxTokenLength } from './limits.ts'
 import { MacaroonDesk } from './macaroon-desk.ts'
 import { authenticateMacaroon, looksLikeMacaroon } from './macaroons.ts'
 import type { Holder, IdentityOptions } from './options.ts'
+import { marksOf, type PasswordSignedIn, signedInBy } from './password-sessions.ts'
+import { passwordOptions, withoutRealm } from './passwords.ts'
 import { deny, refuse } from './refusal.ts'
 import { S3KeyDesk } from './s3-keys.ts'
-import { printOf, SessionDesk, type SignedIn } from './sessions.ts'
+import { SessionDesk, type SignedIn } from './sessions.ts'
 import { createShares } from './shares.ts'
 import type { AppPasswords, Sessions, SignIn } from './sign-in.ts'
 import { clock, type IdentityState, openState } from './state.ts'
@@ -62,6 +65,7 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
 class Service implements IdentityService {
   #state: IdentityState
   readonly #checkPassword: CheckPassword
+  readonly #kerberosPasswords = createKerberosPasswords()
   /** What each principal that was let in came with. */
   readonly #holders = new WeakMap<Principal, Holder>()
   /** How those signed in who may have a session. */
@@ -78,7 +82,10 @@ class Service implements IdentityService {
   constructor(state: IdentityState) {
     this.#state = state
     const alone = attemptsInMemory(() => clock(this.#state.options))
-    this.#checkPassword = createPasswordCheck(() => this.#state.options.signIn?.attempts ?? alone)
+    this.#checkPassword = createPasswordCheck(
+      () => this.#state.options.signIn?.attempts ?? alone,
+      this.#kerberosPasswords,
+    )
     const now = () => this.#state
     this.#sessions = new SessionDesk(now, (principal) => this.#signedIn.get(principal))
     if (state.options.signIn) {
@@ -184,6 +191,7 @@ class Service implements IdentityService {
 
   async close(): Promise<void> {
     for (const { keys } of this.#state.issuers.values()) keys.close()
+    this.#kerberosPasswords.close()
     await this.#state.accounts.close()
   }
 
@@ -228,14 +236,15 @@ class Service implements IdentityService {
 
   async #basic(credential: Extract<Credential, { kind: 'basic' }>): Promise<Principal> {
     const state = this.#state
-    const user = localName(credential.user, state.options.domain)
+    const user = withoutRealm(localName(credential.user, state.options.domain), state.options)
     const key = state.cache.passwordKey(user, credential.password)
     const known = state.cache.password(key, clock(state.options))
     if (known !== undefined) return this.#admit(known, state)
     const learn = async (): Promise<Known> => {
-      const { principal, holder, account } = await this.#checkBasic(credential, user, key)
-      if (account) this.#signedIn.set(principal, { kind: 'password', print: printOf(account) })
-      return state.cache.keepPassword(key, this.#hold({ principal, holder }), clock(state.options))
+      const { principal, holder, signedIn } = await this.#checkBasic(credential, user, key)
+      if (signedIn) this.#signedIn.set(principal, signedIn)
+      const { remember } = passwordOptions(state.options)
+      return state.cache.keepPassword(key, this.#hold({ principal, holder }), clock(state.options), remember)
     }
     return this.#admit(await share(state.pending, key, learn), state)
   }
@@ -244,16 +253,18 @@ class Service implements IdentityService {
     { password, from }: Extract<Credential, { kind: 'basic' }>,
     user: string,
     key: string,
-  ): Promise<Omit<Known, 'until'> & { readonly account?: Account }> {
+  ): Promise<Omit<Known, 'until'> & { readonly signedIn?: PasswordSignedIn }> {
     const state = this.#state
     if (state.options.signIn && looksLikeAppPassword(password)) {
       return authenticateAppPassword(`${user}@${state.options.domain}`, password, state)
     }
     try {
       const attempt = { user, password, from, wasRight: state.cache.wasRight(key) }
-      const account = await this.#checkPassword(attempt, state.accounts)
-      const principal = passwordPrincipal(account, state.options, 'basic')
-      return { principal, holder: { id: principal.id, user: principal.user, tokenId: undefined }, account }
+      const recognized = await this.#checkPassword(attempt, state)
+      const principal = passwordPrincipal(recognized.account, state.options, 'basic')
+      const signedIn = signedInBy(recognized)
+      const holder = { id: principal.id, user: principal.user, tokenId: undefined, marks: marksOf(signedIn) }
+      return { principal, holder, signedIn }
     } catch (error) {
       if (StorageError.from(error).code === 'unauthenticated') state.cache.forgetPassword(key)
       throw error

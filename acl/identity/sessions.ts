@@ -2,7 +2,7 @@
  * Sessions of browsers: who signed in is known by a cookie, whose value is chance and is kept nowhere, only its hash.
  *
  * Who it is is found anew at least every second, from the account as it is then: so a session ends with its account,
- * with a ban, with a changed password, with its issuer and with the mapping rule that it came by.
+ * with a ban, with a changed password of a file, with its issuer and with the mapping rule that it came by.
  */
 
 import { createHash, randomBytes } from 'node:crypto'
@@ -12,18 +12,18 @@ import type { StoredSession } from '../../gateway/state/state.ts'
 import { type JsonObject, member } from '../json.ts'
 import type { Principal } from '../principal.ts'
 import { Secret } from '../secret.ts'
-import { traceAccount } from './account-trace.ts'
-import { type Account, type Accounts, principalOf } from './accounts.ts'
-import { isAdministrator } from './administrators.ts'
+import type { Accounts } from './accounts.ts'
+import { isAdministrator, requireAdministrator } from './administrators.ts'
 import { localIdentity } from './bearer.ts'
 import type { Trace, TrustedIssuer } from './jwt.ts'
 import type { Holder, IdentityOptions, SignInOptions } from './options.ts'
+import { byPassword, marksOf, type PasswordSignedIn } from './password-sessions.ts'
 import { quoted, refuse } from './refusal.ts'
-import type { Session, Sessions } from './sign-in.ts'
+import type { ListPart, Session, Sessions } from './sign-in.ts'
 
 /** How somebody signed in: what the session is made from, again and again. */
 export type SignedIn =
-  | { readonly kind: 'password'; readonly print: string }
+  | PasswordSignedIn
   | {
       readonly kind: 'issuer'
       /** As in `iss`. */
@@ -53,6 +53,8 @@ export interface Found {
 
 /** Sessions of one user; the oldest go. */
 const mostOfOne = 50
+/** Told at once to an administrator. */
+const mostTold = 10_000
 const mostRevoked = 10_000
 /** Milliseconds that a process believes what it found. */
 const believed = 1000
@@ -122,11 +124,17 @@ export class SessionDesk implements Sessions {
     return { ...shown(kept), secret }
   }
 
-  async list(principal: Principal): Promise<readonly Session[]> {
+  async list(
+    principal: Principal,
+    all = false,
+    { user, most = mostTold, after }: ListPart = {},
+  ): Promise<readonly Session[]> {
     const { sessions, idle } = signInOf(this.#state())
+    if (all) requireAdministrator(principal)
     if (principal.user === undefined || principal.grants !== 'unbounded') return []
-    const all = await sessions.list(principal.user)
-    return all.filter(({ used }) => sessions.now() - used < idle * 1000).map(shown)
+    const since = sessions.now() - idle * 1000
+    const kept = await sessions.list(all ? user : principal.user, since, Math.min(most, mostTold), after)
+    return kept.map(shown)
   }
 
   /** How it came to be whose it is, found out anew. Throws as `find`. */
@@ -167,16 +175,11 @@ function hashOf(secret: Secret): string {
   return createHash('sha256').update('session ').update(secret.reveal()).digest('base64url')
 }
 
-/** Another one when the password was changed. */
-export function printOf({ passwordHash = '' }: Account): string {
-  return createHash('sha256').update('password ').update(passwordHash).digest('base64url')
-}
-
 /** Throws where it has ended with what it was begun by. */
 async function restore(session: StoredSession, state: SessionState, trace: Trace): Promise<Found> {
   const facts = JSON.parse(session.facts) as SignedIn
   const local =
-    facts.kind === 'password' ? await byPassword(session, facts, state, trace) : await byIssuer(facts, state, trace)
+    facts.kind === 'issuer' ? await byIssuer(facts, state, trace) : await byPassword(session.user, facts, state, trace)
   if (local.user !== session.user) throw refuse('session', 'whoever signed in is somebody else here by now')
   const principal: Principal = {
     ...local,
@@ -190,27 +193,10 @@ async function restore(session: StoredSession, state: SessionState, trace: Trace
     id: session.principal,
     user: session.user,
     tokenId,
-    marks: [`session:${session.id}`],
+    marks: [`session:${session.id}`, ...marksOf(facts)],
     ...(facts.kind === 'issuer' && { issuer: facts.issuer }),
   }
   return { principal, signedIn: facts, holder }
-}
-
-async function byPassword(
-  { user }: StoredSession,
-  { print }: Extract<SignedIn, { kind: 'password' }>,
-  { options, accounts }: SessionState,
-  trace: Trace,
-): Promise<Pick<Principal, 'user' | 'groups' | 'posix'>> {
-  const at = `@${options.domain}`
-  const account = await accounts.find(user.endsWith(at) ? user.slice(0, -at.length) : user)
-  if (account.passwordHash === undefined || printOf(account) !== print) {
-    throw refuse('session', 'the password was changed since')
-  }
-  trace('session', 'begun with a password, which was not changed since')
-  const local = principalOf(account, options.domain, { groups: new Set(), joined: new Map() })
-  traceAccount(trace, account, local, { accounts, domain: options.domain })
-  return local
 }
 
 /** Throws as `mapToken` and `Accounts.find`; `unauthenticated` when people may not sign in there any more. */
