@@ -1,8 +1,9 @@
 /** The checks of identity's options that need more than one line of the configuration. */
 
 import { StorageError } from '../../gateway/core/errors.ts'
-import { accountName, groupName } from './names.ts'
-import { algorithms, type IdentityOptions, type IssuerOptions, type MappingRule } from './options.ts'
+import { checkMapping, requireSubjects } from './check-mapping.ts'
+import { accountName } from './names.ts'
+import { algorithms, type IdentityOptions, type IssuerOptions } from './options.ts'
 
 /** Throws `invalid` and names the line when two lines do not fit together; a quiet mistake here would open doors. */
 export function checkOptions(options: IdentityOptions): void {
@@ -20,8 +21,9 @@ export function checkOptions(options: IdentityOptions): void {
     urls.add(issuer.issuer)
     checkIssuer(issuer, where)
   }
-  for (const [index, rule] of options.mapping.entries()) checkRule(rule, options.issuers, `mapping[${index}]`)
+  checkMapping(options)
   checkLogin(options)
+  checkLinks(options)
 }
 
 function checkLogin({ issuers, signIn }: IdentityOptions): void {
@@ -34,6 +36,19 @@ function checkLogin({ issuers, signIn }: IdentityOptions): void {
       throw wrong(`${where}: only at https addresses people sign in (with insecure: true also http on loopback)`)
     }
     if (!scopes.includes('openid')) throw wrong(`${where}.scopes must hold openid`)
+  }
+}
+
+function checkLinks({ issuers, links, signIn }: IdentityOptions): void {
+  for (const [index, name] of (links?.issuers ?? []).entries()) {
+    const isThere = signIn?.issuers.some((each) => each.name === name) === true
+    if (!isThere) throw wrong(`links.issuers[${index}] is not an issuer at which people sign in`)
+  }
+  for (const [index, alise] of (links?.alise ?? []).entries()) {
+    const where = `links.alise[${index}]`
+    if (!mayFetch(alise.url, alise))
+      throw wrong(`${where}.url must be https (with insecure: true also http on loopback)`)
+    for (const name of alise.issuers) requireSubjects(issuers, name, `${where}.issuers`)
   }
 }
 
@@ -77,22 +92,6 @@ export function mayFetch(address: string, issuer: Pick<IssuerOptions, 'insecure'
   if (url.protocol === 'https:') return true
   const isLoopback = url.hostname === 'localhost' || url.hostname === '[::1]' || /^127(\.\d+){3}$/.test(url.hostname)
   return url.protocol === 'http:' && issuer.insecure === true && isLoopback
-}
-
-function checkRule(rule: MappingRule, issuers: readonly IssuerOptions[], where: string): void {
-  const issuer = issuers.find((candidate) => candidate.name === rule.issuer)
-  if (issuer === undefined) throw wrong(`${where}.issuer is not the name of an issuer`)
-  if ('subject' in rule && issuer.profile === 'scitokens') {
-    throw wrong(`${where}: the subject of a SciToken may not be mapped to an account`)
-  }
-  if ('joins' in rule) {
-    if (!groupName.test(rule.joins)) throw wrong(`${where}.joins is no group name`)
-    return
-  }
-  const isTemplate = 'claim' in rule
-  if (isTemplate && rule.account.split('{value}').length !== 2) throw wrong(`${where}.account must hold {value} once`)
-  const example = isTemplate ? rule.account.replace('{value}', 'a') : rule.account
-  if (!accountName.test(example)) throw wrong(`${where}.account is no account name`)
 }
 
 function wrong(text: string): StorageError {

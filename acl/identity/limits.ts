@@ -7,6 +7,11 @@ export const maxKeyIdLength = 255
 /** Longest subject, group or other name taken from a claim, in characters. */
 export const maxNameLength = 255
 export const maxGroups = 500
+/** Longest entitlement in characters, and the groups in it on the way to the one that is meant. */
+export const maxEntitlementLength = 1024
+export const maxGroupDepth = 16
+/** Values of `eduperson_assurance`. */
+export const maxAssurances = 100
 export const maxScopes = 256
 export const maxAudiences = 100
 

@@ -15,6 +15,7 @@ import { Secret } from '../secret.ts'
 import type { Accounts } from './accounts.ts'
 import { isAdministrator, requireAdministrator } from './administrators.ts'
 import { localIdentity } from './bearer.ts'
+import { entitlementClaims } from './entitlements.ts'
 import type { Trace, TrustedIssuer } from './jwt.ts'
 import type { Holder, IdentityOptions, SignInOptions } from './options.ts'
 import { byPassword, marksOf, type PasswordSignedIn } from './password-sessions.ts'
@@ -215,11 +216,19 @@ export async function byIssuer(
 }
 
 /** Those of the claims that rules for this issuer read. */
-export function claimsForRules(claims: JsonObject, { mapping }: IdentityOptions, issuer: string): JsonObject {
-  const names = mapping.flatMap((rule) => (rule.issuer === issuer && 'claim' in rule ? rule.claim : []))
-  const entries = names.flatMap((name) => {
+export function claimsForRules(claims: JsonObject, { mapping, issuers }: IdentityOptions, issuer: string): JsonObject {
+  const rules = mapping.filter((rule) => 'issuer' in rule && rule.issuer === issuer)
+  const named = rules.flatMap((rule) => ('claim' in rule ? rule.claim : []))
+  const hasEntitlements = issuers.some(({ name, entitlements }) => name === issuer && entitlements)
+  // These are read strictly by the mapping, whatever they hold.
+  const whole = [
+    ...(hasEntitlements ? entitlementClaims : []),
+    ...(rules.some((rule) => 'assurance' in rule) ? ['eduperson_assurance'] : []),
+    ...(named.includes('email') ? ['email_verified'] : []),
+  ]
+  const entries = [...named, ...whole].flatMap((name) => {
     const value = member(claims, name)
-    return typeof value === 'string' ? [[name, value] as const] : []
+    return typeof value === 'string' || (value !== undefined && whole.includes(name)) ? [[name, value] as const] : []
   })
   return Object.fromEntries(entries)
 }

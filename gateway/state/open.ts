@@ -10,6 +10,7 @@ import { type Bell, openBell } from './bell.ts'
 import { Holder, type Timing, usualTiming } from './holder.ts'
 import { type Durably, SharedJournal } from './journal.ts'
 import { SharedLeases } from './leases.ts'
+import { SharedLinks } from './links.ts'
 import { SharedLocks } from './locks.ts'
 import { SharedParts } from './parts.ts'
 import { SharedProperties } from './properties.ts'
@@ -83,6 +84,7 @@ class SqliteState implements State {
   readonly sessions: SharedSessions
   readonly appPasswords: SharedAppPasswords
   readonly s3Keys: SharedS3Keys
+  readonly links: SharedLinks
   readonly attempts: SharedAttempts
   readonly #sqlite: Sqlite
   readonly #db: Kysely<Tables>
@@ -105,6 +107,7 @@ class SqliteState implements State {
     this.sessions = new SharedSessions(db, holder.now)
     this.appPasswords = new SharedAppPasswords(db, holder.now)
     this.s3Keys = new SharedS3Keys(db, holder.now)
+    this.links = new SharedLinks(db, holder.now, durablyOn(db))
     this.attempts = new SharedAttempts(db, holder.now)
     this.locks = new SharedLocks(db, { id: holder.id, now: holder.now, timing: holder.timing, bell })
   }

@@ -9,7 +9,7 @@ import type { Tables } from './tables.ts'
 /** Entries of all principals together: each process keeps them in memory. */
 const most = 200_000
 /** What only administrators write comes on top, so that nobody can keep them from it. */
-const byAdministrators = /^(?:user|principal|token|epoch|s3-key):/
+const byAdministrators = /^(?:user|group|principal|token|epoch|s3-key):/
 
 export class SharedRevocations implements RevocationStore {
   readonly #db: Kysely<Tables>
@@ -27,13 +27,13 @@ export class SharedRevocations implements RevocationStore {
     return Number(row.serial)
   }
 
-  async list(): Promise<readonly Revocation[]> {
-    const rows = await this.#db
+  async list(part?: { readonly after: string; readonly most: number }): Promise<readonly Revocation[]> {
+    const all = this.#db
       .selectFrom('revocations')
       .selectAll()
       .where((expression) => expression.or([expression('until', 'is', null), expression('until', '>', this.now())]))
       .orderBy('name')
-      .execute()
+    const rows = await (part ? all.where('name', '>', part.after).limit(part.most) : all).execute()
     return rows.map(({ name, principal, note, added, until }) => ({
       name,
       principal,

@@ -8,20 +8,17 @@
 
 import type { BackendServices, StageState } from '../../backends/backend.ts'
 import type { Path } from '../core/path.ts'
+import type { ListPlace } from './list-part.ts'
+import type { LinkStore } from './link-store.ts'
 import type { PartStore } from './part-store.ts'
 import type { S3KeyStore } from './s3-key-store.ts'
 import type { AppPasswordStore, AttemptStore, SessionStore } from './sign-in.ts'
 
+export type { ListPlace } from './list-part.ts'
+export type * from './link-store.ts'
 export type * from './part-store.ts'
 export type * from './s3-key-store.ts'
-export type {
-  AppPasswordStore,
-  AttemptStore,
-  SessionStore,
-  StoredAppPassword,
-  StoredSession,
-  Tally,
-} from './sign-in.ts'
+export type * from './sign-in.ts'
 
 export interface State extends BackendServices {
   /** Small values of the gateway itself, such as the key check of the master key. */
@@ -38,6 +35,7 @@ export interface State extends BackendServices {
   readonly sessions: SessionStore
   readonly appPasswords: AppPasswordStore
   readonly s3Keys: S3KeyStore
+  readonly links: LinkStore
   readonly attempts: AttemptStore
   readonly uploads: UploadStore
   readonly parts: PartStore
@@ -264,8 +262,8 @@ export interface RevocationStore {
   now(): number
   /** Grows with every change. */
   serial(): Promise<number>
-  /** All that are of account now, in order of their names. */
-  list(): Promise<readonly Revocation[]>
+  /** All that are of account now, in order of their names; or a part of them. */
+  list(part?: { readonly after: string; readonly most: number }): Promise<readonly Revocation[]>
   /** Adds to disk, or prolongs and never shortens. Throws `busy` when the principal would have more than `most`. */
   add(revocation: Omit<Revocation, 'added'>, most: number): Promise<void>
   /** Tells whether it was there. */
@@ -289,8 +287,8 @@ export interface ShareStore {
   /** Throws `busy` when the user would have more than `most`. Those that have ended go. */
   add(share: Omit<Share, 'created'>, most: number): Promise<Share>
   get(id: string): Promise<Share | undefined>
-  /** Those of one user, or all, that have not ended; the newest first, `most` at most. */
-  list(user: string | undefined, most: number): Promise<readonly Share[]>
+  /** Those of one user, or all, that have not ended; the newest first, `most` at most behind `after`. */
+  list(user: string | undefined, most: number, after?: ListPlace): Promise<readonly Share[]>
   /** Tells whether it was there. */
   remove(id: string): Promise<boolean>
 }

@@ -5,6 +5,7 @@
 
 import { type ColumnDefinitionBuilder, type Kysely, sql, type Transaction } from 'kysely'
 import { StorageError } from '../core/errors.ts'
+import { addLinks, type LinkRow } from './links.ts'
 import { addParts, type PartRow } from './part-table.ts'
 import { addS3Keys, type S3KeyRow } from './s3-keys.ts'
 import { addSignIn, type SignInTables } from './sign-in-tables.ts'
@@ -120,6 +121,7 @@ export interface Tables extends SignInTables {
   readonly uploads: UploadRow
   readonly upload_parts: PartRow
   readonly s3_keys: S3KeyRow
+  readonly links: LinkRow
 }
 
 type Migration = (db: Transaction<Tables>) => Promise<void>
@@ -171,6 +173,7 @@ const migrations: readonly Migration[] = [
   addCounted,
   addParts,
   addS3Keys,
+  addLinks,
 ]
 
 async function addStagings(db: Transaction<Tables>): Promise<void> {
