@@ -153,8 +153,19 @@ async function byKerberos(
   const how = passwordOptions(options).kerberos
   if (how === undefined) throw new StorageError('internal', 'no realm to ask')
   const principal = `${account.name}@${how.realm}`
+  if (!isFor(account, principal, how)) return `Kerberos: ${principal} is another account here`
   const verdict = await kerberos.check(principal, password, how)
   return verdict.right ? { by: 'kerberos', account, principal } : `Kerberos: ${verdict.text}`
+}
+
+function isFor({ name }: Account, principal: string, { accountOf }: KerberosPasswordOptions): boolean {
+  try {
+    return accountOf(principal) === name
+  } catch (error) {
+    // The rules let no ticket of his in either.
+    if (StorageError.from(error).code === 'denied') return false
+    throw error
+  }
 }
 
 /** Somebody's hash, so that a name that is nobody's takes as long as one that is. Whether it matches is not looked at. */

@@ -5,10 +5,14 @@ import { checkOptions } from './check-options.ts'
 import { CredentialCache, type Known } from './credential-cache.ts'
 import { Epochs } from './epochs.ts'
 import { createGate } from './gate.ts'
+import { Introspection } from './introspection/introspection.ts'
 import type { TrustedIssuer } from './jwt.ts'
+import { requireKerberosLibrary } from './kerberos/password.ts'
+import { type KerberosState, openKerberos } from './kerberos/local-identity.ts'
 import { Keys } from './keys.ts'
 import { Login } from './login.ts'
 import type { IdentityOptions, IssuerOptions } from './options.ts'
+import { passwordOptions } from './passwords.ts'
 
 export interface IdentityState {
   readonly options: IdentityOptions
@@ -17,7 +21,9 @@ export interface IdentityState {
   readonly accounts: Accounts
   readonly cache: CredentialCache
   readonly epochs: Epochs | undefined
+  readonly kerberos: KerberosState | undefined
   readonly login: Login
+  readonly introspection: Introspection
   /** Verifications under way, by cache key: calls with one credential share one. */
   readonly pending: Map<string, Promise<Known>>
 }
@@ -28,6 +34,7 @@ export interface IdentityState {
  */
 export async function openState(options: IdentityOptions, old?: IdentityState): Promise<IdentityState> {
   checkOptions(options)
+  if (passwordOptions(options).ways.includes('kerberos')) requireKerberosLibrary()
   const accounts = await openAccounts(options, () => clock(options), old?.accounts)
   const issuers = new Map<string, TrustedIssuer>()
   for (const issuer of options.issuers) {
@@ -39,7 +46,10 @@ export async function openState(options: IdentityOptions, old?: IdentityState): 
   }
   // The keys of macaroons do not depend on the configuration; what was made stays good over a reload.
   const epochs = options.macaroons && new Epochs(options.macaroons.secrets, () => clock(options))
-  return { options, issuers, accounts, cache: new CredentialCache(), epochs, login: new Login(), pending: new Map() }
+  const introspection = new Introspection(issuers.values(), { now: () => clock(options) })
+  const kerberos = options.kerberos && (await openKerberos(options.kerberos))
+  const fresh = { cache: new CredentialCache(), login: new Login(), introspection, pending: new Map() }
+  return { options, issuers, accounts, epochs, kerberos, ...fresh }
 }
 
 /** Milliseconds since 1970. */

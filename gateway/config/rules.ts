@@ -6,6 +6,7 @@ import { accountName, groupName } from '../../acl/identity/names.ts'
 import { hasStorageScope } from '../../backends/dcache/claims.ts'
 import { isWithin, type Path } from '../core/path.ts'
 import { identityRules } from './identity.ts'
+import { passwordRules } from './passwords.ts'
 import type { BrokenRule, KeyPath } from './problems.ts'
 import { s3Rules } from './s3.ts'
 import type { schemaFor } from './schema.ts'
@@ -24,6 +25,7 @@ export function brokenRules(config: Parsed): readonly BrokenRule[] {
     ...administering(config),
     ...identityRules(config),
     ...signInRules(config),
+    ...passwordRules(config),
     ...s3Rules(config),
     ...mounting(config),
     ...storing(config),

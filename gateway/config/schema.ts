@@ -8,6 +8,7 @@ import { z } from 'zod'
 import { root } from '../core/path.ts'
 import { backendSection, type Sources } from './backends.ts'
 import { accountSource, issuer, mappingRule } from './identity.ts'
+import { passwordSection } from './passwords.ts'
 import { s3Section } from './s3.ts'
 import { appPasswordSection, loginSection } from './sign-in.ts'
 import {
@@ -84,6 +85,8 @@ export function schemaFor(directory: string) {
     }).prefault({}),
     /** People who sign in with a browser. */
     login: loginSection(secret),
+    /** Who checks the passwords of accounts. */
+    passwords: passwordSection(),
     /** What people give to their programs in place of a password. */
     appPasswords: appPasswordSection(),
     /** Buckets and access keys; there is no S3 if absent. */
@@ -180,6 +183,8 @@ function limits() {
     inFlightPerPrincipal: whole(1, 1_000_000).default(128),
     stagedBytesPerPrincipal: size.default(2 ** 40),
     maxUpload: size.default(5 * 2 ** 40),
+    /** Questions to `explain` and about the rights of others, of one principal in a minute. */
+    explainPerMinute: whole(1, 1_000_000).default(120),
     /** Calls at once, all principals together. */
     inFlight: whole(1, 1_000_000).default(1024),
     headersTimeout: span.default(15_000),

@@ -13,6 +13,7 @@ import { StorageError } from '../core/errors.ts'
 import type { SecretStore } from '../state/secrets.ts'
 import type { State } from '../state/state.ts'
 import { readText } from './files.ts'
+import { passwordOptions } from './passwords.ts'
 import { type SignInStores, signInOptions } from './sign-in.ts'
 
 /** What identity keeps in the state store. */
@@ -32,6 +33,7 @@ export async function identityOptions(config: Config, means?: IdentityMeans): Pr
     accounts: config.accounts.map(accountSource),
     minUid: config.minUid,
     administrators: config.administrators,
+    passwords: passwordOptions(config),
     ...(means && derived(config, means)),
     ...(means && { signIn: await signInOptions(config, means.stores) }),
   }

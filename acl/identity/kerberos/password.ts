@@ -12,8 +12,10 @@ export interface KerberosPasswordOptions {
   readonly realm: string
   /** A file with a key of `service`. */
   readonly keytab: string
-  /** A service of ours, as "HTTP/gw.example.org" or with "@REALM". */
+  /** A service of ours, as "HTTP/gw.example.org@EXAMPLE.ORG". */
   readonly service: string
+  /** Which account a principal is by the rules for tickets, so that a password makes nobody else of him. Throws `denied`. */
+  accountOf(principal: string): string
 }
 
 /** `text` says why, for the audit log. */
@@ -21,7 +23,7 @@ export type Verdict = { readonly right: true } | { readonly right: false; readon
 
 export interface KerberosPasswords {
   /** `client` is a principal with its realm. Throws `unavailable` when nobody can tell now, `busy` when too many wait. */
-  check(client: string, password: Secret, options: KerberosPasswordOptions): Promise<Verdict>
+  check(client: string, password: Secret, proof: Pick<KerberosPasswordOptions, 'keytab' | 'service'>): Promise<Verdict>
   /** Ends the threads. One that waits for a KDC ends after libkrb5 has given up. */
   close(): void
 }
@@ -73,12 +75,11 @@ export function requireKerberosLibrary(): void {
 export function createKerberosPasswords(): KerberosPasswords {
   const threads = new Threads()
   return {
-    async check(client, password, { realm, keytab, service }) {
+    async check(client, password, { keytab, service }) {
       const text = password.reveal()
       // libkrb5 would see what stands before it.
       if (text === '' || text.includes('\0')) return { right: false, text: 'it can be nobody’s password' }
-      const server = service.includes('@') ? service : `${service}@${realm}`
-      return verdict(await threads.ask({ client, password: text, keytab, service: server }), server)
+      return verdict(await threads.ask({ client, password: text, keytab, service }), service)
     },
     close: () => threads.close(),
   }
