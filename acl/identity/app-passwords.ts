@@ -10,21 +10,12 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { StoredAppPassword } from '../../gateway/state/state.ts'
 import type { Principal } from '../principal.ts'
 import { Secret } from '../secret.ts'
-import {
-  endOf,
-  isOwn,
-  nameOf,
-  requireAdministrator,
-  requirePerson,
-  type Source,
-  shownBounds,
-  standFor,
-  termsFor,
-} from './derived.ts'
+import { requireAdministrator } from './administrators.ts'
+import { endOf, isOwn, nameOf, requirePerson, type Source, shownBounds, standFor, termsFor } from './derived.ts'
 import type { Holder, SignInOptions } from './options.ts'
 import { refuse } from './refusal.ts'
 import type { SessionState } from './sessions.ts'
-import type { AppPassword, AppPasswordOrder, AppPasswords } from './sign-in.ts'
+import type { AppPassword, AppPasswordOrder, AppPasswords, ListPart } from './sign-in.ts'
 
 /** Of one user. */
 const mostOfOne = 100
@@ -88,11 +79,15 @@ export class AppPasswordDesk implements AppPasswords {
     return { ...shown(added), password: new Secret(`pw-${id}-${secret}`) }
   }
 
-  async list(principal: Principal, all: boolean): Promise<readonly AppPassword[]> {
+  async list(
+    principal: Principal,
+    all: boolean,
+    { user, most = mostTold, after }: ListPart = {},
+  ): Promise<readonly AppPassword[]> {
     const { appPasswords } = signInOf(this.#state())
     if (all) requireAdministrator(principal)
     if (principal.user === undefined) return []
-    const kept = await appPasswords.list(all ? undefined : principal.user, mostTold)
+    const kept = await appPasswords.list(all ? user : principal.user, Math.min(most, mostTold), after)
     return kept.filter((password) => all || isOwn(password, principal)).map(shown)
   }
 

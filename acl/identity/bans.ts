@@ -4,16 +4,27 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { RevocationStore } from '../../gateway/state/state.ts'
 import type { Bans } from './identity.ts'
 import type { Revocations } from './options.ts'
+import { type NamingMeans, nameOfCredential } from './token-names.ts'
 
 const grammar = /^(?:user|principal|token|macaroon|s3-key):[\x20-\x7e]{1,1024}$/
 const mostOfOne = 10_000
 const maxNote = 200
 
-export function createBans(store: RevocationStore, revocations: () => Revocations | undefined): Bans {
+/** Told at once. */
+const mostTold = 10_000
+
+export function createBans(
+  store: RevocationStore,
+  revocations: () => Revocations | undefined,
+  naming: () => NamingMeans,
+): Bans {
   return {
-    async list() {
-      return (await store.list()).filter(({ name }) => grammar.test(name))
+    async list({ after = '', most = mostTold } = {}) {
+      const part = await store.list({ after, most: Math.min(most, mostTold) })
+      const next = part.length === Math.min(most, mostTold) ? part.at(-1)?.name : undefined
+      return { bans: part.filter(({ name }) => grammar.test(name)), next }
     },
+    nameOf: (credential) => nameOfCredential(credential, naming()),
     async add({ id }, { name, note, until }) {
       if (!grammar.test(name)) {
         throw new StorageError('invalid', 'a name begins with user:, principal:, token:, macaroon: or s3-key:')

@@ -172,14 +172,6 @@ export function isOwn(kept: Derived, { id, user, grants }: Principal): boolean {
   return kept.principal === id || (grants === 'unbounded' && user !== undefined && kept.user === user)
 }
 
-/** Throws `denied`. */
-export function requireAdministrator({ administrator }: Principal): void {
-  if (administrator) return
-  throw new StorageError('denied', 'only an administrator may ask about others', {
-    reason: { rule: 'administrator', text: 'the caller is not an administrator' },
-  })
-}
-
 /** Its bounds, for people. */
 export function shownBounds(kept: Derived): {
   readonly path: Path

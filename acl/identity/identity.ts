@@ -4,13 +4,14 @@ import type { Path } from '../../gateway/core/path.ts'
 import type { Principal } from '../principal.ts'
 import type { Secret } from '../secret.ts'
 import type { S3Keys } from './s3.ts'
-import type { AppPasswords, Sessions, SignIn } from './sign-in.ts'
+import type { AppPasswords, ListPart, Sessions, SignIn } from './sign-in.ts'
 
 export type { S3Key, S3KeyInfo, S3KeyOrder, S3Keys, S3Session, S3SessionOrder } from './s3.ts'
 export type {
   AppPassword,
   AppPasswordOrder,
   AppPasswords,
+  ListPart,
   PendingSignIn,
   Session,
   Sessions,
@@ -19,11 +20,18 @@ export type {
 
 export type Credential =
   | { readonly kind: 'none' }
-  | { readonly kind: 'bearer'; readonly token: Secret }
+  /**
+   * `from` is the caller's address: guessing tokens that are no JWTs is slowed down for each. `certificate`: SHA-256 in
+   * base64url of the certificate that came with the request, for tokens that are bound to one.
+   */
+  | { readonly kind: 'bearer'; readonly token: Secret; readonly from?: string; readonly certificate?: string }
   /** `from` is the caller's address: guessing is slowed down for each account and address. */
   | { readonly kind: 'basic'; readonly user: string; readonly password: Secret; readonly from?: string }
   /** What a session's cookie holds. */
   | { readonly kind: 'session'; readonly secret: Secret }
+  /** What the cookie holds that stands for a Kerberos ticket. */
+  | { readonly kind: 'ticket'; readonly secret: Secret }
+  | { readonly kind: 'certificate'; readonly certificate: ClientCertificate }
 
 /** One step on the way from a credential to whom it stands for. */
 export interface JudgeStep {
@@ -31,6 +39,25 @@ export interface JudgeStep {
   readonly step: string
   readonly passed: boolean
   readonly text: string
+}
+
+/** A certificate whose key the caller has shown to have. Times are milliseconds since 1970. */
+export interface ClientCertificate {
+  /** As in RFC 4514. */
+  readonly subject: string
+  /** SHA-256 in base64url of its DER. */
+  readonly thumbprint: string
+  readonly from: number
+  readonly until: number
+  /** Why it is no credential, if it is none. */
+  readonly problem?: string
+}
+
+export interface People {
+  /** Throws `unavailable`, or `busy` when there are too many. */
+  readonly principals: AsyncIterable<Principal>
+  /** Account sources that cannot list theirs. */
+  readonly unlisted: readonly string[]
 }
 
 export interface Identity {
@@ -47,8 +74,12 @@ export interface Identity {
    * bounds. For himself alone. Holds no secret.
    */
   explainCredential?(principal: Principal): Promise<readonly JudgeStep[]>
+  /** Everybody whom the account sources list, as `principalOf` gives them. Absent where there are no accounts. */
+  people?(): People
   /** Whether the credential of somebody whom `authenticate` let in was banned or revoked since. */
   isRevoked?(principal: Principal): boolean
+  /** Absent where no tickets are accepted. */
+  readonly kerberos?: Negotiation | undefined
   /** Absent where no macaroons are made. */
   readonly macaroons?: Macaroons | undefined
   readonly shares?: Shares | undefined
@@ -60,6 +91,24 @@ export interface Identity {
   readonly appPasswords?: AppPasswords | undefined
   /** Absent where there is no state store, or no master key. */
   readonly s3?: S3Keys | undefined
+}
+
+/** Kerberos on HTTP (RFC 4559). */
+export interface Negotiation {
+  /**
+   * Whom a token of `Negotiate` stands for: one leg is enough for Kerberos, and further ones are refused. Throws
+   * `unauthenticated` for a ticket that is not good, was shown before or is for another service; `denied` for somebody who
+   * has no account here; `busy` for too many, or too many bad ones from `from`, the caller's address.
+   */
+  accept(token: Buffer, from?: string): Promise<Negotiated>
+}
+
+export interface Negotiated {
+  readonly principal: Principal
+  /** Proves to the caller that it is us; absent where he has not asked. */
+  readonly answer: Buffer | undefined
+  /** Stands for the ticket until `expires` (ms since 1970); absent where none are given out. */
+  readonly cookie?: { readonly secret: Secret; readonly expires: number }
 }
 
 /** What a macaroon is to be good for. */
@@ -125,8 +174,8 @@ export interface Share {
 export interface Shares {
   /** What opens the link is told here and nowhere else. Throws as `Macaroons.issue`; `busy` for too many. */
   create(principal: Principal, order: ShareOrder): Promise<Share & { readonly macaroon: Secret }>
-  /** Those of the caller, the newest first; `all` for administrators. */
-  list(principal: Principal, all: boolean): Promise<readonly Share[]>
+  /** Those of the caller, the newest first; `all`, or a part of all, for administrators. */
+  list(principal: Principal, all: boolean, part?: ListPart): Promise<readonly Share[]>
   /** One of the caller's, or an administrator's to take away. Throws `not-found` for those of others. */
   revoke(principal: Principal, id: string): Promise<Share>
 }
@@ -145,7 +194,16 @@ export interface Ban {
 
 /** For administrators; what a caller may is for the door to check. Holds in all processes within two seconds. */
 export interface Bans {
-  list(): Promise<readonly Ban[]>
+  /** In order of their names; those behind `after`, `most` at most, and where to go on. */
+  list(part?: { readonly after?: string | undefined; readonly most?: number }): Promise<{
+    readonly bans: readonly Ban[]
+    readonly next: string | undefined
+  }>
+  /**
+   * Under which name a credential that somebody has in hand is banned, and when it ends anyway (ms since 1970): a token
+   * with a `jti`, a macaroon or link, temporary keys of S3. Throws `invalid` for what has no such name.
+   */
+  nameOf(credential: Secret): Promise<{ readonly name: string; readonly until: number | undefined }>
   /** Throws `invalid` for what is no name. */
   add(by: Principal, ban: Pick<Ban, 'name' | 'note' | 'until'>): Promise<void>
   /** Throws `not-found`. */

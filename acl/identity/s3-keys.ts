@@ -9,12 +9,12 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { StoredS3Key } from '../../gateway/state/state.ts'
 import type { Principal } from '../principal.ts'
 import { Secret } from '../secret.ts'
+import { requireAdministrator } from './administrators.ts'
 import {
   endOf,
   isOwn,
   nameOf,
   ownTerms,
-  requireAdministrator,
   requirePerson,
   type Source,
   shownBounds,
@@ -27,6 +27,7 @@ import type { Holder, S3KeyOptions } from './options.ts'
 import { refuse } from './refusal.ts'
 import { beginSession, isTemporary, markOf, newKeyId, openSession } from './s3-sessions.ts'
 import type { SessionState } from './sessions.ts'
+import type { ListPart } from './sign-in.ts'
 
 /** Of one user. */
 const mostOfOne = 100
@@ -123,11 +124,15 @@ export class S3KeyDesk implements S3Keys {
     }
   }
 
-  async list(principal: Principal, all: boolean): Promise<readonly S3KeyInfo[]> {
+  async list(
+    principal: Principal,
+    all: boolean,
+    { user, most = mostTold, after }: ListPart = {},
+  ): Promise<readonly S3KeyInfo[]> {
     const { keys } = optionsOf(this.#means.state())
     if (all) requireAdministrator(principal)
     if (principal.user === undefined) return []
-    const kept = await keys.list(all ? undefined : principal.user, mostTold)
+    const kept = await keys.list(all ? user : principal.user, Math.min(most, mostTold), after)
     return kept.filter((key) => all || isOwn(key, principal)).map(shown)
   }
 

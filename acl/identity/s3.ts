@@ -3,6 +3,7 @@
 import type { Path } from '../../gateway/core/path.ts'
 import type { Grant, Principal } from '../principal.ts'
 import type { Secret } from '../secret.ts'
+import type { ListPart } from './sign-in.ts'
 
 /** A key that is good now, and whom it stands for. */
 export interface S3Key {
@@ -75,8 +76,8 @@ export interface S3Keys {
    * many. The secret is told here and nowhere else.
    */
   create(principal: Principal, order: S3KeyOrder): Promise<S3KeyInfo & { readonly secret: Secret }>
-  /** Those of the caller, the newest first; `all` for administrators. */
-  list(principal: Principal, all: boolean): Promise<readonly S3KeyInfo[]>
+  /** Those of the caller, the newest first; `all`, or a part of all, for administrators. */
+  list(principal: Principal, all: boolean, part?: ListPart): Promise<readonly S3KeyInfo[]>
   /** One of the caller's, or an administrator's to switch. Throws `not-found` for those of others, `denied` for a capability that would switch one on. Holds in all processes within two seconds. */
   setEnabled(principal: Principal, id: string, enabled: boolean): Promise<S3KeyInfo>
   /** As `setEnabled`, for good. */

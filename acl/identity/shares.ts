@@ -4,6 +4,7 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { Share as KeptShare, ShareStore } from '../../gateway/state/state.ts'
 import type { Principal } from '../principal.ts'
 import type { Secret } from '../secret.ts'
+import { requireAdministrator } from './administrators.ts'
 import type { Macaroons, Share, ShareOrder, Shares } from './identity.ts'
 
 /** Links of one user. */
@@ -15,10 +16,10 @@ const maxNote = 200
 export function createShares(store: ShareStore, macaroons: Macaroons): Shares {
   return {
     create: (principal, order) => create(store, macaroons, principal, order),
-    async list(principal, all) {
+    async list(principal, all, { user, most = mostTold, after } = {}) {
       if (all) requireAdministrator(principal)
       if (principal.user === undefined) return []
-      const kept = await store.list(all ? undefined : principal.user, mostTold)
+      const kept = await store.list(all ? user : principal.user, Math.min(most, mostTold), after)
       return kept.filter((share) => all || isOwn(share, principal)).map(told)
     },
     async revoke(principal, id) {
@@ -63,11 +64,4 @@ function told({ id, principal, user, path, terms, created, expires }: KeptShare)
 /** A capability stands for itself alone; whoever signs in as a person sees all that this person has made. */
 function isOwn(share: KeptShare, { id, user, grants }: Principal): boolean {
   return share.principal === id || (grants === 'unbounded' && user !== undefined && share.user === user)
-}
-
-function requireAdministrator({ administrator }: Principal): void {
-  if (administrator) return
-  throw new StorageError('denied', 'only an administrator may ask about others', {
-    reason: { rule: 'administrator', text: 'the caller is not an administrator' },
-  })
 }

@@ -4,6 +4,15 @@ import type { Path } from '../../gateway/core/path.ts'
 import type { Principal } from '../principal.ts'
 import type { Secret } from '../secret.ts'
 
+/** What an administrator wants to see of a list of all; no more than ten thousand at once. */
+export interface ListPart {
+  /** Of this one. */
+  readonly user?: string | undefined
+  readonly most?: number
+  /** Behind this one, which was the last of another part. */
+  readonly after?: { readonly created: number; readonly id: string } | undefined
+}
+
 export interface SignIn {
   /** What people choose from now; it may change with the configuration. */
   readonly ways: {
@@ -11,6 +20,8 @@ export interface SignIn {
     readonly issuers: ReadonlyArray<{ readonly name: string; readonly label: string }>
     /** Accounts have passwords, and a form may ask for them. */
     readonly passwords: boolean
+    /** A ticket that the browser has (RFC 4559). */
+    readonly kerberos?: boolean
   }
   /**
    * Where to send the browser, and what to remember until it comes back to `redirectUri`. Throws `not-found` for an
@@ -56,8 +67,8 @@ export interface Sessions {
     principal: Principal,
     browser: { readonly agent: string; readonly from: string },
   ): Promise<Session & { readonly secret: Secret }>
-  /** Those of the caller, the newest first. None for a credential with bounds. */
-  list(principal: Principal): Promise<readonly Session[]>
+  /** Those of the caller, the newest first; none for a credential with bounds. `all`, or a part of all, for administrators. */
+  list(principal: Principal, all?: boolean, part?: ListPart): Promise<readonly Session[]>
   /** One of the caller's, or an administrator's to end. Throws `not-found` for those of others. Holds in all processes within two seconds. */
   end(principal: Principal, id: string): Promise<Session>
 }
@@ -95,8 +106,8 @@ export interface AppPasswords {
    * many. The password is told here and nowhere else.
    */
   create(principal: Principal, order: AppPasswordOrder): Promise<AppPassword & { readonly password: Secret }>
-  /** Those of the caller, the newest first; `all` for administrators. */
-  list(principal: Principal, all: boolean): Promise<readonly AppPassword[]>
+  /** Those of the caller, the newest first; `all`, or a part of all, for administrators. */
+  list(principal: Principal, all: boolean, part?: ListPart): Promise<readonly AppPassword[]>
   /** One of the caller's, or an administrator's to take away. Throws `not-found` for those of others. */
   revoke(principal: Principal, id: string): Promise<AppPassword>
 }

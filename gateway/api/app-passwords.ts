@@ -1,6 +1,6 @@
 /** Application passwords: made, listed and revoked by whose they are. */
 
-import type { AppPassword, AppPasswordOrder, AppPasswords } from '../../acl/identity/identity.ts'
+import type { AppPassword, AppPasswordOrder, AppPasswords, ListPart } from '../../acl/identity/identity.ts'
 import { StorageError } from '../core/errors.ts'
 import { type Path, root } from '../core/path.ts'
 import { audited } from '../http/derived.ts'
@@ -9,6 +9,7 @@ import { apiPrefix } from '../http/problem.ts'
 import { parseQuery } from '../http/query.ts'
 import { parseDuration } from './iso-duration.ts'
 import { readMembers, textIn, textsIn } from './json-body.ts'
+import { listFor } from './list-parts.ts'
 import { pathOf } from './parameters.ts'
 import type { ApiContext, ApiHandler } from './routes.ts'
 import { requireCaller } from './shares.ts'
@@ -40,11 +41,9 @@ export const createAppPassword: ApiHandler = async (context, request, reply) => 
 
 export const listAppPasswords: ApiHandler = async (context, request) => {
   const x = await context.door.authenticate(request)
-  const { all = 'false' } = parseQuery(x.query, ['all'])
-  if (all !== 'true' && all !== 'false') throw new StorageError('invalid', 'all is true or false')
-  requireCaller(x)
-  const passwords = await passwordsOf(context).list(x.principal, all === 'true')
-  return { appPasswords: passwords.map(shownPassword) }
+  const list = (all: boolean, part: ListPart) => passwordsOf(context).list(x.principal, all, part)
+  const { entries, ...more } = await listFor(x, 'application passwords', list)
+  return { appPasswords: entries.map(shownPassword), ...more }
 }
 
 export const revokeAppPassword: ApiHandler = async (context, request, reply) => {
@@ -70,9 +69,8 @@ export async function makeAppPassword(context: ApiContext, x: Exchange, order: A
 export async function endAppPassword(context: ApiContext, x: Exchange, id: string): Promise<AppPassword> {
   const passwords = passwordsOf(context)
   const work = () => passwords.revoke(x.principal, id)
-  return audited(x, 'revoke', root, work, ({ name, user }) => {
-    return `application password ${id} (${JSON.stringify(name)}) of ${user}`
-  })
+  const tell = ({ name, user }: AppPassword) => `application password ${id} (${JSON.stringify(name)}) of ${user}`
+  return audited(x, 'revoke', root, work, tell, `application password ${id}`)
 }
 
 /** Throws `invalid`. */

@@ -3,8 +3,7 @@
 import { Secret } from '../../acl/secret.ts'
 import { StorageError } from '../core/errors.ts'
 import { root } from '../core/path.ts'
-import { audited } from '../http/derived.ts'
-import type { Exchange } from '../http/exchange.ts'
+import { administered, audited } from '../http/derived.ts'
 import { parseQuery } from '../http/query.ts'
 import { readMembers, textIn } from './json-body.ts'
 import type { ApiContext, ApiHandler } from './routes.ts'
@@ -14,17 +13,11 @@ import { requireCaller } from './shares.ts'
 export const rotateMacaroons: ApiHandler = async (context, request) => {
   const x = await context.door.authenticate(request)
   parseQuery(x.query, [])
-  requireAdministrator(x)
   const { atOnce = false } = readMembers(request.headers['content-type'], request.body, ['atOnce'])
   if (typeof atOnce !== 'boolean') throw new StorageError('invalid', 'atOnce is true or false')
-  const macaroons = macaroonsOf(context)
-  return audited(
-    x,
-    'rotate',
-    root,
-    () => macaroons.rotate(atOnce),
-    ({ epoch }) => `epoch ${epoch}${atOnce ? ', all earlier ones ended' : ''}`,
-  )
+  const ends = atOnce ? ', all earlier ones ended' : ''
+  const work = () => macaroonsOf(context).rotate(atOnce)
+  return administered(x, 'rotate', `keys of macaroons${ends}`, work, ({ epoch }) => `epoch ${epoch}${ends}`)
 }
 
 /** For whoever has the macaroon: ends it, the one it was made from, and all that were made from that. */
@@ -44,12 +37,4 @@ export const revokeMacaroon: ApiHandler = async (context, request, reply) => {
 function macaroonsOf({ identity }: ApiContext) {
   if (identity.macaroons) return identity.macaroons
   throw new StorageError('unsupported', 'no macaroons are made here')
-}
-
-/** Throws `denied`. */
-export function requireAdministrator({ principal }: Exchange): void {
-  if (principal.administrator) return
-  throw new StorageError('denied', 'this is for administrators', {
-    reason: { rule: 'administrator', text: 'the caller is not an administrator' },
-  })
 }

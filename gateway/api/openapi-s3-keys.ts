@@ -1,6 +1,18 @@
 /** Access keys of S3 in OpenAPI. */
 
-import { json, listOf, object, operation, orNull, type Paths, ref, type Schema, text } from './openapi-schema.ts'
+import {
+  json,
+  listOf,
+  listParameters,
+  object,
+  operation,
+  orNull,
+  type Paths,
+  partOf,
+  ref,
+  type Schema,
+  text,
+} from './openapi-schema.ts'
 
 const instant: Schema = { type: 'string', format: 'date-time' }
 const maybe: Schema = { ...orNull('string'), format: 'date-time' }
@@ -29,7 +41,7 @@ const key = {
 export const s3KeySchemas: Readonly<Record<string, Schema>> = {
   S3Key: object(key),
   NewS3Key: object({ ...key, secret: { ...text, description: 'The secret access key. Told only here.' } }),
-  S3Keys: object({ keys: listOf(ref('S3Key')) }),
+  S3Keys: partOf('keys', ref('S3Key')),
   S3KeyRequest: object(
     {
       name: key.name,
@@ -49,9 +61,7 @@ export const s3KeyPaths: Paths = {
     get: operation({
       operationId: 's3Keys',
       summary: 'The access keys of the caller that have not ended',
-      parameters: [
-        { name: 'all', in: 'query', schema: { type: 'boolean' }, description: 'Those of all. For administrators.' },
-      ],
+      parameters: listParameters,
       ok: json(ref('S3Keys'), 'The newest first.'),
     }),
     post: operation({

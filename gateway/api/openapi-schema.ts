@@ -41,3 +41,26 @@ export function operation(
   const { ok, status = 200, ...others } = parts
   return { ...others, responses: { [status]: ok, default: problem } }
 }
+
+/** Of lists that are told in parts, for administrators where they are those of others. */
+export const listParameters: readonly Schema[] = [
+  { name: 'all', in: 'query', schema: { type: 'boolean' }, description: 'Those of all. For administrators.' },
+  { name: 'user', in: 'query', schema: text, description: 'Those of NAME@DOMAIN. For administrators.' },
+  ...partParameters(),
+]
+
+/** How many, and where to go on. */
+export function partParameters(): readonly Schema[] {
+  return [
+    { name: 'limit', in: 'query', schema: { type: 'integer', minimum: 1, maximum: 1000, default: 1000 } },
+    { name: 'after', in: 'query', schema: text, description: 'What the answer before gave as `next`.' },
+  ]
+}
+
+/** A list under `name`, with `next` where there is more. */
+export function partOf(name: string, items: Schema): Schema {
+  return object(
+    { [name]: listOf(items), next: { ...text, description: 'There are more: ask again with it as `after`.' } },
+    [name],
+  )
+}

@@ -1,6 +1,19 @@
 /** Share links, macaroons and bans in OpenAPI. */
 
-import { json, listOf, object, operation, orNull, type Paths, ref, type Schema, text } from './openapi-schema.ts'
+import {
+  json,
+  listOf,
+  listParameters,
+  object,
+  operation,
+  orNull,
+  type Paths,
+  partOf,
+  partParameters,
+  ref,
+  type Schema,
+  text,
+} from './openapi-schema.ts'
 
 const instant: Schema = { type: 'string', format: 'date-time' }
 const duration: Schema = { type: 'string', format: 'duration', description: 'ISO 8601, such as PT12H or P7D.' }
@@ -23,7 +36,7 @@ export const shareSchemas: Readonly<Record<string, Schema>> = {
     'url',
   ]),
   ShareRequest: object({ path: text, allow, validity: duration, networks, note }, ['path']),
-  Shares: object({ shares: listOf(ref('Share')) }),
+  Shares: partOf('shares', ref('Share')),
   RotationRequest: object({ atOnce: { type: 'boolean', default: false } }, []),
   Rotation: object({ epoch: text }),
   RevocationRequest: object({ macaroon: text }),
@@ -38,11 +51,18 @@ export const shareSchemas: Readonly<Record<string, Schema>> = {
     },
     ['name'],
   ),
-  Bans: object({
-    bans: listOf(
-      object({ name: text, by: text, note: text, added: instant, until: { ...orNull('string'), format: 'date-time' } }),
-    ),
-  }),
+  Bans: partOf(
+    'bans',
+    object({ name: text, by: text, note: text, added: instant, until: { ...orNull('string'), format: 'date-time' } }),
+  ),
+  BanByToken: object(
+    {
+      token: { ...text, description: 'A token with a jti, a macaroon, or the session token of temporary keys.' },
+      note,
+    },
+    ['token'],
+  ),
+  BanName: object({ name: text, until: { ...orNull('string'), format: 'date-time' } }),
 }
 
 export const sharePaths: Paths = {
@@ -50,9 +70,7 @@ export const sharePaths: Paths = {
     get: operation({
       operationId: 'shares',
       summary: 'The links that the caller has made and that are still good',
-      parameters: [
-        { name: 'all', in: 'query', schema: { type: 'boolean' }, description: 'Those of all. For administrators.' },
-      ],
+      parameters: listParameters,
       ok: json(ref('Shares'), 'The newest first.'),
     }),
     post: operation({
@@ -94,6 +112,7 @@ export const sharePaths: Paths = {
     get: operation({
       operationId: 'bans',
       summary: 'Who and what is banned or revoked. For administrators',
+      parameters: partParameters(),
       ok: json(ref('Bans'), 'In order of their names.'),
     }),
     post: operation({
@@ -109,6 +128,14 @@ export const sharePaths: Paths = {
       parameters: [{ name: 'name', in: 'query', required: true, schema: text }],
       status: 204,
       ok: nothing,
+    }),
+  },
+  '/revocations': {
+    post: operation({
+      operationId: 'banToken',
+      summary: 'Ban a credential that one has in hand, by the name that it carries. For administrators',
+      requestBody: body('BanByToken'),
+      ok: json(ref('BanName'), 'What was banned.'),
     }),
   },
 }

@@ -1,6 +1,18 @@
 /** Sessions and application passwords in OpenAPI. */
 
-import { json, listOf, object, operation, orNull, type Paths, ref, type Schema, text } from './openapi-schema.ts'
+import {
+  json,
+  listOf,
+  listParameters,
+  object,
+  operation,
+  orNull,
+  type Paths,
+  partOf,
+  ref,
+  type Schema,
+  text,
+} from './openapi-schema.ts'
 
 const instant: Schema = { type: 'string', format: 'date-time' }
 const maybe: Schema = { ...orNull('string'), format: 'date-time' }
@@ -22,18 +34,17 @@ const password = {
 }
 
 export const signInSchemas: Readonly<Record<string, Schema>> = {
-  Sessions: object({
-    sessions: listOf(
-      object({
-        ...{ id: text, user: text, agent: text, from: text },
-        ...{ created: instant, used: instant, expires: instant },
-        current: { type: 'boolean', description: 'The caller came with this one.' },
-      }),
-    ),
-  }),
+  Sessions: partOf(
+    'sessions',
+    object({
+      ...{ id: text, user: text, agent: text, from: text },
+      ...{ created: instant, used: instant, expires: instant },
+      current: { type: 'boolean', description: 'The caller came with this one.' },
+    }),
+  ),
   AppPassword: object(password),
   NewAppPassword: object({ ...password, password: { ...text, description: 'Told only here.' } }),
-  AppPasswords: object({ appPasswords: listOf(ref('AppPassword')) }),
+  AppPasswords: partOf('appPasswords', ref('AppPassword')),
   AppPasswordRequest: object(
     {
       name: password.name,
@@ -50,7 +61,8 @@ export const signInPaths: Paths = {
   '/sessions': {
     get: operation({
       operationId: 'sessions',
-      summary: 'The browsers that are signed in as the caller',
+      summary: 'The browsers that are signed in as the caller, or as others',
+      parameters: listParameters,
       ok: json(ref('Sessions'), 'The newest first.'),
     }),
   },
@@ -67,9 +79,7 @@ export const signInPaths: Paths = {
     get: operation({
       operationId: 'appPasswords',
       summary: 'The application passwords of the caller that are still good',
-      parameters: [
-        { name: 'all', in: 'query', schema: { type: 'boolean' }, description: 'Those of all. For administrators.' },
-      ],
+      parameters: listParameters,
       ok: json(ref('AppPasswords'), 'The newest first.'),
     }),
     post: operation({

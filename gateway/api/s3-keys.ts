@@ -1,6 +1,6 @@
 /** Access keys of S3: made, listed, switched and removed by whose they are. */
 
-import type { S3KeyInfo, S3KeyOrder, S3Keys } from '../../acl/identity/identity.ts'
+import type { ListPart, S3KeyInfo, S3KeyOrder, S3Keys } from '../../acl/identity/identity.ts'
 import { Secret } from '../../acl/secret.ts'
 import { StorageError } from '../core/errors.ts'
 import { root } from '../core/path.ts'
@@ -11,6 +11,7 @@ import { parseQuery } from '../http/query.ts'
 import { activitiesFor, allowsAll } from './app-passwords.ts'
 import { parseDuration } from './iso-duration.ts'
 import { readMembers, textIn, textsIn } from './json-body.ts'
+import { listFor } from './list-parts.ts'
 import { pathOf } from './parameters.ts'
 import type { ApiContext, ApiHandler } from './routes.ts'
 import { requireCaller } from './shares.ts'
@@ -41,10 +42,9 @@ export const createS3Key: ApiHandler = async (context, request, reply) => {
 
 export const listS3Keys: ApiHandler = async (context, request) => {
   const x = await context.door.authenticate(request)
-  const { all = 'false' } = parseQuery(x.query, ['all'])
-  if (all !== 'true' && all !== 'false') throw new StorageError('invalid', 'all is true or false')
-  requireCaller(x)
-  return { keys: (await keysOf(context).list(x.principal, all === 'true')).map(shown) }
+  const list = (all: boolean, part: ListPart) => keysOf(context).list(x.principal, all, part)
+  const { entries, ...more } = await listFor(x, 'access keys', list)
+  return { keys: entries.map(shown), ...more }
 }
 
 /** Switches one on or off. */
@@ -54,13 +54,13 @@ export const switchS3Key: ApiHandler = async (context, request) => {
   if (typeof enabled !== 'boolean') throw new StorageError('invalid', 'enabled is true or false')
   const work = () => keysOf(context).setEnabled(x.principal, id, enabled)
   const tell = (key: S3KeyInfo) => `${named(key)} of ${key.user} ${enabled ? 'enabled' : 'disabled'}`
-  return shown(await audited(x, enabled ? 'issue' : 'revoke', root, work, tell))
+  return shown(await audited(x, enabled ? 'issue' : 'revoke', root, work, tell, `access key ${id}`))
 }
 
 export const removeS3Key: ApiHandler = async (context, request, reply) => {
   const { x, id } = await oneOf(context, request)
   const work = () => keysOf(context).remove(x.principal, id)
-  await audited(x, 'revoke', root, work, (key) => `${named(key)} of ${key.user}`)
+  await audited(x, 'revoke', root, work, (key) => `${named(key)} of ${key.user}`, `access key ${id}`)
   return reply.code(204).send()
 }
 

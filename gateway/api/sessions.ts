@@ -1,18 +1,18 @@
-/** Sessions of browsers: listed and ended by whose they are. */
+/** Sessions of browsers: listed and ended by whose they are, and by administrators. */
 
-import type { Session, Sessions } from '../../acl/identity/identity.ts'
+import type { ListPart, Session, Sessions } from '../../acl/identity/identity.ts'
 import { StorageError } from '../core/errors.ts'
 import { parseQuery } from '../http/query.ts'
+import { listFor } from './list-parts.ts'
 import { endSession } from './login.ts'
 import type { ApiContext, ApiHandler } from './routes.ts'
 import { requireCaller } from './shares.ts'
 
 export const listSessions: ApiHandler = async (context, request) => {
   const x = await context.door.authenticate(request)
-  parseQuery(x.query, [])
-  requireCaller(x)
-  const sessions = await sessionsOf(context).list(x.principal)
-  return { sessions: sessions.map((session) => shownSession(session, x.principal.session)) }
+  const list = (all: boolean, part: ListPart) => sessionsOf(context).list(x.principal, all, part)
+  const { entries, ...more } = await listFor(x, 'sessions', list)
+  return { sessions: entries.map((session) => shownSession(session, x.principal.session)), ...more }
 }
 
 export const endOne: ApiHandler = async (context, request, reply) => {

@@ -1,7 +1,7 @@
 /** Share links: made, listed and taken back by who signs in; opened by whoever has them. */
 
 import type { FastifyRequest } from 'fastify'
-import type { Share, Shares } from '../../acl/identity/identity.ts'
+import type { ListPart, Share, Shares } from '../../acl/identity/identity.ts'
 import { StorageError } from '../core/errors.ts'
 import { type Path, root } from '../core/path.ts'
 import { audited } from '../http/derived.ts'
@@ -11,6 +11,7 @@ import { parseQuery } from '../http/query.ts'
 import { encodePath } from '../http/target.ts'
 import { parseDuration } from './iso-duration.ts'
 import { readMembers, textIn, textsIn } from './json-body.ts'
+import { listFor } from './list-parts.ts'
 import { pathOf } from './parameters.ts'
 import type { ApiContext, ApiHandler } from './routes.ts'
 
@@ -44,10 +45,9 @@ export const createShare: ApiHandler = async (context, request, reply) => {
 
 export const listShares: ApiHandler = async (context, request) => {
   const x = await context.door.authenticate(request)
-  const { all = 'false' } = parseQuery(x.query, ['all'])
-  if (all !== 'true' && all !== 'false') throw new StorageError('invalid', 'all is true or false')
-  requireCaller(x)
-  return { shares: (await sharesOf(context).list(x.principal, all === 'true')).map(shown) }
+  const list = (all: boolean, part: ListPart) => sharesOf(context).list(x.principal, all, part)
+  const { entries, ...more } = await listFor(x, 'links', list)
+  return { shares: entries.map(shown), ...more }
 }
 
 export const revokeShare: ApiHandler = async (context, request, reply) => {
@@ -55,14 +55,8 @@ export const revokeShare: ApiHandler = async (context, request, reply) => {
   parseQuery(x.query, [])
   requireCaller(x)
   const { id = '' } = request.params as { readonly id?: string }
-  const shares = sharesOf(context)
-  await audited(
-    x,
-    'revoke',
-    root,
-    () => shares.revoke(x.principal, id),
-    ({ path }) => `share ${id} of ${path}`,
-  )
+  const work = () => sharesOf(context).revoke(x.principal, id)
+  await audited(x, 'revoke', root, work, ({ path, user }) => `share ${id} of ${path}, made by ${user}`, `share ${id}`)
   return reply.code(204).send()
 }
 

@@ -8,6 +8,7 @@ import { UsageError } from './exit.ts'
 import { complain, harmless, say, sayJson, table } from './output.ts'
 import { within } from './stage.ts'
 import { until } from './times.ts'
+import { namesOwners, type WhoseOptions, withWhose } from './whose.ts'
 
 interface MakeOptions extends EndpointOptions {
   readonly path?: string
@@ -45,16 +46,16 @@ export function appPasswordCommand(): Command {
 }
 
 function listCommand(): Command {
-  return withEndpoint(new Command('list').description('those that you have made'))
-    .option('--all', 'those of everybody (for administrators)')
-    .action(async (_own: unknown, command: Command) => {
-      const options: EndpointOptions & { readonly all?: boolean } = command.optsWithGlobals()
+  return withWhose(withEndpoint(new Command('list').description('those that you have made'))).action(
+    async (_own: unknown, command: Command) => {
+      const options: WhoseOptions = command.optsWithGlobals()
       await within(options, async (client) => {
-        const passwords = await client.appPasswords.list(options.all === true)
+        const passwords = await client.appPasswords.list(options)
         if (options.json) await sayJson(passwords)
-        else if (passwords.length > 0) await say(table(passwords.map((each) => row(each, options.all === true))))
+        else if (passwords.length > 0) await say(table(passwords.map((each) => row(each, namesOwners(options)))))
       })
-    })
+    },
+  )
 }
 
 function row({ id, user, name, path, allow, used, expires }: RemoteAppPassword, all: boolean): string[] {

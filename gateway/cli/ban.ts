@@ -1,7 +1,9 @@
 /** `portolan ban`: for administrators, to let somebody in no more, at once and with whatever credential. */
 
+import { text } from 'node:stream/consumers'
 import { Command } from 'commander'
 import { type EndpointOptions, withEndpoint } from './endpoint.ts'
+import { UsageError } from './exit.ts'
 import { harmless, say, sayJson, table } from './output.ts'
 import { within } from './stage.ts'
 import { until } from './times.ts'
@@ -13,16 +15,38 @@ interface BanOptions extends EndpointOptions {
 
 export function banCommand(): Command {
   const command = withEndpoint(new Command('ban').description('let somebody in no more (for administrators)'))
-    .usage('[options] <name> | list | lift <name>')
+    .usage('[options] <name> | token | list | lift <name>')
     .argument('<name>', 'user:NAME@DOMAIN, principal:ID, token:ISSUER|JTI, macaroon:ID or s3-key:ID')
     .option('--until <time>', 'such as 12h or 7d (default: for good)', until)
     .option('--note <text>', 'why')
     .action(async (name: string, { until: validity, note, ...options }: BanOptions) => {
-      await within(options, (client) => client.ban(name, { validity, note }))
+      await within(options, async (client) => {
+        await client.bans.add(name, { validity, note })
+        if (options.json) await sayJson({ name, ...(note !== undefined && { note }) })
+      })
     })
+  command.addCommand(tokenCommand())
   command.addCommand(listCommand())
   command.addCommand(liftCommand())
   return command
+}
+
+/** Never on the command line, where everybody on the machine can read it. */
+function tokenCommand(): Command {
+  const about = 'ban the token, macaroon, link or session token on standard input, by the name that it carries'
+  return withEndpoint(new Command('token').description(about))
+    .option('--note <text>', 'why')
+    .action(async (_own: unknown, command: Command) => {
+      const { note, ...options }: BanOptions = command.optsWithGlobals()
+      const given = (await text(process.stdin)).trim()
+      const credential = URL.parse(given)?.searchParams.get('authz') ?? given
+      if (!/^[\x21-\x7e]+$/.test(credential)) throw new UsageError('standard input holds no token')
+      await within(options, async (client) => {
+        const named = await client.bans.addToken(credential, note)
+        if (options.json) await sayJson(named)
+        else await say(harmless(named.name))
+      })
+    })
 }
 
 function listCommand(): Command {
@@ -30,7 +54,7 @@ function listCommand(): Command {
     async (_own: unknown, command: Command) => {
       const options: EndpointOptions = command.optsWithGlobals()
       await within(options, async (client) => {
-        const bans = await client.bans()
+        const bans = await client.bans.list()
         if (options.json) return await sayJson(bans)
         const rows = bans.map(({ name, until: end, by, note }) => [
           harmless(name),
@@ -48,6 +72,6 @@ function liftCommand(): Command {
   return withEndpoint(new Command('lift').description('lift a ban'))
     .argument('<name>', 'as `ban list` shows it')
     .action(async (name: string, _own: unknown, command: Command) => {
-      await within(command.optsWithGlobals(), (client) => client.unban(name))
+      await within(command.optsWithGlobals(), (client) => client.bans.lift(name))
     })
 }

@@ -21,6 +21,7 @@ import { releaseCommand } from './release.ts'
 import { rmCommand } from './rm.ts'
 import { s3KeyCommand } from './s3-key.ts'
 import { serveCommand } from './serve.ts'
+import { sessionCommand } from './session.ts'
 import { shareCommand } from './share.ts'
 import { stageCommand } from './stage.ts'
 import { tokenCommand } from './token.ts'
@@ -49,6 +50,7 @@ const makers = [
   macaroonCommand,
   appPasswordCommand,
   s3KeyCommand,
+  sessionCommand,
   banCommand,
   completionCommand,
 ]

@@ -8,6 +8,7 @@ import { UsageError } from './exit.ts'
 import { complain, harmless, say, sayJson, table } from './output.ts'
 import { within } from './stage.ts'
 import { until } from './times.ts'
+import { namesOwners, type WhoseOptions, withWhose } from './whose.ts'
 
 interface MakeOptions extends EndpointOptions {
   readonly path?: string
@@ -51,15 +52,15 @@ function createCommand(): Command {
 }
 
 function listCommand(): Command {
-  return withEndpoint(new Command('list').description('those that you have made'))
-    .option('--all', 'those of everybody (for administrators)')
-    .action(async (options: EndpointOptions & { readonly all?: boolean }) => {
+  return withWhose(withEndpoint(new Command('list').description('those that you have made'))).action(
+    async (options: WhoseOptions) => {
       await within(options, async (client) => {
-        const keys = await client.s3Keys.list(options.all === true)
+        const keys = await client.s3Keys.list(options)
         if (options.json) await sayJson(keys)
-        else if (keys.length > 0) await say(table(keys.map((key) => row(key, options.all === true))))
+        else if (keys.length > 0) await say(table(keys.map((key) => row(key, namesOwners(options)))))
       })
-    })
+    },
+  )
 }
 
 function row({ id, user, name, enabled, path, allow, used, expires }: RemoteS3Key, all: boolean): string[] {

@@ -8,6 +8,7 @@ import { UsageError } from './exit.ts'
 import { complain, harmless, say, sayJson, table } from './output.ts'
 import { within } from './stage.ts'
 import { until } from './times.ts'
+import { namesOwners, type WhoseOptions, withWhose } from './whose.ts'
 
 interface ShareOptions extends EndpointOptions {
   readonly read?: boolean
@@ -63,16 +64,16 @@ function complainOfTime({ expires }: RemoteShare, wanted: number | undefined): v
 }
 
 function listCommand(): Command {
-  return withEndpoint(new Command('list').description('links that you have made'))
-    .option('--all', 'those of everybody (for administrators)')
-    .action(async (_own: unknown, command: Command) => {
-      const options: EndpointOptions & { readonly all?: boolean } = command.optsWithGlobals()
+  return withWhose(withEndpoint(new Command('list').description('links that you have made'))).action(
+    async (_own: unknown, command: Command) => {
+      const options: WhoseOptions = command.optsWithGlobals()
       await within(options, async (client) => {
-        const shares = await client.shares(options.all === true)
+        const shares = await client.shares(options)
         if (options.json) await sayJson(shares)
-        else if (shares.length > 0) await say(table(shares.map((share) => row(share, options.all === true))))
+        else if (shares.length > 0) await say(table(shares.map((share) => row(share, namesOwners(options)))))
       })
-    })
+    },
+  )
 }
 
 function row({ id, user, path, allow, expires, note }: RemoteShare, all: boolean): string[] {

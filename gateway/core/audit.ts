@@ -18,10 +18,12 @@ export interface AuditRecord {
    * `authenticate`: a credential was refused before there was a call. Doors write such lines themselves, as those of
    * macaroons, links and bans, whose `reason` tells which one.
    */
-  readonly action: Operation | 'authenticate' | 'issue' | 'revoke' | 'rotate' | 'ban' | 'unban'
+  readonly action: Operation | 'authenticate' | 'issue' | 'revoke' | 'rotate' | 'ban' | 'unban' | 'inspect'
   readonly path: Path
   /** The other path of a rename or copy. */
   readonly to?: Path | undefined
+  /** Whom or what it was meant for, where that is no path: "s3-key AKIA…", "sessions of alice@desy.de". */
+  readonly about?: string | undefined
   /** `refused`: by the credential, an ACL, a limit or the mount; `failed`: everything else that went wrong. */
   readonly outcome: 'ok' | 'refused' | 'failed'
   readonly code?: ErrorCode | undefined

@@ -1,18 +1,19 @@
-/** The audit lines of what callers hand on of their rights and take back. Calls on data have theirs from Storage. */
+/** The audit lines of what callers hand on of their rights and take back, and of what administrators do. Calls on data have theirs from Storage. */
 
 import { StorageError } from '../core/errors.ts'
-import type { Path } from '../core/path.ts'
+import { type Path, root } from '../core/path.ts'
 import type { Exchange } from './exchange.ts'
 
-export type DerivedAction = 'issue' | 'revoke' | 'rotate' | 'ban' | 'unban'
+export type DerivedAction = 'issue' | 'revoke' | 'rotate' | 'ban' | 'unban' | 'inspect'
 
-/** Runs `work` and writes down who did it, and what `tell` says it made. Throws `unavailable` while nothing can be written. */
+/** Runs `work` and writes down who did it, what `tell` says it made, and what it was about, also when it failed. Throws `unavailable` while nothing can be written. */
 export async function audited<T>(
   x: Exchange,
   action: DerivedAction,
   path: Path,
   work: () => Promise<T>,
   tell: (made: T) => string,
+  about?: string,
 ): Promise<T> {
   const { audit } = x.door
   if (audit?.healthy === false) {
@@ -27,6 +28,7 @@ export async function audited<T>(
     from: x.from,
     action,
     path,
+    ...(about !== undefined && { about }),
   })
   try {
     const made = await work()
@@ -41,4 +43,27 @@ export async function audited<T>(
     audit?.record({ ...line(), outcome, code, ...(reason && { reason }), ms: performance.now() - x.started })
     throw error
   }
+}
+
+/** What only administrators may do, with a line also about who is refused it. Throws `denied`, else as `audited`. */
+export function administered<T>(
+  x: Exchange,
+  action: DerivedAction,
+  about: string,
+  work: () => Promise<T>,
+  tell: (made: T) => string = () => about,
+): Promise<T> {
+  const permitted = async () => {
+    requireAdministrator(x)
+    return work()
+  }
+  return audited(x, action, root, permitted, tell, about)
+}
+
+/** Throws `denied`. */
+function requireAdministrator({ principal }: Exchange): void {
+  if (principal.administrator) return
+  throw new StorageError('denied', 'this is for administrators', {
+    reason: { rule: 'administrator', text: 'the caller is not an administrator' },
+  })
 }

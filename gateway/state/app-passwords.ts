@@ -2,6 +2,7 @@
 
 import { type Kysely, sql } from 'kysely'
 import { StorageError } from '../core/errors.ts'
+import { behind, type ListPlace } from './list-part.ts'
 import type { AppPasswordStore, StoredAppPassword } from './sign-in.ts'
 import type { Tables } from './tables.ts'
 
@@ -47,8 +48,8 @@ export class SharedAppPasswords implements AppPasswordStore {
     return row && passwordOf(row)
   }
 
-  async list(user: string | undefined, most: number): Promise<readonly StoredAppPassword[]> {
-    const all = this.#db.selectFrom('app_passwords').selectAll().where('expires', '>', this.now())
+  async list(user: string | undefined, most: number, after?: ListPlace): Promise<readonly StoredAppPassword[]> {
+    const all = this.#db.selectFrom('app_passwords').selectAll().where('expires', '>', this.now()).where(behind(after))
     const some = user === undefined ? all : all.where('user', '=', user)
     const rows = await some.orderBy('created', 'desc').orderBy('id').limit(most).execute()
     return rows.map(passwordOf)

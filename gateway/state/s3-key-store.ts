@@ -1,5 +1,7 @@
 /** Access keys of S3 as they are kept: all but their secrets, which `secrets.ts` seals. Times are milliseconds since 1970. */
 
+import type { ListPlace } from './list-part.ts'
+
 export interface StoredS3Key {
   /** The access key id. */
   readonly id: string
@@ -21,8 +23,8 @@ export interface S3KeyStore {
   add(key: Omit<StoredS3Key, 'created' | 'used' | 'enabled'>, most: number): Promise<StoredS3Key>
   /** None that has ended. */
   get(id: string): Promise<StoredS3Key | undefined>
-  /** Those of one user, or all, that have not ended; the newest first, `most` at most. */
-  list(user: string | undefined, most: number): Promise<readonly StoredS3Key[]>
+  /** Those of one user, or all, that have not ended; the newest first, `most` at most behind `after`. */
+  list(user: string | undefined, most: number, after?: ListPlace): Promise<readonly StoredS3Key[]>
   /** It was used now. */
   touch(id: string): Promise<void>
   /** Tells whether it was there. */

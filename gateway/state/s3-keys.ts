@@ -2,6 +2,7 @@
 
 import { type Kysely, sql, type Transaction } from 'kysely'
 import { StorageError } from '../core/errors.ts'
+import { behind, type ListPlace } from './list-part.ts'
 import type { S3KeyStore, StoredS3Key } from './s3-key-store.ts'
 import type { Tables } from './tables.ts'
 
@@ -80,8 +81,8 @@ export class SharedS3Keys implements S3KeyStore {
     return row && keyOf(row)
   }
 
-  async list(user: string | undefined, most: number): Promise<readonly StoredS3Key[]> {
-    const all = this.#db.selectFrom('s3_keys').selectAll().where('expires', '>', this.now())
+  async list(user: string | undefined, most: number, after?: ListPlace): Promise<readonly StoredS3Key[]> {
+    const all = this.#db.selectFrom('s3_keys').selectAll().where('expires', '>', this.now()).where(behind(after))
     const some = user === undefined ? all : all.where('user', '=', user)
     const rows = await some.orderBy('created', 'desc').orderBy('id').limit(most).execute()
     return rows.map(keyOf)

@@ -1,6 +1,7 @@
 /** Sessions of browsers, for all processes of one state store. */
 
 import type { Kysely } from 'kysely'
+import { behind, type ListPlace } from './list-part.ts'
 import type { SessionStore, StoredSession } from './sign-in.ts'
 import type { Tables } from './tables.ts'
 
@@ -43,15 +44,20 @@ export class SharedSessions implements SessionStore {
     return this.#one('id', id)
   }
 
-  async list(user: string): Promise<readonly StoredSession[]> {
-    const rows = await this.#db
+  async list(
+    user: string | undefined,
+    used: number,
+    most: number,
+    after?: ListPlace,
+  ): Promise<readonly StoredSession[]> {
+    const all = this.#db
       .selectFrom('sessions')
       .selectAll()
-      .where('user', '=', user)
       .where('expires', '>', this.now())
-      .orderBy('created', 'desc')
-      .orderBy('id')
-      .execute()
+      .where('used', '>', used)
+      .where(behind(after))
+    const some = user === undefined ? all : all.where('user', '=', user)
+    const rows = await some.orderBy('created', 'desc').orderBy('id').limit(most).execute()
     return rows.map(sessionOf)
   }
 

@@ -3,6 +3,7 @@
 import { type Kysely, sql } from 'kysely'
 import { StorageError } from '../core/errors.ts'
 import type { Path } from '../core/path.ts'
+import { behind, type ListPlace } from './list-part.ts'
 import type { Share, ShareStore } from './state.ts'
 import type { Tables } from './tables.ts'
 
@@ -41,8 +42,8 @@ export class SharedShares implements ShareStore {
     return row && shareOf(row)
   }
 
-  async list(user: string | undefined, most: number): Promise<readonly Share[]> {
-    const all = this.#db.selectFrom('shares').selectAll().where('expires', '>', this.#now())
+  async list(user: string | undefined, most: number, after?: ListPlace): Promise<readonly Share[]> {
+    const all = this.#db.selectFrom('shares').selectAll().where('expires', '>', this.#now()).where(behind(after))
     const some = user === undefined ? all : all.where('user', '=', user)
     const rows = await some.orderBy('created', 'desc').orderBy('id').limit(most).execute()
     return rows.map(shareOf)

@@ -1,5 +1,7 @@
 /** What signing in keeps: sessions of browsers, application passwords, and who guessed wrong. Times are milliseconds since 1970. */
 
+import type { ListPlace } from './list-part.ts'
+
 /** A session. What opens it is not kept, only a hash of that. */
 export interface StoredSession {
   readonly id: string
@@ -24,8 +26,8 @@ export interface SessionStore {
   /** By the hash of what opens it. None that has ended. */
   find(hash: string): Promise<StoredSession | undefined>
   get(id: string): Promise<StoredSession | undefined>
-  /** Of one user, the newest first. */
-  list(user: string): Promise<readonly StoredSession[]>
+  /** Those of one user, or all, that have not ended and were used after `used`; the newest first, `most` at most behind `after`. */
+  list(user: string | undefined, used: number, most: number, after?: ListPlace): Promise<readonly StoredSession[]>
   /** It was used now. */
   touch(id: string): Promise<void>
   /** Tells whether it was there. */
@@ -53,8 +55,8 @@ export interface AppPasswordStore {
   add(password: Omit<StoredAppPassword, 'created' | 'used'>, most: number): Promise<StoredAppPassword>
   /** None that has ended. */
   get(id: string): Promise<StoredAppPassword | undefined>
-  /** Those of one user, or all, that have not ended; the newest first, `most` at most. */
-  list(user: string | undefined, most: number): Promise<readonly StoredAppPassword[]>
+  /** Those of one user, or all, that have not ended; the newest first, `most` at most behind `after`. */
+  list(user: string | undefined, most: number, after?: ListPlace): Promise<readonly StoredAppPassword[]>
   /** It was used now. */
   touch(id: string): Promise<void>
   /** Tells whether it was there. */

@@ -8,14 +8,14 @@
 
 import type { BackendServices, StageState } from '../../backends/backend.ts'
 import type { Path } from '../core/path.ts'
-import type { ListPlace } from './list-part.ts'
 import type { LinkStore } from './link-store.ts'
+import type { ListPlace } from './list-part.ts'
 import type { PartStore } from './part-store.ts'
 import type { S3KeyStore } from './s3-key-store.ts'
 import type { AppPasswordStore, AttemptStore, SessionStore } from './sign-in.ts'
 
-export type { ListPlace } from './list-part.ts'
 export type * from './link-store.ts'
+export type { ListPlace } from './list-part.ts'
 export type * from './part-store.ts'
 export type * from './s3-key-store.ts'
 export type * from './sign-in.ts'

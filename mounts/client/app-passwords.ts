@@ -1,6 +1,7 @@
 /** Application passwords as the gateway tells of them, read with suspicion. */
 
-import { members, strange, text, texts } from './members.ts'
+import { readParts, type Whose } from './lists.ts'
+import { members, text, texts } from './members.ts'
 
 export interface AppPasswordOrder {
   readonly name: string
@@ -29,14 +30,13 @@ export interface RemoteAppPassword {
 export interface AppPasswords {
   /** Its `password` is told here and nowhere else. */
   make(order: AppPasswordOrder): Promise<RemoteAppPassword>
-  /** The caller's own; `all` takes an administrator. */
-  list(all: boolean): Promise<readonly RemoteAppPassword[]>
+  list(whose: Whose): Promise<readonly RemoteAppPassword[]>
   revoke(id: string): Promise<void>
 }
 
 /** `ask` sends a request to the collection and gives the JSON of the answer; `remove` removes one from it. */
 export function appPasswordsOver(
-  ask: (method: 'GET' | 'POST', query: Record<string, string>, body?: string) => Promise<unknown>,
+  ask: (method: 'GET' | 'POST', query: Readonly<Record<string, string>>, body?: string) => Promise<unknown>,
   remove: (id: string) => Promise<unknown>,
 ): AppPasswords {
   return {
@@ -44,11 +44,7 @@ export function appPasswordsOver(
       const order = { ...same, ...(validity !== undefined && { validity: `PT${validity}S` }) }
       return readAppPassword(await ask('POST', {}, JSON.stringify(order)))
     },
-    async list(all) {
-      const { appPasswords } = members(await ask('GET', all ? { all: 'true' } : {}))
-      if (!Array.isArray(appPasswords)) throw strange('appPasswords')
-      return appPasswords.map(readAppPassword)
-    },
+    list: (whose) => readParts('appPasswords', whose, (query) => ask('GET', query), readAppPassword),
     async revoke(id) {
       await remove(id)
     },

@@ -7,9 +7,12 @@ import type { Action } from '../../acl/needs.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
 import { type AppPasswords, appPasswordsOver } from './app-passwords.ts'
+import { bansOver, type RemoteBans } from './bans.ts'
 import { connectionError, remoteError } from './errors.ts'
 import { jsonLines } from './json-lines.ts'
+import { readParts, type Whose } from './lists.ts'
 import { type RemoteS3Keys, s3KeysOver } from './s3-keys.ts'
+import { type RemoteSessions, sessionsOver } from './sessions.ts'
 import {
   type AclState,
   type Explained,
@@ -27,16 +30,7 @@ import {
   readWhoami,
   type Whoami,
 } from './shapes.ts'
-import {
-  type RemoteBan,
-  type RemoteShare,
-  readBans,
-  readMacaroon,
-  readShare,
-  readShares,
-  type ShareOrder,
-  shareRequest,
-} from './shares.ts'
+import { type RemoteShare, readMacaroon, readShare, type ShareOrder, shareRequest } from './shares.ts'
 import { type ArchiveInfo, readArchiveInfo, readRequestId, readStageStatus, type StageStatus } from './tape.ts'
 import type { Download, GetOptions, PutOptions, Uploaded } from './transfers.ts'
 import { type Answer, type Ask, Transport, type TransportOptions } from './transport.ts'
@@ -242,9 +236,8 @@ export class Client {
     return readShare((await this.#api('POST', 'shares', {}, { body: JSON.stringify(shareRequest(order)) })).value)
   }
 
-  /** The caller's own; `all` takes an administrator. */
-  async shares(all: boolean): Promise<readonly RemoteShare[]> {
-    return readShares((await this.#api('GET', 'shares', all ? { all: 'true' } : {}, { limit: maxTapeAnswer })).value)
+  shares(whose: Whose): Promise<readonly RemoteShare[]> {
+    return readParts('shares', whose, (query) => this.#part('shares', query), readShare)
   }
 
   async unshare(id: string): Promise<void> {
@@ -300,26 +293,31 @@ export class Client {
     await this.#tell('POST', 'macaroons/rotate', { atOnce })
   }
 
-  /** Takes an administrator; `validity` in seconds, for good without. */
-  async ban(
-    name: string,
-    terms: { readonly validity?: number | undefined; readonly note?: string | undefined },
-  ): Promise<void> {
-    const { validity, note } = terms
-    await this.#tell('POST', 'bans', { name, note, ...(validity !== undefined && { validity: `PT${validity}S` }) })
+  /** Who and what is let in no more; takes an administrator. */
+  get bans(): RemoteBans {
+    return bansOver({
+      part: (query) => this.#part('bans', query),
+      add: (ban) => this.#tell('POST', 'bans', ban),
+      addToken: async (ban) => (await this.#api('POST', 'revocations', {}, { body: JSON.stringify(ban) })).value,
+      remove: (name) => this.#done({ method: 'DELETE', target: `${api}/bans?${new URLSearchParams({ name })}` }),
+    })
   }
 
-  async bans(): Promise<readonly RemoteBan[]> {
-    return readBans((await this.#api('GET', 'bans', {}, { limit: maxTapeAnswer })).value)
-  }
-
-  async unban(name: string): Promise<void> {
-    await this.#done({ method: 'DELETE', target: `${api}/bans?${new URLSearchParams({ name })}` })
+  /** Browsers that are signed in. */
+  get sessions(): RemoteSessions {
+    return sessionsOver(
+      (query) => this.#part('sessions', query),
+      (id) => this.#done({ method: 'DELETE', target: `${api}/sessions/${encodeURIComponent(id)}` }),
+    )
   }
 
   /** Closes idle connections. */
   close(): void {
     this.#transport.close()
+  }
+
+  async #part(name: string, query: Readonly<Record<string, string>>): Promise<unknown> {
+    return (await this.#api('GET', name, query, { limit: maxTapeAnswer })).value
   }
 
   /** A request of the API that is answered without content. */

@@ -1,6 +1,7 @@
 /** Access keys of S3 as the gateway tells of them, read with suspicion. */
 
-import { list, members, optional, strange, text, texts } from './members.ts'
+import { readParts, type Whose } from './lists.ts'
+import { members, optional, strange, text, texts } from './members.ts'
 
 export interface S3KeyOrder {
   readonly name: string
@@ -31,8 +32,7 @@ export interface RemoteS3Key {
 export interface RemoteS3Keys {
   /** Its `secret` is told here and nowhere else. */
   make(order: S3KeyOrder): Promise<RemoteS3Key>
-  /** The caller's own; `all` takes an administrator. */
-  list(all: boolean): Promise<readonly RemoteS3Key[]>
+  list(whose: Whose): Promise<readonly RemoteS3Key[]>
   setEnabled(id: string, enabled: boolean): Promise<void>
   remove(id: string): Promise<void>
   endSession(sessionToken: string): Promise<void>
@@ -57,9 +57,7 @@ export function s3KeysOver({ ask, remove, endSession }: S3KeyRequests): RemoteS3
         await ask('POST', '', {}, { ...same, ...(validity !== undefined && { validity: `PT${validity}S` }) }),
       )
     },
-    async list(all) {
-      return list(members(await ask('GET', '', all ? { all: 'true' } : {})).keys, 'keys').map(readKey)
-    },
+    list: (whose) => readParts('keys', whose, (query) => ask('GET', '', query), readKey),
     async setEnabled(id, enabled) {
       await ask('PUT', `/${encodeURIComponent(id)}`, {}, { enabled })
     },

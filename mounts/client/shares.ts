@@ -1,6 +1,6 @@
 /** Links and macaroons as the gateway tells of them, read with suspicion. */
 
-import { members, strange, text, texts } from './members.ts'
+import { members, text, texts } from './members.ts'
 
 export interface ShareOrder {
   readonly path: string
@@ -44,35 +44,7 @@ export function readShare(value: unknown): RemoteShare {
   }
 }
 
-export function readShares(value: unknown): readonly RemoteShare[] {
-  const { shares } = members(value)
-  if (!Array.isArray(shares)) throw strange('shares')
-  return shares.map(readShare)
-}
-
 export function readMacaroon(value: unknown): { readonly macaroon: string; readonly seconds: number | undefined } {
   const { macaroon, expires_in: seconds } = members(value)
   return { macaroon: text(macaroon, 'macaroon'), seconds: typeof seconds === 'number' ? seconds : undefined }
-}
-
-export interface RemoteBan {
-  readonly name: string
-  readonly by: string
-  readonly note: string
-  /** ISO 8601; undefined: for good. */
-  readonly until: string | undefined
-}
-
-export function readBans(value: unknown): readonly RemoteBan[] {
-  const { bans } = members(value)
-  if (!Array.isArray(bans)) throw strange('bans')
-  return bans.map((ban: unknown) => {
-    const { name, by, note, until } = members(ban)
-    return {
-      name: text(name, 'name'),
-      by: text(by, 'by'),
-      note: text(note, 'note'),
-      until: until === null ? undefined : text(until, 'until'),
-    }
-  })
 }

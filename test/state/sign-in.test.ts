@@ -41,7 +41,7 @@ t.test('a session is known to all, until it ends', async (t) => {
   await one.sessions.add(session('b'), 10)
   pass(100_000)
   t.equal(await other.sessions.find('hash-b'), undefined, 'it has ended')
-  t.same(await other.sessions.list('alice@desy.de'), [])
+  t.same(await other.sessions.list('alice@desy.de', 0, 10), [])
 })
 
 t.test('the oldest session of a user goes for a new one', async (t) => {
@@ -52,10 +52,10 @@ t.test('the oldest session of a user goes for a new one', async (t) => {
     await one.sessions.add(session(id), 3)
   }
   t.same(
-    (await one.sessions.list('alice@desy.de')).map(({ id }) => id),
+    (await one.sessions.list('alice@desy.de', 0, 10)).map(({ id }) => id),
     ['d', 'c', 'b'],
   )
-  t.equal((await one.sessions.list('bob@desy.de')).length, 1)
+  t.equal((await one.sessions.list('bob@desy.de', 0, 10)).length, 1)
 })
 
 const password = (id: string, name = id) => ({
