@@ -111,7 +111,7 @@ function tooMany(wait: number): StorageError {
 }
 
 /** Whoever has an IPv6 address has 2^64 of them (RFC 6177), so they count as one. */
-function networkOf(address: string): string {
+export function networkOf(address: string): string {
   return isIPv6(address) ? groupsOf(address).slice(0, 4).join(':') : address
 }
 

@@ -7,7 +7,9 @@ import { traceAccount } from './account-trace.ts'
 import { type Accounts, principalOf } from './accounts.ts'
 import { isAdministrator } from './administrators.ts'
 import { audiencesOf } from './claims.ts'
+import type { Introspected, Introspection } from './introspection/introspection.ts'
 import { type Trace, type TrustedIssuer, verifyToken } from './jwt.ts'
+import type { LinkedAccounts } from './links/linked.ts'
 import { type MappingInput, mapToken } from './mapping.ts'
 import type { IdentityOptions } from './options.ts'
 import { readPermissions } from './profiles.ts'
@@ -18,20 +20,29 @@ export interface BearerContext {
   /** By the exact text of `iss`. */
   readonly issuers: ReadonlyMap<string, TrustedIssuer>
   readonly accounts: Accounts
+  readonly introspection: Introspection
+  /** Nobody is asked about links if absent. */
+  readonly linked?: LinkedAccounts | undefined
   /** Milliseconds since 1970. */
   readonly now: number
   readonly trace: Trace
+  /** The caller's address: guessing tokens that are no JWTs is slowed down for each. */
+  readonly from?: string | undefined
 }
 
 export interface Authenticated {
   readonly principal: Principal
   readonly tokenId: string | undefined
+  /** The certificate that must come with the token; see `requireBinding`. */
+  readonly boundTo?: string
+  /** Milliseconds since 1970 until which its issuer's word is believed, where it was asked. */
+  readonly vouchedUntil?: number
 }
 
 /** Throws `unauthenticated`, `denied` or `unavailable` with a reason. Caches nothing. */
 export async function authenticateBearer(token: string, context: BearerContext): Promise<Authenticated> {
   const { options, trace } = context
-  const verified = await verifyToken(token, context)
+  const verified = await verify(token, context)
   const issuer = verified.issuer.options
   const { grants, groups } = readPermissions(verified.payload, issuer)
   const bounds = grants === 'unbounded' ? 'no capabilities: bounded by ACLs alone' : describeGrants(grants)
@@ -54,21 +65,35 @@ export async function authenticateBearer(token: string, context: BearerContext):
     },
     ...(isAdministrator({ ...local, grants }, options) && { administrator: true }),
   }
-  return { principal, tokenId: verified.tokenId === undefined ? undefined : `${issuer.issuer}|${verified.tokenId}` }
+  const { tokenId, boundTo, until } = verified
+  return {
+    principal,
+    tokenId: tokenId === undefined ? undefined : `${issuer.issuer}|${tokenId}`,
+    ...(boundTo !== undefined && { boundTo }),
+    ...(until !== undefined && { vouchedUntil: until }),
+  }
+}
+
+/** By its signature, by asking its issuer, or both. */
+async function verify(token: string, context: BearerContext): Promise<Introspected> {
+  const { introspection, trace, from } = context
+  if (introspection.isFor(token)) return introspection.verify(token, from, trace)
+  return introspection.confirm(token, await verifyToken(token, context), trace)
 }
 
 /** Whom verified claims stand for here, whichever way they came. Throws `denied`: see `mapToken`, `Accounts.find`. */
 export async function localIdentity(
   input: MappingInput,
-  { options, accounts, trace }: Pick<BearerContext, 'options' | 'accounts' | 'trace'>,
-): Promise<Pick<Principal, 'user' | 'groups' | 'posix'>> {
-  const mapped = mapToken(input, options.mapping)
+  { options, accounts, linked, trace }: Pick<BearerContext, 'options' | 'accounts' | 'linked' | 'trace'>,
+): Promise<Pick<Principal, 'user' | 'groups' | 'posix' | 'link'>> {
+  const known = input.subject === undefined ? undefined : await linked?.find(input.issuer, input.subject)
+  const mapped = mapToken({ ...input, linked: known ?? [] }, options.mapping)
   for (const sentence of mapped.explanation) trace('mapping', sentence)
   const account = await accounts.find(mapped.account)
   const joined = await findJoined(mapped.joins, accounts)
   const local = principalOf(account, options.domain, { groups: mapped.groups, joined })
   traceAccount(trace, account, local, { accounts, domain: options.domain })
-  return local
+  return { ...local, ...(mapped.link !== undefined && { link: mapped.link }) }
 }
 
 /** The gids of groups joined by rule; a group that no source numbers counts by its name alone. */

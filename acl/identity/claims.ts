@@ -1,6 +1,6 @@
 /** The claims that every profile shares, checked after the signature: kind of token, times, audience, subject. */
 
-import { type JsonObject, member } from '../json.ts'
+import { isObject, type JsonObject, member } from '../json.ts'
 import {
   defaultLeeway,
   defaultMaxLifetime,
@@ -19,6 +19,8 @@ export interface Claims {
   readonly tokenId: string | undefined
   /** `exp`, in seconds since 1970. */
   readonly expires: number
+  /** SHA-256 in base64url of the certificate that it must be shown with (`cnf`, RFC 8705, section 3.1). */
+  readonly boundTo?: string
 }
 
 /** Throws `unauthenticated`. `now` is in seconds. */
@@ -26,13 +28,24 @@ export function checkClaims(header: JsonObject, payload: JsonObject, issuer: Iss
   checkKind(header, payload, issuer)
   const expires = checkTimes(payload, issuer, now)
   checkAudience(payload, issuer)
-  // A token bound to a certificate or key (RFC 8705, RFC 9449) is worth nothing without its proof, which no door takes.
-  if (member(payload, 'cnf') !== undefined) {
-    throw refuse('token-binding', 'cnf binds the token to a key; bound tokens are not supported')
-  }
+  const boundTo = bindingOf(payload)
   const subject = nameClaim(payload, 'sub')
   if (subject === undefined && issuer.profile !== 'scitokens') throw refuse('token-profile', 'sub is missing')
-  return { subject, tokenId: nameClaim(payload, 'jti'), expires }
+  const tokenId = nameClaim(payload, 'jti')
+  return { subject, tokenId, expires, ...(boundTo !== undefined && { boundTo }) }
+}
+
+/**
+ * The certificate that a token is bound to (RFC 8705, section 3.1); whoever lets it in compares. A token bound in another
+ * way, such as to a key (RFC 9449), is worth nothing without its proof, which no door takes: it is refused.
+ */
+export function bindingOf(payload: JsonObject): string | undefined {
+  const confirmation = member(payload, 'cnf')
+  if (confirmation === undefined) return undefined
+  const thumbprint = isObject(confirmation) ? member(confirmation, 'x5t#S256') : undefined
+  const isAlone = isObject(confirmation) && Object.keys(confirmation).length === 1
+  if (isAlone && typeof thumbprint === 'string' && /^[A-Za-z0-9_-]{43}$/.test(thumbprint)) return thumbprint
+  throw refuse('token-binding', 'cnf binds the token in a way that is not supported; x5t#S256 alone is')
 }
 
 /** A claim that is printable ASCII of at most 255 characters; undefined when it is not there. */
@@ -69,7 +82,7 @@ function checkKind(header: JsonObject, payload: JsonObject, issuer: IssuerOption
 }
 
 /** Returns `exp`. There is no leeway at the end of a life; at its start clocks may differ a little. */
-function checkTimes(payload: JsonObject, issuer: IssuerOptions, now: number): number {
+export function checkTimes(payload: JsonObject, issuer: IssuerOptions, now: number): number {
   const leeway = issuer.leeway ?? defaultLeeway
   const exp = dateClaim(payload, 'exp')
   const nbf = dateClaim(payload, 'nbf')
@@ -96,7 +109,8 @@ function dateClaim(payload: JsonObject, name: string): number | undefined {
   return value
 }
 
-function checkAudience(payload: JsonObject, issuer: IssuerOptions): void {
+/** Throws `unauthenticated` for what is not meant for us. */
+export function checkAudience(payload: JsonObject, issuer: IssuerOptions): void {
   const aud = member(payload, 'aud')
   if (aud === undefined) throw refuse('token-audience', 'aud is missing')
   const named: readonly unknown[] = Array.isArray(aud) ? aud : [aud]

@@ -23,6 +23,8 @@ export interface Known {
   readonly until: number
   /** The certificate that must come with the credential; see `requireBinding`. */
   readonly boundTo?: string
+  /** Milliseconds since 1970 until which its issuer's word is believed, where it was asked. */
+  readonly vouchedUntil?: number
 }
 
 interface Refused {
@@ -31,9 +33,6 @@ interface Refused {
   readonly reason: Reason | undefined
   readonly until: number
 }
-
-/** What is known for so long at most. */
-type Learnt = Omit<Known, 'until'> & { readonly until?: number }
 
 /** Refusals that a later moment may undo without the token changing. */
 const passing: ReadonlySet<string> = new Set(['token-key', 'token-not-yet-valid'])
@@ -53,9 +52,9 @@ export class CredentialCache {
     return known !== undefined && now < known.until ? known : undefined
   }
 
-  keepToken(token: string, known: Learnt, now: number): Known {
+  keepToken(token: string, known: Omit<Known, 'until'>, now: number): Known {
     const end = untilWhen(known.principal, now)
-    const kept = { ...known, until: Math.min(end, known.until ?? end) }
+    const kept = { ...known, until: Math.min(end, known.vouchedUntil ?? end) }
     this.#tokens.set(token, kept)
     return kept
   }

@@ -3,9 +3,11 @@
 import type { Path } from '../../gateway/core/path.ts'
 import type { Principal } from '../principal.ts'
 import type { Secret } from '../secret.ts'
+import type { Links } from './links/links.ts'
 import type { S3Keys } from './s3.ts'
 import type { AppPasswords, ListPart, Sessions, SignIn } from './sign-in.ts'
 
+export type { Link, Links, ProvenIdentity } from './links/links.ts'
 export type { S3Key, S3KeyInfo, S3KeyOrder, S3Keys, S3Session, S3SessionOrder } from './s3.ts'
 export type {
   AppPassword,
@@ -89,6 +91,8 @@ export interface Identity {
   readonly signIn?: SignIn | undefined
   readonly sessions?: Sessions | undefined
   readonly appPasswords?: AppPasswords | undefined
+  /** Absent where there is no state store. */
+  readonly links?: Links | undefined
   /** Absent where there is no state store, or no master key. */
   readonly s3?: S3Keys | undefined
 }
@@ -182,7 +186,7 @@ export interface Shares {
 
 /** Times are milliseconds since 1970. */
 export interface Ban {
-  /** "user:NAME@DOMAIN", "principal:ID", "token:ISSUER|JTI", "macaroon:ID" or "s3-key:ID". */
+  /** "user:NAME@DOMAIN", "group:NAME@DOMAIN", "principal:ID", "token:ISSUER|JTI", "macaroon:ID" or "s3-key:ID". */
   readonly name: string
   /** Who made it. */
   readonly principal: string

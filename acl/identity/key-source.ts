@@ -22,16 +22,22 @@ export function keySource(issuer: IssuerOptions): Load {
   if ('jwksFile' in keys) return fileSource(keys.jwksFile)
   if ('jwksUrl' in keys) return async (signal) => toSet(await fetchDocument(keys.jwksUrl, { ca: issuer.ca, signal }))
   return async (signal) => {
-    const address = `${issuer.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
-    const metadata = parse((await fetchDocument(address, { ca: issuer.ca, signal })).body, 'its discovery document')
-    // OpenID Connect Discovery 1.0, section 4.3: exactly the issuer that was asked for.
-    if (member(metadata, 'issuer') !== issuer.issuer) throw unavailable('its discovery document is of another issuer')
+    const metadata = await discover(issuer, signal)
     const uri = member(metadata, 'jwks_uri')
     if (typeof uri !== 'string' || !isAllowed(uri, issuer, keys.origins ?? [])) {
       throw unavailable('jwks_uri of its discovery document is not at an origin of the configuration')
     }
     return toSet(await fetchDocument(uri, { ca: issuer.ca, signal }))
   }
+}
+
+/** Its metadata (OpenID Connect Discovery 1.0, section 4). Throws `unavailable`. */
+export async function discover(issuer: IssuerOptions, signal: AbortSignal): Promise<JsonObject> {
+  const address = `${issuer.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
+  const metadata = parse((await fetchDocument(address, { ca: issuer.ca, signal })).body, 'its discovery document')
+  // Section 4.3: exactly the issuer that was asked for.
+  if (member(metadata, 'issuer') !== issuer.issuer) throw unavailable('its discovery document is of another issuer')
+  return metadata
 }
 
 function isAllowed(uri: string, issuer: IssuerOptions, origins: readonly string[]): boolean {

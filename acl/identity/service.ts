@@ -9,22 +9,40 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { JsonObject } from '../json.ts'
 import { anonymous, type Principal } from '../principal.ts'
 import type { Secret } from '../secret.ts'
-import { type Account, principalOf } from './accounts.ts'
+import { type Account, type Accounts, principalOf } from './accounts.ts'
 import { isAdministrator } from './administrators.ts'
 import { AppPasswordDesk, authenticateAppPassword, looksLikeAppPassword } from './app-passwords.ts'
 import { attemptsInMemory } from './attempts.ts'
 import { createBans } from './bans.ts'
 import { type CheckPassword, createPasswordCheck } from './basic.ts'
 import { authenticateBearer, explainFailure } from './bearer.ts'
+import { requireBinding } from './binding.ts'
+import { authenticateCertificate } from './certificates.ts'
 import type { Known } from './credential-cache.ts'
 import type { Source } from './derived.ts'
 import { Entrance } from './entrance.ts'
-import type { Bans, Credential, Identity, JudgeStep, Macaroons, S3Keys, Shares } from './identity.ts'
+import type {
+  Bans,
+  ClientCertificate,
+  Credential,
+  Identity,
+  JudgeStep,
+  Macaroons,
+  Negotiation,
+  People,
+  S3Keys,
+  Shares,
+} from './identity.ts'
 import { decodeToken, type Trace } from './jwt.ts'
+import { NegotiationDesk } from './kerberos/negotiation.ts'
 import { createKerberosPasswords } from './kerberos/password.ts'
 import { maxTokenLength } from './limits.ts'
 import { MacaroonDesk } from './macaroon-desk.ts'
 import { authenticateMacaroon, looksLikeMacaroon } from './macaroons.ts'
+import { LinkDesk } from './links/desk.ts'
+import type { Links } from './links/links.ts'
+import { markOfLink } from './links/linked.ts'
+import { wholeHolder } from './holder.ts'
 import type { Holder, IdentityOptions } from './options.ts'
 import { marksOf, type PasswordSignedIn, signedInBy } from './password-sessions.ts'
 import { passwordOptions, withoutRealm } from './passwords.ts'
@@ -62,6 +80,8 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
   return new Service(await openState(options))
 }
 
+type Bearer = Extract<Credential, { kind: 'bearer' }>
+
 class Service implements IdentityService {
   #state: IdentityState
   readonly #checkPassword: CheckPassword
@@ -71,12 +91,15 @@ class Service implements IdentityService {
   /** How those signed in who may have a session. */
   readonly #signedIn = new WeakMap<Principal, SignedIn>()
   readonly #sessions: SessionDesk
+  readonly #tickets: NegotiationDesk | undefined
+  readonly kerberos: Negotiation | undefined
   readonly macaroons: Macaroons | undefined
   readonly shares: Shares | undefined
   readonly bans: Bans | undefined
   readonly signIn: SignIn | undefined
   readonly sessions: Sessions | undefined
   readonly appPasswords: AppPasswords | undefined
+  readonly links: Links | undefined
   readonly s3: S3Keys | undefined
 
   constructor(state: IdentityState) {
@@ -92,8 +115,11 @@ class Service implements IdentityService {
       this.signIn = new Entrance(now, this.#signedIn)
       this.sessions = this.#sessions
       this.appPasswords = new AppPasswordDesk(now, (principal) => this.#sourceOf(principal))
+      this.links = new LinkDesk(now, (principal) => this.#signedIn.get(principal))
     }
-    const { macaroons, bans, s3 } = state.options
+    const { macaroons, bans, s3, kerberos } = state.options
+    this.#tickets = kerberos && new NegotiationDesk({ state: now, admit: (found, how) => this.#enter(found, how) })
+    this.kerberos = this.#tickets
     if (s3) {
       const sourceOf = (principal: Principal) => this.#sourceOf(principal)
       this.s3 = new S3KeyDesk({
@@ -102,7 +128,7 @@ class Service implements IdentityService {
         admit: (found) => void this.#admit(this.#hold(found), this.#state),
       })
     }
-    if (bans) this.bans = createBans(bans, () => this.#state.options.revocations)
+    if (bans) this.bans = createBans(bans, () => this.#state.options.revocations, now)
     if (!macaroons) return
     this.macaroons = new MacaroonDesk(
       () => ({ ...this.#state, now: clock(this.#state.options) }),
@@ -114,7 +140,7 @@ class Service implements IdentityService {
   isRevoked(principal: Principal): boolean {
     const { id, user } = principal
     // Of a copy of who was let in at least the names are known.
-    const holder = this.#holders.get(principal) ?? { id, user, tokenId: undefined }
+    const holder = this.#holders.get(principal) ?? wholeHolder(principal, { id, user, tokenId: undefined })
     return this.#state.options.revocations?.isRevoked(holder) === true
   }
 
@@ -123,11 +149,15 @@ class Service implements IdentityService {
       case 'none':
         return Promise.resolve(anonymous)
       case 'bearer':
-        return this.#bearer(credential.token.reveal())
+        return this.#bearer(credential)
       case 'basic':
         return this.#basic(credential)
       case 'session':
         return this.#session(credential.secret)
+      case 'ticket':
+        return this.#ticket(credential.secret)
+      case 'certificate':
+        return this.#certificate(credential.certificate)
     }
   }
 
@@ -140,6 +170,11 @@ class Service implements IdentityService {
       if (StorageError.from(error).code === 'denied') return undefined
       throw error
     }
+  }
+
+  people(): People {
+    const { options, accounts } = this.#state
+    return { principals: listPeople(accounts, options), unlisted: accounts.unlisted }
   }
 
   explainCredential(principal: Principal): Promise<readonly JudgeStep[]> {
@@ -158,8 +193,9 @@ class Service implements IdentityService {
   }
 
   async checkIssuers(): Promise<readonly Finding[]> {
-    const { issuers, options, accounts } = this.#state
+    const { issuers, options, accounts, introspection, linked } = this.#state
     const keys = await Promise.all([...issuers.values()].map((issuer) => issuer.keys.check()))
+    keys.push(await introspection.check(), await linked.check())
     const names = new Set(options.issuers.flatMap(({ account }) => account ?? []))
     for (const rule of options.mapping) if ('account' in rule && !('claim' in rule)) names.add(rule.account)
     const findings = keys.flat()
@@ -191,30 +227,39 @@ class Service implements IdentityService {
 
   async close(): Promise<void> {
     for (const { keys } of this.#state.issuers.values()) keys.close()
+    this.#state.introspection.close()
     this.#kerberosPasswords.close()
     await this.#state.accounts.close()
   }
 
   /** The path of nearly every call: one look-up and a promise. */
-  #bearer(token: string): Promise<Principal> {
+  #bearer(credential: Bearer): Promise<Principal> {
     const state = this.#state
-    const known = state.cache.token(token, clock(state.options))
-    if (known === undefined) return this.#freshBearer(token, state)
-    if (state.options.revocations === undefined) return Promise.resolve(known.principal)
-    return this.#admitLater(known, state)
+    const known = state.cache.token(credential.token.reveal(), clock(state.options))
+    if (known === undefined || this.#hasLostLink(known, state)) return this.#freshBearer(credential, state)
+    const isFree = state.options.revocations === undefined && known.boundTo === undefined
+    return isFree ? Promise.resolve(known.principal) : this.#admitLater(known, state, credential.certificate)
   }
 
-  async #freshBearer(token: string, state: IdentityState): Promise<Principal> {
+  /** Who was linked anew meanwhile is not to wait until the old link is forgotten. */
+  #hasLostLink({ principal: { link } }: Known, { options }: IdentityState): boolean {
+    const nobody = { id: '', user: undefined, tokenId: undefined }
+    return link !== undefined && options.revocations?.isRevoked({ ...nobody, marks: [markOfLink(link)] }) === true
+  }
+
+  async #freshBearer({ token: secret, from, certificate }: Bearer, state: IdentityState): Promise<Principal> {
+    const token = secret.reveal()
     // Before anything is hashed or kept: nobody fills the memory with what is no token.
     if (token.length > maxTokenLength)
       throw refuse('token-size', `the token is longer than ${maxTokenLength} characters`)
     state.cache.checkRefused(token, clock(state.options))
-    return this.#admit(await share(state.pending, token, () => this.#learnToken(token, state)), state)
+    const known = await share(state.pending, token, () => this.#learnToken(token, state, from))
+    return this.#admit(known, state, certificate)
   }
 
-  async #learnToken(token: string, state: IdentityState): Promise<Known> {
+  async #learnToken(token: string, state: IdentityState, from: string | undefined): Promise<Known> {
     try {
-      const known = await this.#verify(state, token, ignore)
+      const known = await this.#verify(state, token, ignore, from)
       return state.cache.keepToken(token, known, clock(state.options))
     } catch (error) {
       state.cache.keepRefusal(token, StorageError.from(error), clock(state.options))
@@ -222,16 +267,31 @@ class Service implements IdentityService {
     }
   }
 
-  async #verify(state: IdentityState, token: string, trace: Trace): Promise<Known> {
+  async #verify(state: IdentityState, token: string, trace: Trace, from?: string): Promise<Known> {
     const now = clock(state.options)
-    const { epochs, accounts, issuers, options } = state
+    const { epochs, accounts, issuers, linked, options } = state
     if (epochs && looksLikeMacaroon(token)) {
       const { domain } = options
-      const found = await authenticateMacaroon(token, { epochs, accounts, issuers, domain, now, trace })
+      const found = await authenticateMacaroon(token, { epochs, accounts, issuers, linked, domain, now, trace })
       return this.#hold(found)
     }
-    const { principal, tokenId } = await authenticateBearer(token, { ...state, now, trace })
-    return this.#hold({ principal, holder: { id: principal.id, user: principal.user, tokenId } })
+    const { principal, tokenId, ...more } = await authenticateBearer(token, { ...state, now, trace, from })
+    return this.#hold({ principal, holder: { id: principal.id, user: principal.user, tokenId }, ...more })
+  }
+
+  async #certificate(certificate: ClientCertificate): Promise<Principal> {
+    const state = this.#state
+    const now = clock(state.options)
+    // No token has a blank in it.
+    const key = `certificate ${certificate.thumbprint}`
+    const known = certificate.problem === undefined ? state.cache.token(key, now) : undefined
+    if (known !== undefined) return this.#admit(known, state)
+    const learn = async (): Promise<Known> => {
+      const principal = await authenticateCertificate(certificate, { ...state, now, trace: ignore })
+      const holder = { id: principal.id, user: principal.user, tokenId: undefined }
+      return state.cache.keepToken(key, this.#hold({ principal, holder }), now)
+    }
+    return this.#admit(await learn(), state)
   }
 
   async #basic(credential: Extract<Credential, { kind: 'basic' }>): Promise<Principal> {
@@ -278,25 +338,38 @@ class Service implements IdentityService {
     return this.#admit(this.#hold({ principal, holder }), state)
   }
 
+  #ticket(secret: Secret): Promise<Principal> {
+    if (this.#tickets) return this.#tickets.recognize(secret)
+    return Promise.reject(refuse('kerberos-cookie', 'tickets are not accepted here'))
+  }
+
+  /** Lets somebody in who has signed in himself. */
+  #enter(found: Omit<Known, 'until'>, how: SignedIn): Principal {
+    this.#signedIn.set(found.principal, how)
+    return this.#admit(this.#hold(found), this.#state)
+  }
+
   #sourceOf(principal: Principal): Source {
     return { holder: this.#holders.get(principal), signedIn: this.#signedIn.get(principal) }
   }
 
-  #hold({ principal, holder }: Omit<Known, 'until'>): Known {
-    this.#holders.set(principal, holder)
-    return { principal, holder, until: 0 }
+  #hold(found: Omit<Known, 'until'>): Known {
+    const holder = wholeHolder(found.principal, found.holder)
+    this.#holders.set(found.principal, holder)
+    return { ...found, holder, until: 0 }
   }
 
   /** Bans hold for credentials that were verified before the ban. */
-  #admit({ holder, principal }: Known, state: IdentityState): Principal {
+  #admit({ holder, principal, boundTo }: Known, state: IdentityState, certificate?: string): Principal {
+    requireBinding(boundTo, certificate)
     if (state.options.revocations?.isRevoked(holder) === true) {
       throw deny('revoked', 'this user, subject or token was banned')
     }
     return principal
   }
 
-  async #admitLater(known: Known, state: IdentityState): Promise<Principal> {
-    return this.#admit(known, state)
+  async #admitLater(known: Known, state: IdentityState, certificate?: string): Promise<Principal> {
+    return this.#admit(known, state, certificate)
   }
 }
 
@@ -304,6 +377,10 @@ function passwordPrincipal(account: Account, options: IdentityOptions, kind: 'ba
   const local = principalOf(account, options.domain, { groups: new Set(), joined: new Map() })
   const principal: Principal = { id: `${kind}:${local.user}`, ...local, grants: 'unbounded' }
   return isAdministrator(principal, options) ? { ...principal, administrator: true } : principal
+}
+
+async function* listPeople(accounts: Accounts, options: IdentityOptions): AsyncIterable<Principal> {
+  for await (const account of accounts.list()) yield passwordPrincipal(account, options, 'account')
 }
 
 async function share(pending: IdentityState['pending'], key: string, work: () => Promise<Known>): Promise<Known> {

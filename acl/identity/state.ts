@@ -10,6 +10,7 @@ import type { TrustedIssuer } from './jwt.ts'
 import { requireKerberosLibrary } from './kerberos/password.ts'
 import { type KerberosState, openKerberos } from './kerberos/local-identity.ts'
 import { Keys } from './keys.ts'
+import { LinkedAccounts } from './links/linked.ts'
 import { Login } from './login.ts'
 import type { IdentityOptions, IssuerOptions } from './options.ts'
 import { passwordOptions } from './passwords.ts'
@@ -23,6 +24,7 @@ export interface IdentityState {
   readonly epochs: Epochs | undefined
   readonly kerberos: KerberosState | undefined
   readonly login: Login
+  readonly linked: LinkedAccounts
   readonly introspection: Introspection
   /** Verifications under way, by cache key: calls with one credential share one. */
   readonly pending: Map<string, Promise<Known>>
@@ -49,7 +51,8 @@ export async function openState(options: IdentityOptions, old?: IdentityState): 
   const introspection = new Introspection(issuers.values(), { now: () => clock(options) })
   const kerberos = options.kerberos && (await openKerberos(options.kerberos))
   const fresh = { cache: new CredentialCache(), login: new Login(), introspection, pending: new Map() }
-  return { options, issuers, accounts, epochs, kerberos, ...fresh }
+  const linked = new LinkedAccounts(options, () => clock(options))
+  return { options, issuers, accounts, epochs, kerberos, linked, ...fresh }
 }
 
 /** Milliseconds since 1970. */

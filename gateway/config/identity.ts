@@ -2,10 +2,11 @@
 
 import { z } from 'zod'
 import { algorithms } from '../../acl/identity/options.ts'
+import { introspection, introspectionRules } from './introspection.ts'
 import type { BrokenRule } from './problems.ts'
 import { choice, countGiven, duration, list, origin, path, section, span, text, yesNo } from './values.ts'
 
-export function issuer<File extends z.ZodType>(file: File) {
+export function issuer<File extends z.ZodType, Secret extends z.ZodType>(file: File, secret: Secret) {
   return section({
     issuer: text,
     name: z
@@ -37,6 +38,8 @@ export function issuer<File extends z.ZodType>(file: File) {
     }).exactOptional(),
     leeway: duration.exactOptional(),
     maxLifetime: span.exactOptional(),
+    /** Asks it about its tokens (RFC 7662). */
+    introspection: introspection(secret).exactOptional(),
   })
 }
 
@@ -67,6 +70,7 @@ interface Parts {
 /** What must hold between these sections. */
 export function* identityRules(parts: Parts): Generator<BrokenRule> {
   yield* issuing(parts)
+  yield* introspectionRules(parts.issuers)
   yield* mapping(parts)
 }
 

@@ -13,6 +13,8 @@ import { StorageError } from '../core/errors.ts'
 import type { SecretStore } from '../state/secrets.ts'
 import type { State } from '../state/state.ts'
 import { readText } from './files.ts'
+import { kerberosOptions } from './kerberos.ts'
+import { readWord } from './making.ts'
 import { passwordOptions } from './passwords.ts'
 import { type SignInStores, signInOptions } from './sign-in.ts'
 
@@ -26,6 +28,7 @@ export interface IdentityMeans {
 
 /** Reads the certificates that issuers name. Without `means` nothing is revoked and no macaroon accepted. Throws `invalid` for what is missing or does not fit together. */
 export async function identityOptions(config: Config, means?: IdentityMeans): Promise<IdentityOptions> {
+  const kerberos = means && kerberosOptions(config)
   return {
     domain: config.domain,
     issuers: await Promise.all(config.issuers.map(issuerOptions)),
@@ -34,6 +37,7 @@ export async function identityOptions(config: Config, means?: IdentityMeans): Pr
     minUid: config.minUid,
     administrators: config.administrators,
     passwords: passwordOptions(config),
+    ...(kerberos && { kerberos }),
     ...(means && derived(config, means)),
     ...(means && { signIn: await signInOptions(config, means.stores) }),
   }
@@ -66,7 +70,7 @@ function derived(
 }
 
 async function issuerOptions(issuer: IssuerConfig): Promise<IssuerOptions> {
-  const { keys, ca, leeway, maxLifetime, ...same } = issuer
+  const { keys, ca, leeway, maxLifetime, introspection, ...same } = issuer
   // The file is read at every fetch; one that is missing is told now.
   if (ca !== undefined) await readText(ca)
   return {
@@ -75,6 +79,13 @@ async function issuerOptions(issuer: IssuerConfig): Promise<IssuerOptions> {
     ...(ca !== undefined && { ca }),
     ...(leeway !== undefined && { leeway: leeway / 1000 }),
     ...(maxLifetime !== undefined && { maxLifetime: maxLifetime / 1000 }),
+    ...(introspection && {
+      introspection: {
+        ...introspection,
+        clientSecret: await readWord(introspection.clientSecret),
+        remember: introspection.remember / 1000,
+      },
+    }),
   }
 }
 
