@@ -5,7 +5,9 @@ import { groupEntry } from '../../acl/identity/administrators.ts'
 import { accountName, groupName } from '../../acl/identity/names.ts'
 import { hasStorageScope } from '../../backends/dcache/claims.ts'
 import { isWithin, type Path } from '../core/path.ts'
+import { certificateRules } from './client-certificates.ts'
 import { identityRules } from './identity.ts'
+import { kerberosRules } from './kerberos.ts'
 import { passwordRules } from './passwords.ts'
 import type { BrokenRule, KeyPath } from './problems.ts'
 import { s3Rules } from './s3.ts'
@@ -25,6 +27,7 @@ export function brokenRules(config: Parsed): readonly BrokenRule[] {
     ...administering(config),
     ...identityRules(config),
     ...signInRules(config),
+    ...kerberosRules(config),
     ...passwordRules(config),
     ...s3Rules(config),
     ...mounting(config),
@@ -50,6 +53,7 @@ function* listening({ publicUrl, listen, s3, metrics, trustedProxies }: Parsed):
       yield { path: [...path, 'port'], text: 'another listener has this address and port' }
     seen.add(name)
   }
+  yield* certificateRules(all, trustedProxies)
   if (metrics && !metrics.insecure && !isLoopback(metrics.address)) {
     yield { path: ['metrics', 'address'], text: 'metrics off loopback need `insecure: true`' }
   }

@@ -7,7 +7,9 @@ import { resolve } from 'node:path'
 import { z } from 'zod'
 import { root } from '../core/path.ts'
 import { backendSection, type Sources } from './backends.ts'
+import { clientCertificates, proxyCertificates } from './client-certificates.ts'
 import { accountSource, issuer, mappingRule } from './identity.ts'
+import { kerberosSection } from './kerberos.ts'
 import { passwordSection } from './passwords.ts'
 import { s3Section } from './s3.ts'
 import { appPasswordSection, loginSection } from './sign-in.ts'
@@ -87,6 +89,8 @@ export function schemaFor(directory: string) {
     login: loginSection(secret),
     /** Who checks the passwords of accounts. */
     passwords: passwordSection(),
+    /** Tickets on the HTTP doors; none are accepted if absent. */
+    kerberos: kerberosSection(file).exactOptional(),
     /** What people give to their programs in place of a password. */
     appPasswords: appPasswordSection(),
     /** Buckets and access keys; there is no S3 if absent. */
@@ -126,7 +130,7 @@ export function schemaFor(directory: string) {
     limits: limits(),
     /** May explain and inspect others; gives no right on data. */
     administrators: list(administrator).default([]),
-    issuers: list(issuer(file), 100).default([]),
+    issuers: list(issuer(file, secret), 100).default([]),
     mapping: list(mappingRule).default([]),
     accounts: list(accountSource(file), 100).default([]),
     /** Accounts with a smaller uid are refused. */
@@ -160,7 +164,14 @@ function listener<File extends z.ZodType>(file: File) {
     /** 0 takes any free port. */
     port: whole(0, 65_535),
     /** PEM files; the key is not readable by others. Both are read again on SIGHUP. */
-    tls: section({ certificate: file, key: file }).exactOptional(),
+    tls: section({
+      certificate: file,
+      key: file,
+      /** Asks callers for certificates of their own. */
+      clientCertificates: clientCertificates(file).exactOptional(),
+    }).exactOptional(),
+    /** Believes trusted proxies about the certificates of callers. */
+    proxyCertificates: proxyCertificates(file).exactOptional(),
     /** Lets plain HTTP be reached from other machines. */
     insecure: yesNo.default(false),
     /** Connections begin with a PROXY header; only trusted proxies may connect. */

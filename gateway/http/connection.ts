@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Principal } from '../../acl/principal.ts'
 import type { StorageError } from '../core/errors.ts'
+import type { ToldCertificates } from './client-certificate.ts'
 import type { Exchange } from './exchange.ts'
 
 export interface ListenerTraits {
@@ -12,6 +13,10 @@ export interface ListenerTraits {
   readonly insecure: boolean
   /** All its requests are for the S3 door. */
   readonly s3: boolean
+  /** Callers are asked for certificates in TLS. */
+  readonly clientCertificates?: boolean
+  /** Where trusted proxies tell certificates. */
+  readonly told?: ToldCertificates
 }
 
 export interface WaitingRequest {

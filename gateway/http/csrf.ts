@@ -37,6 +37,16 @@ export function requireOwnPage(x: Exchange): void {
   }
 }
 
+/**
+ * Whether the certificate that a browser shows may speak for the request: it is shown for pages of any site. It may where
+ * no other page is behind it, and where a person follows a link to here, which changes nothing.
+ */
+export function mayBeCertified(x: Exchange): boolean {
+  const { method, headers } = x.request
+  if (siteOf(x) !== 'other') return true
+  return !isChanging(method) && headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document'
+}
+
 /** What goes into the hidden field `csrf` of every form on a page for this caller. */
 export function formToken(x: Exchange): string {
   const issued = Date.now().toString(36)

@@ -1,10 +1,12 @@
 /** Sockets of one listener: plain or TLS, with or without a PROXY header in front. */
 
+import { constants } from 'node:crypto'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { type AddressInfo, type BlockList, createServer, isIP, type Server, type Socket } from 'node:net'
 import { createSecureContext, createServer as createTlsServer, type Server as TlsServer } from 'node:tls'
 import { StorageError } from '../core/errors.ts'
+import { readAuthorities, ToldCertificates } from './client-certificate.ts'
 import { Connection, type ListenerTraits } from './connection.ts'
 import { isTrusted, parseProxies, plainAddress } from './forwarded.ts'
 import type { ListenerOptions } from './options.ts'
@@ -37,7 +39,10 @@ export interface Listener {
 
 /** Throws `invalid` for plain HTTP off loopback without `insecure`. */
 export async function createListener(options: ListenerOptions, context: ListenerContext): Promise<Listener> {
-  const traits = traitsOf(options)
+  const told = options.proxyCertificates && new ToldCertificates(options.proxyCertificates)
+  const useTold = await told?.read()
+  useTold?.()
+  const traits = traitsOf(options, told)
   if (!traits.tls && !traits.loopback && !traits.insecure) {
     const text = `plain HTTP on ${options.address} needs insecure: true, or TLS`
     throw new StorageError('invalid', text)
@@ -50,9 +55,12 @@ export async function createListener(options: ListenerOptions, context: Listener
   return {
     listen: () => listen(front, options),
     readTls: async () => {
-      if (!options.tls || !secure) return () => {}
-      const pair = await readPair(options.tls)
-      return () => secure.server.setSecureContext(pair)
+      const pair = options.tls && (await readPair(options.tls))
+      const swapTold = await told?.read()
+      return () => {
+        if (pair) secure?.server.setSecureContext(pair)
+        swapTold?.()
+      }
     },
     stop: () => {
       front.close()
@@ -61,8 +69,12 @@ export async function createListener(options: ListenerOptions, context: Listener
   }
 }
 
-function traitsOf({ address, tls, insecure, s3 }: ListenerOptions): ListenerTraits {
-  return { tls: tls !== undefined, loopback: isLoopback(address), insecure: insecure === true, s3: s3 === true }
+function traitsOf({ address, tls, insecure, s3 }: ListenerOptions, told: ToldCertificates | undefined): ListenerTraits {
+  return {
+    ...{ tls: tls !== undefined, loopback: isLoopback(address), insecure: insecure === true, s3: s3 === true },
+    clientCertificates: tls?.clientCertificates !== undefined,
+    ...(told && { told }),
+  }
 }
 
 const loopback = parseProxies(['127.0.0.0/8', '::1'])
@@ -75,19 +87,38 @@ export function isLoopback(address: string): boolean {
 /** As node:http sets them: a sender that has finished sending still gets its answer. */
 const socketOptions = { noDelay: true, allowHalfOpen: true } as const
 
+type TlsFiles = NonNullable<ListenerOptions['tls']>
+
 interface KeyPair {
   readonly cert: Buffer
   readonly key: Buffer
+  /** Whose certificates callers may show, and which of these are revoked. */
+  readonly ca?: Buffer
+  readonly crl?: Buffer
+  readonly secureOptions?: number
 }
 
 /** Reads and tries the pair, so that a wrong one is found before it is used. */
-async function readPair(files: { readonly certificate: string; readonly key: string }): Promise<KeyPair> {
+async function readPair({ certificate, key: keyFile, clientCertificates }: TlsFiles): Promise<KeyPair> {
+  const asked = clientCertificates && (await readAsked(clientCertificates))
   try {
-    const [cert, key] = await Promise.all([readFile(files.certificate), readFile(files.key)])
+    const [cert, key] = await Promise.all([readFile(certificate), readFile(keyFile)])
     createSecureContext({ cert, key })
-    return { cert, key }
+    return { cert, key, ...asked }
   } catch (cause) {
-    throw new StorageError('invalid', `the TLS certificate or key cannot be used: ${files.certificate}`, { cause })
+    throw new StorageError('invalid', `the TLS certificate or key cannot be used: ${certificate}`, { cause })
+  }
+}
+
+async function readAsked({ ca: file, crl: list }: NonNullable<TlsFiles['clientCertificates']>) {
+  await readAuthorities(file)
+  try {
+    const [ca, crl] = await Promise.all([readFile(file), list === undefined ? undefined : readFile(list)])
+    createSecureContext({ ca, crl })
+    // A session that is taken up again is not checked again, neither against time nor the list of revoked ones.
+    return { ca, ...(crl && { crl }), secureOptions: constants.SSL_OP_NO_TICKET }
+  } catch (cause) {
+    throw new StorageError('invalid', `the authorities of callers cannot be used: ${file}`, { cause })
   }
 }
 
@@ -98,7 +129,7 @@ interface Secure {
 }
 
 function createTls(
-  _files: NonNullable<ListenerOptions['tls']>,
+  { clientCertificates }: TlsFiles,
   pair: KeyPair,
   context: ListenerContext,
   traits: ListenerTraits,
@@ -109,6 +140,9 @@ function createTls(
     minVersion: 'TLSv1.2',
     ALPNProtocols: ['http/1.1'],
     handshakeTimeout: context.handshakeTimeout,
+    requestCert: clientCertificates !== undefined,
+    // A bad one is a refusal that says so, to whoever has nothing better to show.
+    rejectUnauthorized: clientCertificates?.required === true,
     ...socketOptions,
   } as const
   const server = createTlsServer(options, (socket) => {

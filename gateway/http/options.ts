@@ -18,7 +18,14 @@ export interface ListenerOptions {
   /** 0: any free one. */
   readonly port: number
   /** PEM files, read at start and by `reloadTls`. */
-  readonly tls?: { readonly certificate: string; readonly key: string }
+  readonly tls?: {
+    readonly certificate: string
+    readonly key: string
+    /** Callers are asked for certificates of these authorities (PEM files). One that is not good is a refusal, if nothing else speaks for the caller; `required`: no connection without a good one. */
+    readonly clientCertificates?: { readonly ca: string; readonly crl?: string; readonly required?: boolean }
+  }
+  /** A header in which trusted proxies tell the certificate that was shown to them, and who may have issued it (PEM file). */
+  readonly proxyCertificates?: { readonly header: string; readonly ca: string }
   /** Plain HTTP off loopback, and credentials over it, are wanted in spite of all. */
   readonly insecure?: boolean
   /** Every connection starts with a PROXY header (version 1 or 2) of a trusted proxy. */

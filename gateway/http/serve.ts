@@ -8,7 +8,7 @@
 
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Credential, Identity } from '../../acl/identity/identity.ts'
+import type { ClientCertificate, Credential, Identity } from '../../acl/identity/identity.ts'
 import type { Principal } from '../../acl/principal.ts'
 import type { Secret } from '../../acl/secret.ts'
 import type { AuditLog } from '../core/audit.ts'
@@ -17,12 +17,14 @@ import { StorageError } from '../core/errors.ts'
 import { isWithin, type Path } from '../core/path.ts'
 import { type Admission, ownerOf } from './admission.ts'
 import { parseAuthorization, requireOneCredential } from './authenticate.ts'
-import { requireOwnPage, requireSameOrigin } from './csrf.ts'
+import { certificateOf, shownWith } from './client-certificate.ts'
+import { mayBeCertified, requireOwnPage, requireSameOrigin } from './csrf.ts'
 import { HttpError } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { requireSound } from './faults.ts'
 import { type Domains, type Hosts, requireHost } from './hosts.ts'
 import { fromCookies, isFollowed, sendToCleanUrl, takeFromQuery } from './link.ts'
+import { negotiateToken, showTicket, ticketCookie } from './negotiate.ts'
 import type { DataDoor, Entrance, Method, S3Front } from './options.ts'
 import { ownPrefix, sendProblem, tapeWellKnown } from './problem.ts'
 import { worthReading } from './respond.ts'
@@ -198,23 +200,37 @@ async function identify(service: Service, exchange: Exchange, protocol: Protocol
   const alone = header === undefined && !inUrl
   const cookies = alone && protocol === 'http' ? fromCookies(exchange) : []
   const session = alone ? sessionCookie(exchange, protocol) : undefined
+  const ticket = alone && exchange.door.negotiate ? ticketCookie(exchange) : undefined
   const linked = inUrl ? [inUrl] : cookies
-  if (header !== undefined || linked.length > 0 || session) requirePrivacy(exchange)
-  const key = header ?? keyOf(linked, session)
+  const shown = certificateOf(exchange)
+  if (header !== undefined || linked.length > 0 || session || ticket || shown) requirePrivacy(exchange)
+  const token = negotiateToken(header)
+  // Good for this request alone, whoever sends the next one on this connection.
+  if (token) return showTicket(service.identity.kerberos, exchange, token)
+  const key = besides(shown, header ?? keyOf(linked, session, ticket))
   const known = connection.authenticated
   if (known && known.header === key && Date.now() < known.until) return known.principal
   const principal =
-    cookies.length > 0 || session
-      ? await byCookies(service, cookies, session)
+    cookies.length > 0 || session || ticket
+      ? await byCookies(service, exchange, cookies, [session, ticket])
       : await byCredential(service, exchange, header, inUrl)
   connection.authenticated = { header: key, principal, until: goodUntil(principal) }
   return principal
 }
 
 /** What was shown besides an Authorization header; no header can look like it. */
-function keyOf(linked: readonly Secret[], session: Secret | undefined): string | undefined {
-  if (linked.length === 0 && session === undefined) return undefined
-  return `\n${linked.map((token) => token.reveal()).join(' ')}\n${session?.reveal() ?? ''}`
+function keyOf(
+  linked: readonly Secret[],
+  session: Secret | undefined,
+  ticket: Secret | undefined,
+): string | undefined {
+  if (linked.length === 0 && session === undefined && ticket === undefined) return undefined
+  return `\n${linked.map((token) => token.reveal()).join(' ')}\n${session?.reveal() ?? ''}\n${ticket?.reveal() ?? ''}`
+}
+
+/** Of one connection of a proxy's, many may have certificates. */
+function besides(shown: ClientCertificate | undefined, key: string | undefined): string | undefined {
+  return shown === undefined ? key : `${key ?? ''}\n\n${shown.thumbprint}`
 }
 
 function byCredential(
@@ -223,20 +239,37 @@ function byCredential(
   header: string | undefined,
   inUrl: Secret | undefined,
 ) {
-  if (inUrl) return identity.authenticate({ kind: 'bearer', token: inUrl })
+  if (inUrl) return identity.authenticate({ kind: 'bearer', token: inUrl, ...shownWith(exchange) })
   const credential = parseAuthorization(header)
-  // Guessing passwords is slowed down for each account and address.
-  return identity.authenticate(credential.kind === 'basic' ? { ...credential, from: exchange.from } : credential)
+  switch (credential.kind) {
+    case 'none':
+      return identity.authenticate(withoutHeader(exchange))
+    case 'bearer':
+      return identity.authenticate({ ...credential, ...shownWith(exchange) })
+    case 'basic':
+      // Guessing passwords is slowed down for each account and address.
+      return identity.authenticate({ ...credential, from: exchange.from })
+    default:
+      return identity.authenticate(credential)
+  }
+}
+
+/** Whatever else a request says of its caller goes before the certificate of its connection. */
+function withoutHeader(exchange: Exchange): Credential {
+  const certificate = certificateOf(exchange)
+  return certificate && mayBeCertified(exchange) ? { kind: 'certificate', certificate } : { kind: 'none' }
 }
 
 /** The link that led here goes before the session: it may open what its visitor may not. One that is not good any more is as good as none. */
 async function byCookies(
   { identity }: Service,
+  exchange: Exchange,
   links: readonly Secret[],
-  session: Secret | undefined,
+  [session, ticket]: readonly [session: Secret | undefined, ticket: Secret | undefined],
 ): Promise<Principal> {
-  const credentials: Credential[] = links.map((token) => ({ kind: 'bearer', token }))
+  const credentials: Credential[] = links.map((token) => ({ kind: 'bearer', token, ...shownWith(exchange) }))
   if (session) credentials.push({ kind: 'session', secret: session })
+  if (ticket) credentials.push({ kind: 'ticket', secret: ticket })
   for (const credential of credentials) {
     try {
       return await identity.authenticate(credential)
@@ -245,7 +278,7 @@ async function byCookies(
       if (code !== 'unauthenticated' && code !== 'denied') throw error
     }
   }
-  return identity.authenticate({ kind: 'none' })
+  return identity.authenticate(withoutHeader(exchange))
 }
 
 function requireAddress({ principal, from }: Exchange): void {

@@ -9,6 +9,7 @@ import type { Grant, Principal } from '../../acl/principal.ts'
 import { Secret } from '../../acl/secret.ts'
 import { StorageError } from '../core/errors.ts'
 import { root } from '../core/path.ts'
+import { shownWith } from '../http/client-certificate.ts'
 import { audited } from '../http/derived.ts'
 import type { Exchange } from '../http/exchange.ts'
 import type { Entrance } from '../http/options.ts'
@@ -115,7 +116,7 @@ async function holderOf({ x, identity, entrance }: Request, token: Secret): Prom
         new StorageError('denied', '', { reason }),
       )
     }
-    return await identity.authenticate({ kind: 'bearer', token }).catch((error: unknown) => {
+    return await identity.authenticate({ kind: 'bearer', token, ...shownWith(x) }).catch((error: unknown) => {
       throw tokenErrorOf(error)
     })
   } catch (error) {
