@@ -14,9 +14,12 @@ export interface EndpointOptions {
   readonly tokenFile?: string
   readonly as?: string
   readonly anonymous?: boolean
+  readonly auth?: string
   readonly insecure?: boolean
   readonly json?: boolean
 }
+
+const ways = ['auto', 'token', 'kerberos', 'none'] as const
 
 export function withEndpoint(command: Command): Command {
   return command
@@ -24,7 +27,11 @@ export function withEndpoint(command: Command): Command {
     .option('--ca <file>', 'PEM of the authority to trust (default: $PORTOLAN_CA, else the usual ones)')
     .option('--token-file <file>', 'bearer token (default: $BEARER_TOKEN, $BEARER_TOKEN_FILE, bt_uUID)')
     .option('--as <user>', 'be this user of the demo')
-    .option('--anonymous', 'send no credential')
+    .option(
+      '--auth <how>',
+      `${ways.join(', ')}: sign in with a token, a Kerberos ticket or whichever there is (default)`,
+    )
+    .option('--anonymous', 'send no credential: --auth none')
     .option('--insecure', 'send the token over plain HTTP to another machine')
     .option('--json', 'print JSON')
 }
@@ -46,17 +53,40 @@ export async function connect(options: EndpointOptions, token?: Secret): Promise
   // Not repeated: it may hold a password.
   if (!origin) throw new UsageError(`the URL in ${options.url === undefined ? 'PORTOLAN_URL' : '--url'} is none`)
   const caFile = options.ca ?? process.env.PORTOLAN_CA ?? (named === undefined ? demo?.ca : undefined)
+  const way = wayOf(options)
+  const found = token ?? (await findToken(options, demo))?.token
+  if (way === 'token' && found === undefined) {
+    throw new UsageError('there is no token: set BEARER_TOKEN or BEARER_TOKEN_FILE, or use --token-file')
+  }
+  const use = { auto: 'if-any', kerberos: 'required', token: undefined, none: undefined } as const
   return new Client({
     origin,
-    token: token ?? (await findToken(options, demo))?.token,
+    token: found,
+    tickets: found === undefined ? use[way] : undefined,
     ca: caFile === undefined ? undefined : await readCa(caFile),
     insecure: options.insecure,
   })
 }
 
+/** Throws UsageError for a way that there is none, and for two that do not go together. */
+function wayOf({ auth, anonymous, tokenFile, as }: EndpointOptions): (typeof ways)[number] {
+  const given = auth ?? (anonymous ? 'none' : (process.env.PORTOLAN_AUTH ?? 'auto'))
+  const way = ways.find((each) => each === given)
+  if (way === undefined)
+    throw new UsageError(`${auth === undefined ? 'PORTOLAN_AUTH' : '--auth'}: expected ${ways.join(', ')}`)
+  if (auth !== undefined && auth !== 'none' && anonymous)
+    throw new UsageError('--anonymous and --auth contradict each other')
+  if ((tokenFile !== undefined || as !== undefined) && auth !== undefined && way !== 'token' && way !== 'auto') {
+    throw new UsageError(`--auth ${way} sends no token, and --token-file or --as names one`)
+  }
+  // What the environment says does not go against what the command line names.
+  return auth === undefined && (tokenFile !== undefined || as !== undefined) && !anonymous ? 'auto' : way
+}
+
 /** The token to send, and where it was found; undefined to go without. */
 export async function findToken(options: EndpointOptions, demo?: Demo): Promise<TokenSource | undefined> {
-  if (options.anonymous) return undefined
+  const way = wayOf(options)
+  if (way === 'none' || way === 'kerberos') return undefined
   if (options.tokenFile !== undefined) return readTokenFile(options.tokenFile)
   if (options.as === undefined) return discoverToken()
   const known = demo ?? (await findDemo())

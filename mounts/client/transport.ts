@@ -1,4 +1,4 @@
-/** HTTP to one gateway: kept connections, a bearer token that never leaves its host, redirects, 100 Continue. */
+/** HTTP to one gateway: kept connections, a credential that never leaves its host, redirects, 100 Continue. */
 
 import { once } from 'node:events'
 import type { ClientRequest } from 'node:http'
@@ -10,14 +10,19 @@ import { getCACertificates } from 'node:tls'
 import type { Secret } from '../../acl/secret.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { connectionError } from './errors.ts'
+import { type TicketLibrary, Tickets, type TicketUse } from './tickets.ts'
 
 export interface TransportOptions {
   /** Scheme, host and port of the gateway. */
   readonly origin: URL
   readonly token?: Secret | undefined
+  /** Without a token: signing in with the user's Kerberos ticket. */
+  readonly tickets?: TicketUse | undefined
+  /** What gets tickets, the package `kerberos` if absent. */
+  readonly ticketLibrary?: (() => Promise<TicketLibrary | undefined>) | undefined
   /** PEM of the authorities to trust instead of the usual ones. */
   readonly ca?: string | undefined
-  /** Sends the token also over plain HTTP to another machine. */
+  /** Sends the token or ticket also over plain HTTP to another machine. */
   readonly insecure?: boolean | undefined
   /** Milliseconds without any progress, 60,000 by default. */
   readonly stallTimeout?: number | undefined
@@ -47,17 +52,20 @@ const commitFactor = 10
 const continueWait = 2000
 /** After a broken upload: how long the reason for the break may take to arrive. */
 const lastWords = 1000
+/** A small question that everybody may ask; its answer tells who we are. */
+const entrance = '/.portolan/api/v1/whoami'
 const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
 
 export class Transport {
   readonly origin: URL
   readonly #options: TransportOptions
+  readonly #tickets: Tickets | undefined
   readonly #http = new HttpAgent({ keepAlive: true, maxSockets: 16 })
   #https: HttpsAgent | undefined
 
-  /** Throws `invalid` when a token would go over plain HTTP to another machine, and for a password in the URL. */
+  /** Throws `invalid` when a credential would go over plain HTTP to another machine, and for a password in the URL. */
   constructor(options: TransportOptions) {
-    const { origin, token, insecure } = options
+    const { origin, token, tickets, ticketLibrary, insecure } = options
     if (origin.protocol !== 'http:' && origin.protocol !== 'https:') {
       throw new StorageError('invalid', 'the URL of a gateway begins with https:// or http://')
     }
@@ -65,9 +73,12 @@ export class Transport {
     if (origin.username !== '' || origin.password !== '') {
       throw new StorageError('invalid', `${origin.origin}: a URL holds no user name and no password`)
     }
-    if (token && origin.protocol === 'http:' && !loopback.test(origin.hostname) && !insecure) {
-      throw new StorageError('invalid', `${origin.origin}: a token is not sent over plain HTTP; use https://`)
+    const isOpen = origin.protocol === 'http:' && !loopback.test(origin.hostname) && !insecure
+    if (isOpen && (token || tickets === 'required')) {
+      const what = token ? 'token' : 'ticket'
+      throw new StorageError('invalid', `${origin.origin}: a ${what} is not sent over plain HTTP; use https://`)
     }
+    if (tickets && !token && !isOpen) this.#tickets = new Tickets(origin, tickets, ticketLibrary)
     this.origin = origin
     this.#options = options
   }
@@ -76,8 +87,11 @@ export class Transport {
   async ask(ask: Ask): Promise<Answer> {
     let url = new URL(ask.target, this.origin)
     if (url.origin !== this.origin.origin) throw new StorageError('invalid', 'the target lies on another host')
+    let isHome = true
     for (let hop = 0; ; hop++) {
-      const answer = await this.#send(url, ask)
+      // Once it has been sent elsewhere, nobody's redirect brings a ticket out again.
+      isHome &&= url.origin === this.origin.origin
+      const answer = isHome ? await this.#sendSigned(url, ask) : await this.#send(url, ask)
       const next = redirectOf(answer, url, ask)
       if (!next) return answer
       answer.body.destroy()
@@ -92,9 +106,34 @@ export class Transport {
     this.#https?.destroy()
   }
 
-  async #send(url: URL, ask: Ask, attempt = 1): Promise<Answer> {
+  /** With the user's ticket, where one is used. */
+  async #sendSigned(url: URL, ask: Ask): Promise<Answer> {
+    const tickets = this.#tickets
+    if (!tickets) return this.#send(url, ask)
+    for (let attempt = 1; ; attempt++) {
+      const sent = await tickets.headersFor((headers) => this.#enter(headers))
+      const answer = await this.#send(url, ask, sent.headers)
+      try {
+        await sent.check?.(answer)
+      } catch (error) {
+        answer.body.destroy()
+        throw error
+      }
+      const isOver = answer.status === 401 && tickets.forget(sent)
+      if (!isOver || attempt === maxAttempts || isStream(ask.body)) return answer
+      answer.body.destroy()
+    }
+  }
+
+  async #enter(headers: Readonly<Record<string, string>>): Promise<Answer> {
+    const answer = await this.#send(new URL(entrance, this.origin), { method: 'GET', target: entrance }, headers)
+    answer.body.on('error', () => {}).resume()
+    return answer
+  }
+
+  async #send(url: URL, ask: Ask, more: Readonly<Record<string, string>> = {}, attempt = 1): Promise<Answer> {
     const { token, stallTimeout = 60_000 } = this.#options
-    const headers: Record<string, string> = { 'user-agent': 'portolan', ...ask.headers }
+    const headers: Record<string, string> = { 'user-agent': 'portolan', ...ask.headers, ...more }
     if (token && url.origin === this.origin.origin) headers.authorization = `Bearer ${token.reveal()}`
     const isUpload = isStream(ask.body)
     const timeout = isUpload ? stallTimeout * commitFactor : stallTimeout
@@ -109,7 +148,9 @@ export class Transport {
     } catch (error) {
       // The server may close a kept connection at the very moment it is used again.
       const isLate = request.reusedSocket && (error as NodeJS.ErrnoException).code === 'ECONNRESET'
-      if (isLate && !isUpload && attempt < maxAttempts) return this.#send(url, ask, attempt + 1)
+      // A ticket is good for one request: the second would be taken for a replay.
+      const isOnce = more.authorization !== undefined
+      if (isLate && !isUpload && !isOnce && attempt < maxAttempts) return this.#send(url, ask, more, attempt + 1)
       throw connectionError(error, url.origin)
     }
   }

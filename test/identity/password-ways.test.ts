@@ -1,0 +1,144 @@
+import { scryptSync } from 'node:crypto'
+import t from 'tap'
+import type { Account, Accounts } from '../../acl/identity/accounts.ts'
+import type { KerberosPasswords, Verdict } from '../../acl/identity/kerberos/password.ts'
+import { hasPasswords, type PasswordWay, recognize, withoutRealm } from '../../acl/identity/passwords.ts'
+import { deny, refuse } from '../../acl/identity/refusal.ts'
+import { Secret } from '../../acl/secret.ts'
+import { StorageError } from '../../gateway/core/errors.ts'
+
+const salt = Buffer.from('0123456789abcdef')
+const key = scryptSync('filed', salt, 32, { N: 16_384, r: 8, p: 1 })
+const passwordHash = `scrypt$16384$8$1$${salt.toString('base64url')}$${key.toString('base64url')}`
+
+const known: Readonly<Record<string, Account>> = {
+  alice: { name: 'alice', groups: [] },
+  filed: { name: 'filed', groups: [], passwordHash },
+}
+
+interface World {
+  readonly ways: readonly PasswordWay[]
+  /** What the directory says of `listed`. */
+  readonly directory?: boolean | 'closed' | 'down'
+  /** What Kerberos says of any password. */
+  readonly kerberos?: Verdict | 'down'
+}
+
+const down = () => new StorageError('unavailable', 'not now')
+
+function make({ ways, directory, kerberos = { right: false, text: 'no' } }: World) {
+  const asked: string[] = []
+  const accounts: Accounts = {
+    passwords: new Set(['filed']),
+    asksPasswords: directory !== undefined,
+    find: async (name) => known[name] ?? Promise.reject(deny('account-unknown', name)),
+    findGroup: async () => undefined,
+    async checkPassword(name) {
+      asked.push(`directory ${name}`)
+      if (directory === 'down') throw down()
+      if (directory === 'closed') throw refuse('password', 'the account is closed')
+      return directory
+    },
+    async *list() {},
+    check: async () => [],
+    unlisted: [],
+    states: () => [],
+    sourceOf: () => undefined,
+    close: async () => {},
+  }
+  const realm: KerberosPasswords = {
+    async check(client) {
+      asked.push(`kerberos ${client}`)
+      if (kerberos === 'down') throw down()
+      return kerberos
+    },
+    close: () => {},
+  }
+  const rules = { accountOf: (principal: string) => principal.replace(/@.*/, '').replace('bob', 'guest') }
+  const how = { realm: 'EXAMPLE.ORG', keytab: '/none', service: 'HTTP/gw@EXAMPLE.ORG', ...rules }
+  const options = { passwords: { ways, kerberos: how, remember: 300 } }
+  const means = { hashing: <T>(work: () => Promise<T>) => work(), kerberos: realm }
+  const state = { options, accounts }
+  const ask = async (user: string, password = 'secret') => {
+    try {
+      return (await recognize(user, new Secret(password), state, means)).by
+    } catch (thrown) {
+      const error = StorageError.from(thrown)
+      const reason = StorageError.reasonOf(error)
+      return `${error.code}${reason ? `: ${reason.text}` : ''}`
+    }
+  }
+  return { ask, asked, state }
+}
+
+const yes: Verdict = { right: true }
+const no: Verdict = { right: false, text: 'it is not the password' }
+
+t.test('one yes is enough, and who cannot tell has not said no', async (t) => {
+  const both: readonly PasswordWay[] = ['accounts', 'kerberos']
+  const cases: ReadonlyArray<readonly [World, string]> = [
+    [{ ways: ['accounts'], directory: true }, 'directory'],
+    [{ ways: ['accounts'], directory: false }, 'unauthenticated: account alice: its directory refused it'],
+    [{ ways: ['accounts'], directory: 'closed' }, 'unauthenticated: account alice: the account is closed'],
+    [{ ways: ['accounts'], directory: 'down' }, 'unavailable'],
+    [{ ways: ['kerberos'], directory: true, kerberos: yes }, 'kerberos'],
+    [
+      { ways: ['kerberos'], directory: true, kerberos: no },
+      'unauthenticated: account alice: Kerberos: it is not the password',
+    ],
+    [{ ways: ['kerberos'], kerberos: 'down' }, 'unavailable'],
+    [{ ways: both, directory: false, kerberos: yes }, 'kerberos'],
+    [{ ways: both, directory: true, kerberos: no }, 'directory'],
+    [{ ways: ['kerberos', 'accounts'], directory: true, kerberos: no }, 'directory'],
+    [{ ways: both, directory: 'down', kerberos: yes }, 'kerberos'],
+    [{ ways: both, directory: 'down', kerberos: no }, 'unavailable'],
+    [{ ways: both, directory: false, kerberos: 'down' }, 'unavailable'],
+    [{ ways: both, kerberos: yes }, 'kerberos'],
+  ]
+  for (const [world, expected] of cases) t.equal(await make(world).ask('alice'), expected, JSON.stringify(world))
+})
+
+t.test('an account of a file has its hash for a password, and nobody asks a directory', async (t) => {
+  const { ask, asked } = make({ ways: ['accounts'], directory: true })
+  t.equal(await ask('filed', 'filed'), 'hash')
+  t.equal(await ask('filed', 'other'), 'unauthenticated: account filed: the accounts file has another one')
+  t.same(asked, [])
+})
+
+t.test('nobody is asked about a name without an account, and it takes as long', async (t) => {
+  const { ask, asked } = make({ ways: ['accounts', 'kerberos'], directory: true, kerberos: yes })
+  const started = performance.now()
+  t.equal(await ask('nosuch'), 'unauthenticated: no account nosuch with a password')
+  t.ok(performance.now() - started > 350)
+  t.same(asked, [])
+})
+
+t.test('a principal that the rules make somebody else of has no password here', async (t) => {
+  Object.assign(known, { bob: { name: 'bob', groups: [] } })
+  const { ask, asked } = make({ ways: ['kerberos'], kerberos: yes })
+  t.match(await ask('bob'), /bob@EXAMPLE.ORG is another account here/)
+  t.same(asked, [])
+})
+
+t.test('a name with our own realm is the account, with another one it is nobody', async (t) => {
+  const { state } = make({ ways: ['kerberos'] })
+  for (const [user, expected] of [
+    ['alice', 'alice'],
+    ['alice@EXAMPLE.ORG', 'alice'],
+    ['alice@OTHER.REALM', 'alice@OTHER.REALM'],
+    ['alice@example.org', 'alice@example.org'],
+    ['@EXAMPLE.ORG', ''],
+  ] as const) {
+    t.equal(withoutRealm(user, state.options), expected)
+  }
+  t.equal(withoutRealm('alice@EXAMPLE.ORG', {}), 'alice@EXAMPLE.ORG')
+})
+
+t.test('a form is shown where anybody could have a password', async (t) => {
+  const { accounts } = make({ ways: ['accounts'] }).state
+  const nobody = { ...accounts, passwords: new Set<string>() }
+  t.equal(hasPasswords({ options: {}, accounts }), true)
+  t.equal(hasPasswords({ options: {}, accounts: nobody }), false)
+  t.equal(hasPasswords({ options: {}, accounts: { ...nobody, asksPasswords: true } }), true)
+  t.equal(hasPasswords({ options: { passwords: { ways: ['kerberos'], remember: 1 } }, accounts: nobody }), true)
+})
