@@ -63,6 +63,8 @@ export interface Principal {
   readonly credential?: Forwardable
   /** The macaroon that he came with: what he hands on is made from it, so it cannot be wider. */
   readonly macaroon?: Secret
+  /** The link between an identity and the account by which alone it came to it; what is made with it ends with that. */
+  readonly link?: string
   /** The id of the session whose cookie spoke for it: such a credential a browser adds to requests by itself. */
   readonly session?: string
   /** Whom the limits of calls, connections and staged bytes count it for, where that is not `id`. */
@@ -85,6 +87,8 @@ export interface Forwardable {
   /** Who issued a token and whom it is for, verified; a back end is sent only what is meant for it. */
   readonly issuer?: string
   readonly audiences?: readonly string[]
+  /** Bound to a key that its holder has and we have not: a back end cannot be sent it. */
+  readonly bound?: boolean
 }
 
 /** A caller without any credential. Whether a mount admits it is for the mount to say. */

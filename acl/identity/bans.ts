@@ -6,7 +6,9 @@ import type { Bans } from './identity.ts'
 import type { Revocations } from './options.ts'
 import { type NamingMeans, nameOfCredential } from './token-names.ts'
 
-const grammar = /^(?:user|principal|token|macaroon|s3-key):[\x20-\x7e]{1,1024}$/
+/** A group is one of some domain or issuer; without that it would be nobody's. Issuers may name theirs in any script. */
+const grammar =
+  /^(?:(?:user|principal|token|macaroon|s3-key):[\x20-\x7e]{1,1024}|group:[^\p{Cc}\p{Cs}]{1,1024}@[a-z0-9_.-]{1,253})$/u
 const mostOfOne = 10_000
 const maxNote = 200
 
@@ -27,7 +29,10 @@ export function createBans(
     nameOf: (credential) => nameOfCredential(credential, naming()),
     async add({ id }, { name, note, until }) {
       if (!grammar.test(name)) {
-        throw new StorageError('invalid', 'a name begins with user:, principal:, token:, macaroon: or s3-key:')
+        throw new StorageError(
+          'invalid',
+          'a name begins with user:, principal:, token:, macaroon: or s3-key:, or is of the form group:NAME@DOMAIN',
+        )
       }
       if (note.length > maxNote) throw new StorageError('invalid', 'the note is too long')
       if (until !== undefined && until <= store.now())

@@ -62,6 +62,7 @@ export async function authenticateBearer(token: string, context: BearerContext):
       secret: new Secret(token),
       issuer: issuer.issuer,
       audiences: audiencesOf(verified.payload),
+      ...(verified.boundTo !== undefined && { bound: true }),
     },
     ...(isAdministrator({ ...local, grants }, options) && { administrator: true }),
   }

@@ -8,6 +8,7 @@ import { type Path, root } from '../../gateway/core/path.ts'
 import type { Grant, Principal } from '../principal.ts'
 import { addressesOf, grantsOf, readCaveats } from './caveats.ts'
 import type { Trace } from './jwt.ts'
+import { requireLink } from './links/linked.ts'
 import { localOf } from './macaroons.ts'
 import type { Holder } from './options.ts'
 import { refuse } from './refusal.ts'
@@ -55,6 +56,8 @@ interface Terms {
   readonly within?: readonly Grant[]
   readonly tokenId?: string
   readonly issuer?: string
+  /** `Principal.link` of whoever made it. */
+  readonly link?: string
 }
 
 const maxName = 100
@@ -85,6 +88,7 @@ export async function termsFor(
     ...(principal.grants !== 'unbounded' && { within: principal.grants }),
     ...(tokenId !== undefined && { tokenId }),
     ...(issuer !== undefined && { issuer }),
+    ...(principal.link !== undefined && { link: principal.link }),
   }
   return JSON.stringify(terms)
 }
@@ -104,12 +108,14 @@ export async function standFor(
   if (terms.issuer !== undefined && !state.issuers.has(terms.issuer)) {
     throw refuse(kind, 'it was made by somebody of an issuer that is trusted no more')
   }
+  await requireLink(terms.link, kept.user, state.linked)
   const bounds = readCaveats(terms.caveats)
   const local = await localIn(terms, kept.user, kind, { ...state, trace })
   const addresses = addressesOf(bounds)
   const principal: Principal = {
     id: `${kept.principal}#${kind}:${kept.id}`,
     ...local,
+    ...(terms.link !== undefined && { link: terms.link }),
     grants: grantsOf(bounds),
     ...(terms.within && { within: terms.within }),
     ...(addresses && { addresses }),

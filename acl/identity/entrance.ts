@@ -1,6 +1,7 @@
 /** Signing in as a person, by whatever configuration there is then. */
 
 import type { Principal } from '../principal.ts'
+import { wholeHolder } from './holder.ts'
 import type { PendingSignIn, SignIn } from './identity.ts'
 import { hasPasswords } from './passwords.ts'
 import { deny } from './refusal.ts'
@@ -20,7 +21,8 @@ export class Entrance implements SignIn {
     const state = this.#state()
     const { options } = state
     const issuers = (options.signIn?.issuers ?? []).map(({ name, label }) => ({ name, label }))
-    return { issuers, passwords: options.signIn?.passwords === true && hasPasswords(state) }
+    const passwords = options.signIn?.passwords === true && hasPasswords(state)
+    return { issuers, passwords, kerberos: state.kerberos !== undefined }
   }
 
   start(issuer: string, redirectUri: string): Promise<{ readonly url: URL; readonly pending: PendingSignIn }> {
@@ -31,7 +33,7 @@ export class Entrance implements SignIn {
   async finish(pending: PendingSignIn, answer: URL): Promise<Principal> {
     const state = this.#state()
     const { principal, signedIn } = await state.login.finish(pending, answer, state, clock(state.options))
-    const holder = { id: principal.id, user: principal.user, tokenId: signedIn.tokenId }
+    const holder = wholeHolder(principal, { id: principal.id, user: principal.user, tokenId: signedIn.tokenId })
     if (state.options.revocations?.isRevoked(holder) === true) {
       throw deny('revoked', 'this user, subject or token was banned')
     }

@@ -81,11 +81,19 @@ export class Login {
 
   /** Throws `unauthenticated`, `denied`, `not-found`, `unavailable`, `busy`. */
   async finish(pending: PendingSignIn, answer: URL, state: SessionState, now: number): Promise<Arrived> {
+    const signedIn = await this.prove(pending, answer, state, now)
+    const local = await byIssuer(signedIn, state)
+    const principal: Principal = { id: `${signedIn.issuer}|${signedIn.subject}`, ...local, grants: 'unbounded' }
+    return { principal, signedIn }
+  }
+
+  /** Which identity came back, whether or not it has an account here. Throws as `finish`, but for `denied`. */
+  async prove(pending: PendingSignIn, answer: URL, state: SessionState, now: number): Promise<Arrived['signedIn']> {
     const { login, issuer } = chosen(pending.issuer, state)
     const configuration = await this.#configuration(login, issuer, now)
     const ask = () => translated(() => claimsOf(pending, answer, { login, issuer, configuration }))
     const claims = await this.#gate(login.name)(ask)
-    return arrive(claims, { login, issuer, state })
+    return factsOf(claims, { login, issuer, state })
   }
 
   #gate(name: string): Gate {
@@ -175,15 +183,15 @@ async function claimsOf(pending: PendingSignIn, answer: URL, { login, issuer, co
   return { ...more, ...payload }
 }
 
-async function arrive(
+function factsOf(
   claims: JsonObject,
   { login, issuer, state }: Pick<Asking, 'login' | 'issuer'> & { readonly state: SessionState },
-): Promise<Arrived> {
+): Arrived['signedIn'] {
   const { options } = issuer
   const subject = nameClaim(claims, 'sub')
   if (subject === undefined) throw refuse('token-profile', 'sub is missing')
   const tokenId = nameClaim(claims, 'jti')
-  const signedIn: Arrived['signedIn'] = {
+  return {
     kind: 'issuer',
     issuer: options.issuer,
     subject,
@@ -192,9 +200,6 @@ async function arrive(
     until: endOf(claims, login),
     tokenId: tokenId === undefined ? undefined : `${options.issuer}|${tokenId}`,
   }
-  const local = await byIssuer(signedIn, state)
-  const principal: Principal = { id: `${options.issuer}|${subject}`, ...local, grants: 'unbounded' }
-  return { principal, signedIn }
 }
 
 /** The end of the session as the issuer sees it: `session_expiry` (OpenID Connect Enterprise Extensions), or that of the ID token. */

@@ -18,6 +18,7 @@ import { addressesOf, type Bounds, grantsOf, readCaveats } from './caveats.ts'
 import type { Epoch, Epochs } from './epochs.ts'
 import type { IssuedMacaroon, MacaroonOrder } from './identity.ts'
 import type { Trace } from './jwt.ts'
+import { type LinkedAccounts, requireLink } from './links/linked.ts'
 import type { Holder, MacaroonOptions } from './options.ts'
 import { refuse } from './refusal.ts'
 import { epochOf, openSnapshot, type Snapshot, sealSnapshot } from './snapshot.ts'
@@ -29,6 +30,7 @@ export interface MacaroonContext {
   readonly domain: string
   /** Issuers of tokens that are still trusted. */
   readonly issuers: ReadonlyMap<string, unknown>
+  readonly linked?: LinkedAccounts | undefined
   /** Milliseconds since 1970. */
   readonly now: number
   readonly trace: Trace
@@ -52,6 +54,7 @@ export async function authenticateMacaroon(
   if (snapshot.issuer !== undefined && !context.issuers.has(snapshot.issuer)) {
     throw refuse('macaroon-issuer', 'it was made with a token of an issuer that is trusted no more')
   }
+  await requireLink(snapshot.linked, snapshot.user, context.linked)
   trace('macaroon', `${snapshot.link ? 'share' : 'macaroon'} ${snapshot.id} of ${snapshot.principal}`)
   const local = await localOf(snapshot, accounts, domain, trace)
   const id = `${snapshot.principal}#${snapshot.link ? 'share' : 'macaroon'}:${snapshot.id}`
@@ -59,6 +62,7 @@ export async function authenticateMacaroon(
   const principal: Principal = {
     id,
     ...local,
+    ...(snapshot.linked !== undefined && { link: snapshot.linked }),
     grants: grantsOf(bounds),
     ...(snapshot.within && { within: snapshot.within }),
     ...(addresses && { addresses }),
@@ -227,6 +231,7 @@ async function fresh(
     expires: end,
     ...(holder?.tokenId !== undefined && { tokenId: holder.tokenId }),
     ...(issuer !== undefined && { issuer }),
+    ...(principal.link !== undefined && { linked: principal.link }),
   }
   const identifier = sealSnapshot(snapshot, epoch)
   const made = createMacaroon({ location: link ? '' : options.location, identifier, rootKey: rootKeyOf(epoch) })

@@ -13,6 +13,7 @@ import type {
 import type { Secret } from '../secret.ts'
 import type { SourceState } from './accounts.ts'
 import type { EpochSecrets } from './epochs.ts'
+import type { KerberosOptions } from './kerberos/options.ts'
 import type { PasswordOptions } from './passwords.ts'
 import type { LdapOptions } from './ldap/options.ts'
 
@@ -164,8 +165,6 @@ export interface Holder {
   readonly issuer?: string
   /** `Principal.groups`. */
   readonly groups?: ReadonlySet<string>
-  /** The link by which alone the credential has its account. What is made with it ends with the link. */
-  readonly link?: string
 }
 
 /** How long macaroons may be good for, in seconds, and what they are made with. */
@@ -279,6 +278,8 @@ export interface IdentityOptions {
   readonly macaroons?: MacaroonOptions
   /** Who checks passwords; `accounts` alone if absent. */
   readonly passwords?: PasswordOptions
+  /** No tickets are accepted if absent. */
+  readonly kerberos?: KerberosOptions
   /** No sessions and application passwords if absent. */
   readonly signIn?: SignInOptions
   /** No access keys if absent; no temporary ones without `macaroons`, whose keys seal them. */

@@ -10,6 +10,8 @@ export class RevocationList implements Revocations {
   readonly #store: RevocationStore
   readonly #onFailure: (error: unknown) => void
   #names = new Map<string, number | undefined>()
+  /** Names of groups among them: a caller may have many more than there are here. */
+  #groups: readonly string[] = []
   #serial = -1
   #looking: Promise<void> | undefined
   readonly #timer: NodeJS.Timeout
@@ -33,13 +35,14 @@ export class RevocationList implements Revocations {
     this.#timer.unref()
   }
 
-  isRevoked({ id, user, tokenId, marks }: Holder): boolean {
+  isRevoked({ id, user, tokenId, marks, groups }: Holder): boolean {
     if (this.#names.size === 0) return false
     return (
       this.#has(`principal:${id}`) ||
       (user !== undefined && this.#has(`user:${user}`)) ||
       (tokenId !== undefined && this.#has(`token:${tokenId}`)) ||
-      marks?.some((mark) => this.#has(mark)) === true
+      marks?.some((mark) => this.#has(mark)) === true ||
+      (groups !== undefined && this.#groups.some((group) => groups.has(group) && this.#has(`group:${group}`)))
     )
   }
 
@@ -49,6 +52,9 @@ export class RevocationList implements Revocations {
     if (serial === this.#serial) return
     const entries = await this.#store.list()
     this.#names = new Map(entries.map(({ name, until }) => [name, until]))
+    this.#groups = [...this.#names.keys()].flatMap((name) =>
+      name.startsWith('group:') ? name.slice('group:'.length) : [],
+    )
     this.#serial = serial
   }
 

@@ -14,6 +14,7 @@ import { Secret } from '../secret.ts'
 import { addressesOf, readCaveats } from './caveats.ts'
 import type { Epoch, Epochs } from './epochs.ts'
 import type { S3Session, S3SessionOrder } from './identity.ts'
+import { requireLink } from './links/linked.ts'
 import { localOf } from './macaroons.ts'
 import type { Holder } from './options.ts'
 import { refuse } from './refusal.ts'
@@ -36,6 +37,8 @@ interface Sealed {
   readonly expires: number
   readonly tokenId?: string
   readonly issuer: string
+  /** `Principal.link`. */
+  readonly link?: string
   readonly audiences: readonly string[]
   /** The token itself, for storage that decides by it; absent where it is too long to carry. */
   readonly bearer?: string
@@ -105,10 +108,11 @@ export async function beginSession(
     ...(grants && { policy: grants.map(written) }),
     ...(principal.maxUpload !== undefined && { maxUpload: principal.maxUpload }),
     ...(tokenId !== undefined && { tokenId }),
+    ...(principal.link !== undefined && { link: principal.link }),
   }
   const epoch = await epochs.current()
-  const whole = seal({ ...sealed, bearer: credential.secret.reveal() }, epoch)
-  const text = whole.length <= mostPacked ? whole : seal(sealed, epoch)
+  const whole = credential.bound ? undefined : seal({ ...sealed, bearer: credential.secret.reveal() }, epoch)
+  const text = whole !== undefined && whole.length <= mostPacked ? whole : seal(sealed, epoch)
   if (text.length > mostPacked)
     throw new StorageError('too-large', 'the token and the policy are too much for a session')
   const packed = Math.ceil((text.length * 100) / mostPacked)
@@ -146,16 +150,18 @@ export function markOf(id: string): string {
   return `s3-key-off:${id}`
 }
 
-async function standFor(sealed: Sealed, epoch: Epoch, { options, accounts, issuers }: SessionState) {
-  const { id, user, issuer, token, policy, networks, maxUpload, tokenId, bearer } = sealed
+async function standFor(sealed: Sealed, epoch: Epoch, { options, accounts, issuers, linked }: SessionState) {
+  const { id, user, issuer, token, policy, networks, maxUpload, tokenId, bearer, link } = sealed
   if (!issuers.has(issuer)) {
     throw refuse('key-disabled', 'it was made with a token of an issuer that is trusted no more')
   }
+  await requireLink(link, user, linked)
   const local = await localOf(sealed, accounts, options.domain)
   const addresses = addressesOf(readCaveats(networks.map((each) => `ip:${each.join()}`)))
   const principal: Principal = {
     id: `${sealed.principal}#s3-key:${id}`,
     ...local,
+    ...(link !== undefined && { link }),
     grants: (policy ?? token)?.map(read) ?? 'unbounded',
     ...(policy && token && { within: token.map(read) }),
     ...(addresses && { addresses }),

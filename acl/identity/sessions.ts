@@ -17,6 +17,8 @@ import { isAdministrator, requireAdministrator } from './administrators.ts'
 import { localIdentity } from './bearer.ts'
 import { entitlementClaims } from './entitlements.ts'
 import type { Trace, TrustedIssuer } from './jwt.ts'
+import { byKerberos, type KerberosSignedIn, type KerberosState } from './kerberos/local-identity.ts'
+import type { LinkedAccounts } from './links/linked.ts'
 import type { Holder, IdentityOptions, SignInOptions } from './options.ts'
 import { byPassword, marksOf, type PasswordSignedIn } from './password-sessions.ts'
 import { quoted, refuse } from './refusal.ts'
@@ -25,6 +27,7 @@ import type { ListPart, Session, Sessions } from './sign-in.ts'
 /** How somebody signed in: what the session is made from, again and again. */
 export type SignedIn =
   | PasswordSignedIn
+  | KerberosSignedIn
   | {
       readonly kind: 'issuer'
       /** As in `iss`. */
@@ -44,6 +47,8 @@ export interface SessionState {
   readonly options: IdentityOptions
   readonly issuers: ReadonlyMap<string, TrustedIssuer>
   readonly accounts: Accounts
+  readonly linked?: LinkedAccounts | undefined
+  readonly kerberos?: Pick<KerberosState, 'names'> | undefined
 }
 
 export interface Found {
@@ -179,8 +184,7 @@ function hashOf(secret: Secret): string {
 /** Throws where it has ended with what it was begun by. */
 async function restore(session: StoredSession, state: SessionState, trace: Trace): Promise<Found> {
   const facts = JSON.parse(session.facts) as SignedIn
-  const local =
-    facts.kind === 'issuer' ? await byIssuer(facts, state, trace) : await byPassword(session.user, facts, state, trace)
+  const local = await localOf(session, facts, state, trace)
   if (local.user !== session.user) throw refuse('session', 'whoever signed in is somebody else here by now')
   const principal: Principal = {
     ...local,
@@ -200,19 +204,31 @@ async function restore(session: StoredSession, state: SessionState, trace: Trace
   return { principal, signedIn: facts, holder }
 }
 
+function localOf({ user }: StoredSession, facts: SignedIn, state: SessionState, trace: Trace) {
+  switch (facts.kind) {
+    case 'issuer':
+      return byIssuer(facts, state, trace)
+    case 'kerberos':
+      trace('session', `begun with a ticket of ${facts.name}`)
+      return byKerberos(facts.name, state, trace)
+    default:
+      return byPassword(user, facts, state, trace)
+  }
+}
+
 /** Throws as `mapToken` and `Accounts.find`; `unauthenticated` when people may not sign in there any more. */
 export async function byIssuer(
   { issuer: url, subject, groups, claims }: Extract<SignedIn, { kind: 'issuer' }>,
-  { options, issuers, accounts }: SessionState,
+  { options, issuers, accounts, linked }: SessionState,
   trace: Trace = () => {},
-): Promise<Pick<Principal, 'user' | 'groups' | 'posix'>> {
+): Promise<Pick<Principal, 'user' | 'groups' | 'posix' | 'link'>> {
   const issuer = issuers.get(url)?.options
   if (issuer === undefined || !options.signIn?.issuers.some(({ name }) => name === issuer.name)) {
     throw refuse('session', 'people do not sign in at this issuer any more')
   }
   const input = { issuer, subject, payload: claims, groups, hasCapabilities: false }
   trace('issuer', `signed in at issuer ${issuer.name} as subject ${quoted(subject)}`)
-  return localIdentity(input, { options, accounts, trace })
+  return localIdentity(input, { options, accounts, linked, trace })
 }
 
 /** Those of the claims that rules for this issuer read. */

@@ -26,6 +26,8 @@ export interface Snapshot {
   /** Of the token that the issuer came with. */
   readonly tokenId?: string
   readonly issuer?: string
+  /** `Principal.link` of the issuer. */
+  readonly linked?: string
 }
 
 const cipher = 'aes-256-gcm'
@@ -36,7 +38,7 @@ const grammar = /^p1\.([0-9a-z]{8,9}-[0-9a-f]{16})\.([A-Za-z0-9_-]{40,8192})$/
 
 /** An identifier. */
 export function sealSnapshot(snapshot: Snapshot, epoch: Epoch): string {
-  const { id, link, principal, user, groups, within, expires, tokenId, issuer } = snapshot
+  const { id, link, principal, user, groups, within, expires, tokenId, issuer, linked } = snapshot
   const text = JSON.stringify({
     i: id,
     p: principal,
@@ -47,6 +49,7 @@ export function sealSnapshot(snapshot: Snapshot, epoch: Epoch): string {
     ...(within && { w: within.map(({ kind, path, directoryOnly }) => [kind, path, directoryOnly ? 1 : 0]) }),
     ...(tokenId !== undefined && { t: tokenId }),
     ...(issuer !== undefined && { s: issuer }),
+    ...(linked !== undefined && { k: linked }),
   })
   const iv = randomBytes(ivBytes)
   const sealing = createCipheriv(cipher, epoch.key(purpose), iv, { authTagLength: tagBytes })
@@ -70,7 +73,7 @@ export function openSnapshot(identifier: string, epoch: Epoch): Snapshot {
   try {
     const text = Buffer.concat([opening.update(bytes.subarray(ivBytes, -tagBytes)), opening.final()]).toString()
     // Sealed by us, so it is of the form that we gave it.
-    const { i, p, u, x, l, g = [], w, t, s } = JSON.parse(text) as Written
+    const { i, p, u, x, l, g = [], w, t, s, k } = JSON.parse(text) as Written
     return {
       id: i,
       link: l === 1,
@@ -81,6 +84,7 @@ export function openSnapshot(identifier: string, epoch: Epoch): Snapshot {
       ...(w && { within: w.map(([kind, path, only]) => ({ kind, path: parsePath(path), directoryOnly: only === 1 })) }),
       ...(t !== undefined && { tokenId: t }),
       ...(s !== undefined && { issuer: s }),
+      ...(k !== undefined && { linked: k }),
     }
   } catch (cause) {
     throw strange(cause)
@@ -97,6 +101,7 @@ interface Written {
   readonly w?: ReadonlyArray<readonly [GrantKind, Path, 0 | 1]>
   readonly t?: string
   readonly s?: string
+  readonly k?: string
 }
 
 function strange(cause?: unknown): StorageError {

@@ -4,6 +4,7 @@ import { type Kysely, sql, type Transaction } from 'kysely'
 import { StorageError } from '../core/errors.ts'
 import type { Durably } from './journal.ts'
 import type { LinkStore, StoredLink } from './link-store.ts'
+import { behind, type ListPlace } from './list-part.ts'
 import type { Tables } from './tables.ts'
 
 export interface LinkRow {
@@ -13,6 +14,7 @@ export interface LinkRow {
   readonly user: string
   readonly added_by: string
   readonly note: string
+  readonly created: number
   readonly proven: number
 }
 
@@ -25,6 +27,7 @@ export async function addLinks(db: Transaction<Tables>): Promise<void> {
     .addColumn('user', 'text', (column) => column.notNull())
     .addColumn('added_by', 'text', (column) => column.notNull())
     .addColumn('note', 'text', (column) => column.notNull())
+    .addColumn('created', 'bigint', (column) => column.notNull())
     .addColumn('proven', 'bigint', (column) => column.notNull())
     .execute()
   await db.schema.createIndex('links_identity').unique().on('links').columns(['issuer', 'subject']).execute()
@@ -43,10 +46,11 @@ export class SharedLinks implements LinkStore {
   }
 
   async add(
-    link: Omit<StoredLink, 'proven'>,
+    link: Omit<StoredLink, 'created' | 'proven'>,
     bounds: { readonly most: number; readonly since: number },
   ): Promise<StoredLink> {
-    const row = { link: { ...link, proven: this.now() } satisfies StoredLink }
+    const now = this.now()
+    const row: { link: StoredLink } = { link: { ...link, created: now, proven: now } }
     await this.#durably(async (db) => {
       await db.transaction().execute(async (transaction) => {
         row.link = await addTo(transaction, row.link, bounds)
@@ -64,10 +68,10 @@ export class SharedLinks implements LinkStore {
     return row && linkOf(row)
   }
 
-  async list(user: string | undefined, most: number): Promise<readonly StoredLink[]> {
-    const all = this.#db.selectFrom('links').selectAll()
+  async list(user: string | undefined, most: number, after?: ListPlace): Promise<readonly StoredLink[]> {
+    const all = this.#db.selectFrom('links').selectAll().where(behind(after))
     const some = user === undefined ? all : all.where('user', '=', user)
-    const rows = await some.orderBy('proven', 'desc').orderBy('id').limit(most).execute()
+    const rows = await some.orderBy('created', 'desc').orderBy('id').limit(most).execute()
     return rows.map(linkOf)
   }
 
@@ -120,6 +124,6 @@ async function findIn(db: Kysely<Tables>, issuer: string, subject: string): Prom
   return row && linkOf(row)
 }
 
-function linkOf({ added_by: by, proven, ...same }: LinkRow): StoredLink {
-  return { ...same, by, proven: Number(proven) }
+function linkOf({ added_by: by, created, proven, ...same }: LinkRow): StoredLink {
+  return { ...same, by, created: Number(created), proven: Number(proven) }
 }
