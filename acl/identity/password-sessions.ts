@@ -36,6 +36,12 @@ export function marksOf(signedIn: { readonly kind: string; readonly principal?: 
   return signedIn.kind === 'kerberos-password' ? [`principal:${signedIn.principal}`] : []
 }
 
+/** Who said that it was right, behind a sentence. */
+export function sayerOf(signedIn: { readonly kind: string; readonly principal?: string } | undefined): string {
+  if (signedIn?.kind === 'kerberos-password') return `, says Kerberos of ${signedIn.principal}`
+  return signedIn?.kind === 'directory-password' ? ', says the directory' : ''
+}
+
 /** Another one when the password was changed. */
 function printOf({ passwordHash = '' }: Account): string {
   return createHash('sha256').update('password ').update(passwordHash).digest('base64url')

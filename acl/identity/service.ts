@@ -181,6 +181,7 @@ class Service implements IdentityService {
     const state = this.#state
     return tellSteps(principal, {
       state,
+      signedIn: this.#signedIn.get(principal),
       verify: (token, trace) => this.#verify(state, token, trace),
       session: (id, trace) => this.#sessions.retrace(id, trace),
     })

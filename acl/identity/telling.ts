@@ -10,11 +10,15 @@ import { describeGrants, explainFailure } from './bearer.ts'
 import { type DerivedKind, standFor } from './derived.ts'
 import type { JudgeStep } from './identity.ts'
 import type { Trace } from './jwt.ts'
+import { mapCertificate } from './mapping.ts'
+import { sayerOf } from './password-sessions.ts'
 import { quoted } from './refusal.ts'
-import type { SessionState } from './sessions.ts'
+import type { SessionState, SignedIn } from './sessions.ts'
 
 export interface TellingMeans {
   readonly state: SessionState
+  /** How he signed in, where that is known. */
+  readonly signedIn: SignedIn | undefined
   /** Verifies a bearer token or macaroon, and remembers nothing of it. */
   verify(token: string, trace: Trace): Promise<unknown>
   /** Finds out anew whose session this is. */
@@ -49,14 +53,20 @@ async function retrace(principal: Principal, means: TellingMeans, trace: Trace):
   } else if (credential?.kind === 'bearer') {
     trace('credential', 'a bearer token')
     await means.verify(credential.secret.reveal(), trace)
+  } else if (principal.id.startsWith('dn:')) {
+    trace('credential', `a certificate for ${principal.id.slice(3)}`)
+    for (const sentence of mapCertificate(principal.id.slice(3), means.state.options.mapping).explanation) {
+      trace('mapping', sentence)
+    }
+    await traceOwn(principal, means.state, trace)
   } else {
-    trace('credential', wordsFor(principal))
+    trace('credential', wordsFor(principal, means.signedIn))
     await traceOwn(principal, means.state, trace)
   }
 }
 
-function wordsFor({ id }: Principal): string {
-  if (id.startsWith('basic:')) return 'a user name and a password, which was right'
+function wordsFor({ id }: Principal, signedIn: SignedIn | undefined): string {
+  if (id.startsWith('basic:')) return `a user name and a password, which was right${sayerOf(signedIn)}`
   return `known as ${quoted(id)}`
 }
 
