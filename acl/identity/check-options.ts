@@ -2,6 +2,7 @@
 
 import { StorageError } from '../../gateway/core/errors.ts'
 import { checkMapping, requireSubjects } from './check-mapping.ts'
+import { checkLdap } from './ldap/check.ts'
 import { accountName } from './names.ts'
 import { algorithms, type IdentityOptions, type IssuerOptions } from './options.ts'
 
@@ -21,6 +22,9 @@ export function checkOptions(options: IdentityOptions): void {
     urls.add(issuer.issuer)
     checkIssuer(issuer, where)
   }
+  for (const [index, source] of options.accounts.entries()) {
+    if ('ldap' in source) checkLdap(source.ldap, `accounts[${index}].ldap`)
+  }
   checkMapping(options)
   checkLogin(options)
   checkLinks(options)
@@ -39,12 +43,12 @@ function checkLogin({ issuers, signIn }: IdentityOptions): void {
   }
 }
 
-function checkLinks({ issuers, links, signIn }: IdentityOptions): void {
+function checkLinks({ issuers, links, signIn, alise: services = [] }: IdentityOptions): void {
   for (const [index, name] of (links?.issuers ?? []).entries()) {
     const isThere = signIn?.issuers.some((each) => each.name === name) === true
     if (!isThere) throw wrong(`links.issuers[${index}] is not an issuer at which people sign in`)
   }
-  for (const [index, alise] of (links?.alise ?? []).entries()) {
+  for (const [index, alise] of services.entries()) {
     const where = `links.alise[${index}]`
     if (!mayFetch(alise.url, alise))
       throw wrong(`${where}.url must be https (with insecure: true also http on loopback)`)

@@ -239,8 +239,6 @@ export interface LinkOptions {
   readonly issuers: readonly string[]
   /** Seconds after which a link counts no more unless it was proven anew; undefined: it does not end. */
   readonly lifetime?: number
-  /** Services that are asked besides. */
-  readonly alise: readonly AliseOptions[]
 }
 
 /** An account linking service with the interface of ALISE (its documentation, `api-endpoints.md`). */
@@ -288,6 +286,8 @@ export interface IdentityOptions {
   readonly report?: (state: SourceState) => void
   /** Nobody links identities of issuers to accounts if absent, and no links count. */
   readonly links?: LinkOptions
+  /** Services that are asked for links besides. */
+  readonly alise?: readonly AliseOptions[]
   /** Milliseconds since 1970; for tests. */
   readonly now?: () => number
 }

@@ -1,8 +1,10 @@
-/** The sections about who is calling: `issuers`, `mapping` and `accounts`. */
+/** The sections about who is calling: `issuers` and `accounts`. */
 
 import { z } from 'zod'
 import { algorithms } from '../../acl/identity/options.ts'
 import { introspection, introspectionRules } from './introspection.ts'
+import { issuerNames, type mappingRule, mappingRules } from './mapping.ts'
+import { ldapRules, ldapSection } from './ldap.ts'
 import type { BrokenRule } from './problems.ts'
 import { choice, countGiven, duration, list, origin, path, section, span, text, yesNo } from './values.ts'
 
@@ -36,6 +38,7 @@ export function issuer<File extends z.ZodType, Secret extends z.ZodType>(file: F
       claim: text.exactOptional(),
       prefix: z.string('expected a text').exactOptional(),
     }).exactOptional(),
+    ...issuerNames,
     leeway: duration.exactOptional(),
     maxLifetime: span.exactOptional(),
     /** Asks it about its tokens (RFC 7662). */
@@ -43,20 +46,12 @@ export function issuer<File extends z.ZodType, Secret extends z.ZodType>(file: F
   })
 }
 
-export const mappingRule = section({
-  issuer: text,
-  subject: text.exactOptional(),
-  claim: text.exactOptional(),
-  group: text.exactOptional(),
-  account: text.exactOptional(),
-  joins: text.exactOptional(),
-})
-
-export function accountSource<File extends z.ZodType>(file: File) {
+export function accountSource<File extends z.ZodType, Secret extends z.ZodType>(file: File, secret: Secret) {
   return section({
     file: file.exactOptional(),
     system: z.literal(true, 'expected true').exactOptional(),
     getent: file.exactOptional(),
+    ldap: ldapSection(file, secret).exactOptional(),
   })
 }
 
@@ -71,7 +66,7 @@ interface Parts {
 export function* identityRules(parts: Parts): Generator<BrokenRule> {
   yield* issuing(parts)
   yield* introspectionRules(parts.issuers)
-  yield* mapping(parts)
+  yield* mappingRules(parts)
 }
 
 function* issuing({ domain, issuers, accounts }: Parts): Generator<BrokenRule> {
@@ -95,28 +90,8 @@ function* issuing({ domain, issuers, accounts }: Parts): Generator<BrokenRule> {
   }
   for (const [index, source] of accounts.entries()) {
     const path = ['accounts', index]
-    if (countGiven(source.file, source.system) !== 1) yield { path, text: 'expected either file or system' }
+    if (countGiven(source.file, source.system, source.ldap) !== 1) yield { path, text: 'expected file, system or ldap' }
     else if (source.getent && !source.system) yield { path: [...path, 'getent'], text: 'goes with `system: true` only' }
-  }
-}
-
-function* mapping({ issuers, mapping: rules }: Parts): Generator<BrokenRule> {
-  for (const [index, rule] of rules.entries()) {
-    const path = ['mapping', index]
-    const issuer = issuers.find(({ name }) => name === rule.issuer)
-    if (!issuer) yield { path: [...path, 'issuer'], text: 'is not the name of an issuer above' }
-    if (countGiven(rule.subject, rule.claim, rule.group) !== 1) {
-      yield { path, text: 'expected one of subject, claim and group' }
-    }
-    if (countGiven(rule.account, rule.joins) !== 1) yield { path, text: 'expected either account or joins' }
-    if (rule.joins !== undefined && rule.group === undefined) {
-      yield { path: [...path, 'joins'], text: 'goes with `group` only' }
-    }
-    if (rule.claim !== undefined && rule.account?.split('{value}').length !== 2) {
-      yield { path: [...path, 'account'], text: 'must hold {value} once, where the value of the claim goes' }
-    }
-    if (rule.subject !== undefined && issuer?.profile === 'scitokens') {
-      yield { path: [...path, 'subject'], text: 'the subject of a SciToken may not be mapped to an account' }
-    }
+    if (source.ldap) yield* ldapRules(source.ldap, [...path, 'ldap'])
   }
 }

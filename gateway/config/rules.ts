@@ -9,6 +9,7 @@ import { certificateRules } from './client-certificates.ts'
 import { identityRules } from './identity.ts'
 import { kerberosRules } from './kerberos.ts'
 import { passwordRules } from './passwords.ts'
+import { linkRules } from './links.ts'
 import type { BrokenRule, KeyPath } from './problems.ts'
 import { s3Rules } from './s3.ts'
 import type { schemaFor } from './schema.ts'
@@ -27,6 +28,7 @@ export function brokenRules(config: Parsed): readonly BrokenRule[] {
     ...administering(config),
     ...identityRules(config),
     ...signInRules(config),
+    ...linkRules(config),
     ...kerberosRules(config),
     ...passwordRules(config),
     ...s3Rules(config),

@@ -8,9 +8,11 @@ import { z } from 'zod'
 import { root } from '../core/path.ts'
 import { backendSection, type Sources } from './backends.ts'
 import { clientCertificates, proxyCertificates } from './client-certificates.ts'
-import { accountSource, issuer, mappingRule } from './identity.ts'
+import { accountSource, issuer } from './identity.ts'
 import { kerberosSection } from './kerberos.ts'
 import { passwordSection } from './passwords.ts'
+import { linksSection } from './links.ts'
+import { mappingRule } from './mapping.ts'
 import { s3Section } from './s3.ts'
 import { appPasswordSection, loginSection } from './sign-in.ts'
 import {
@@ -132,7 +134,9 @@ export function schemaFor(directory: string) {
     administrators: list(administrator).default([]),
     issuers: list(issuer(file, secret), 100).default([]),
     mapping: list(mappingRule).default([]),
-    accounts: list(accountSource(file), 100).default([]),
+    /** Identities of issuers that people link to their accounts. */
+    links: linksSection(file, secret),
+    accounts: list(accountSource(file, secret), 100).default([]),
     /** Accounts with a smaller uid are refused. */
     minUid: whole(1, 2 ** 32 - 2).default(1000),
     mounts: list(mount({ file, secret }), 1000).min(1, 'expected at least one mount'),

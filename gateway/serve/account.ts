@@ -7,6 +7,7 @@ import type { Config } from '../config.ts'
 import { StorageError } from '../core/errors.ts'
 import { preparePrivileges } from '../privileges.ts'
 import { certificatesOf, programsOf, secretsOf, topOf } from './backend-files.ts'
+import { filesOfLdap } from './ldap.ts'
 
 /**
  * Gives the process exactly the privileges that the configuration needs, before anything else is
@@ -79,7 +80,7 @@ function writtenDirectories({ state, log, audit }: Config): readonly string[] {
 
 /** Everything that is opened after the change of account, but for the tops of native mounts. */
 function filesOf(config: Config, configFile: string | undefined): readonly string[] {
-  const { listen, state, issuers, login, accounts, mounts } = config
+  const { listen, state, issuers, login, links, kerberos, accounts, mounts } = config
   const key = state.masterKeyFile
   const files: readonly (string | undefined)[] = [
     configFile,
@@ -88,7 +89,9 @@ function filesOf(config: Config, configFile: string | undefined): readonly strin
     key && 'file' in key ? key.file : undefined,
     ...issuers.flatMap(({ ca, keys }) => [ca, keys.jwksFile]),
     ...login.issuers.map(({ clientSecret: secret }) => (secret && 'file' in secret ? secret.file : undefined)),
-    ...accounts.map(({ file }) => file),
+    ...links.alise.flatMap(({ apiKey, ca }) => [ca, 'file' in apiKey ? apiKey.file : undefined]),
+    kerberos?.keytab,
+    ...accounts.flatMap(({ file, ldap }) => [file, ...(ldap ? filesOfLdap(ldap) : [])]),
     ...mounts.flatMap(({ enforce, backend }) => (enforce === 'gateway' ? topOf(backend) : [])),
     ...mounts.flatMap(({ backend }) => [...certificatesOf(backend), ...programsOf(backend)]),
     ...mounts.flatMap(({ backend }) => secretsOf(backend).map((ref) => ('file' in ref ? ref.file : undefined))),

@@ -5,20 +5,35 @@ import { createSecureContext } from 'node:tls'
 import { readSecret } from '../config/secret-file.ts'
 import type { Config, SecretRef } from '../config.ts'
 import { StorageError } from '../core/errors.ts'
+import { readAuthorities } from '../http/client-certificate.ts'
 import { type MasterKey, parseMasterKeys } from '../state/secrets.ts'
 import { listenersOf } from './addresses.ts'
 import { certificatesOf, secretsOf } from './backend-files.ts'
+import { checkKerberos } from './kerberos.ts'
 
 /** Reads certificates and keys to see that they are there, closed to others, and fit together. Throws `invalid`. */
 export async function checkFiles(config: Config): Promise<void> {
-  for (const { tls } of listenersOf(config)) if (tls) await checkPair(tls)
-  for (const { ca } of config.issuers) if (ca !== undefined) await readText(ca)
+  for (const { tls, proxyCertificates } of listenersOf(config)) {
+    if (tls) await checkPair(tls)
+    const { clientCertificates: asked } = tls ?? {}
+    for (const { ca } of [asked, proxyCertificates].filter((each) => each !== undefined)) await readAuthorities(ca)
+    if (asked?.crl !== undefined) await readText(asked.crl)
+  }
+  for (const { ca, introspection } of config.issuers) {
+    if (ca !== undefined) await readText(ca)
+    if (introspection) await readSecret(introspection.clientSecret)
+  }
   if (config.thirdParty.ca !== undefined) await readText(config.thirdParty.ca)
   for (const { backend } of config.mounts) {
     for (const file of certificatesOf(backend)) await readText(file)
     for (const ref of secretsOf(backend)) await readSecret(ref)
   }
   for (const { clientSecret } of config.login.issuers) if (clientSecret) await readSecret(clientSecret)
+  for (const { apiKey, ca } of config.links.alise) {
+    await readSecret(apiKey)
+    if (ca !== undefined) await readText(ca)
+  }
+  await checkKerberos(config)
   if (config.state.masterKeyFile) await readMasterKeys(config.state.masterKeyFile)
 }
 

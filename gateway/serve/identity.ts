@@ -5,15 +5,15 @@ import type {
   IdentityOptions,
   IssuerOptions,
   KeySourceOptions,
-  MappingRule,
   Revocations,
 } from '../../acl/identity/options.ts'
 import type { Config, IssuerConfig } from '../config.ts'
-import { StorageError } from '../core/errors.ts'
 import type { SecretStore } from '../state/secrets.ts'
 import type { State } from '../state/state.ts'
 import { readText } from './files.ts'
+import { ldapOptions } from './ldap.ts'
 import { kerberosOptions } from './kerberos.ts'
+import { aliseOptions, linkOptions, mappingRule } from './links.ts'
 import { readWord } from './making.ts'
 import { passwordOptions } from './passwords.ts'
 import { type SignInStores, signInOptions } from './sign-in.ts'
@@ -21,9 +21,11 @@ import { type SignInStores, signInOptions } from './sign-in.ts'
 /** What identity keeps in the state store. */
 export interface IdentityMeans {
   readonly revocations: Revocations
-  readonly stores: Pick<State, 'revocations' | 'shares' | 's3Keys'> & SignInStores
+  readonly stores: Pick<State, 'revocations' | 'shares' | 's3Keys' | 'links'> & SignInStores
   /** Undefined without a master key: then no macaroons are made. */
   readonly secrets: SecretStore | undefined
+  /** Where it is told that a directory of accounts no longer answers. */
+  readonly report?: NonNullable<IdentityOptions['report']>
 }
 
 /** Reads the certificates that issuers name. Without `means` nothing is revoked and no macaroon accepted. Throws `invalid` for what is missing or does not fit together. */
@@ -33,13 +35,15 @@ export async function identityOptions(config: Config, means?: IdentityMeans): Pr
     domain: config.domain,
     issuers: await Promise.all(config.issuers.map(issuerOptions)),
     mapping: config.mapping.map(mappingRule),
-    accounts: config.accounts.map(accountSource),
+    accounts: await Promise.all(config.accounts.map(accountSource)),
     minUid: config.minUid,
     administrators: config.administrators,
-    passwords: passwordOptions(config),
+    passwords: passwordOptions(config, kerberosOptions(config)),
     ...(kerberos && { kerberos }),
     ...(means && derived(config, means)),
-    ...(means && { signIn: await signInOptions(config, means.stores) }),
+    ...(means?.report && { report: means.report }),
+    ...(means && { signIn: await signInOptions(config, means.stores), links: linkOptions(config, means.stores) }),
+    alise: await aliseOptions(config),
   }
 }
 
@@ -96,18 +100,8 @@ function keySource({ origins, jwksUrl, jwksFile }: IssuerConfig['keys']): KeySou
   return { discovery: true, ...(origins && { origins }) }
 }
 
-function mappingRule(rule: Config['mapping'][number]): MappingRule {
-  const { issuer, subject, claim, group, account, joins } = rule
-  if (group !== undefined && joins !== undefined) return { issuer, group, joins }
-  if (account !== undefined) {
-    if (subject !== undefined) return { issuer, subject, account }
-    if (claim !== undefined) return { issuer, claim, account }
-    if (group !== undefined) return { issuer, group, account }
-  }
-  throw new StorageError('invalid', 'a mapping rule is not complete')
-}
-
-function accountSource({ file, getent }: Config['accounts'][number]): AccountSourceOptions {
+async function accountSource({ file, getent, ldap }: Config['accounts'][number]): Promise<AccountSourceOptions> {
   if (file !== undefined) return { file }
+  if (ldap) return { ldap: await ldapOptions(ldap) }
   return { system: true, ...(getent !== undefined && { getent }) }
 }

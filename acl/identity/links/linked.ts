@@ -15,11 +15,11 @@ export class LinkedAccounts {
   readonly #services: readonly Alise[]
 
   /** `now`: milliseconds since 1970. */
-  constructor({ domain, issuers, links }: IdentityOptions, now: () => number) {
+  constructor({ domain, issuers, links, alise = [] }: IdentityOptions, now: () => number) {
     this.#domain = domain
     this.#issuers = issuers
     this.#links = links
-    this.#services = (links?.alise ?? []).map((options) => new Alise(options, now))
+    this.#services = alise.map((options) => new Alise(options, now))
   }
 
   /** What is known of the identity; none where nobody is asked. Throws `unavailable`. */
