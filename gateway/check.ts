@@ -1,16 +1,21 @@
 /** `portolan check`: tries what a configuration names, in the world as it is, and changes nothing that stays. */
 
 import { mkdir } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
+import type { Identity } from '../acl/identity/identity.ts'
 import { checkLogin } from '../acl/identity/login-check.ts'
 import { createIdentity } from '../acl/identity/service.ts'
 import type { Backend, Finding } from '../backends/backend.ts'
-import { type Config, ConfigError, loadConfig, type MountConfig } from './config.ts'
+import { checkClocks } from './checks/clocks.ts'
+import { checkKdc } from './checks/kerberos.ts'
+import { checkListeners } from './checks/listeners.ts'
+import { checkNfs } from './checks/nfs.ts'
+import { attempt, ok, type Report } from './checks/report.ts'
+import { type Config, loadConfig, type MountConfig } from './config.ts'
 import { FileAudit } from './core/audit.ts'
 import { StorageError } from './core/errors.ts'
 import { takePrivileges } from './serve/account.ts'
-import { listenersOf, withPublicUrl } from './serve/addresses.ts'
+import { withPublicUrl } from './serve/addresses.ts'
 import { backendMaker } from './serve/backends.ts'
 import { checkFiles, readMasterKeys } from './serve/files.ts'
 import { identityOptions } from './serve/identity.ts'
@@ -23,13 +28,6 @@ import type { State } from './state/state.ts'
 export interface Checked extends Finding {
   readonly part: string
 }
-
-/** Called with each finding as it comes. */
-type Report = (part: string, finding: Finding) => void
-
-/** Seconds that clocks may differ before tokens are taken for expired or not yet valid. */
-const clockTolerance = 60
-const fetchPatience = 5000
 
 /**
  * Everything that was found, in the order of the parts. Never throws for what is wrong in the world: that
@@ -47,9 +45,10 @@ export async function checkWorld(configFile: string): Promise<readonly Checked[]
     await checkFiles(config)
     report('configuration', ok('files', 'certificates and secrets are there and closed to others'))
   })
-  await checkClock(config, report)
+  await checkClocks(config, report)
   await checkListeners(config, report)
   await checkAudit(config, report)
+  await checkKdc(config, report)
   await checkIdentity(config, report)
   await checkSignIn(config, report)
   await checkStores(config, roots ?? new Map(), report)
@@ -62,31 +61,6 @@ export function statusOf(found: readonly Finding[]): 0 | 1 | 2 {
   return found.some(({ level }) => level === 'warning') ? 1 : 0
 }
 
-function ok(subject: string, text: string): Finding {
-  return { subject, level: 'ok', text }
-}
-
-/** The result, or undefined after a finding of level `error`. */
-async function attempt<T>(
-  report: Report,
-  part: string,
-  subject: string,
-  work: () => Promise<T>,
-): Promise<T | undefined> {
-  try {
-    return await work()
-  } catch (thrown) {
-    if (thrown instanceof ConfigError) {
-      for (const { line, key, text } of thrown.problems) {
-        report(part, { subject, level: 'error', text: `line ${line}${key === '' ? '' : `, ${key}`}: ${text}` })
-      }
-    } else {
-      report(part, { subject, level: 'error', text: StorageError.from(thrown).message })
-    }
-    return undefined
-  }
-}
-
 function privilegesFinding({ mounts }: Config): Finding {
   const uid = process.geteuid?.()
   if (uid === 0) {
@@ -94,55 +68,6 @@ function privilegesFinding({ mounts }: Config): Finding {
   }
   const native = mounts.some(({ enforce }) => enforce === 'native')
   return ok('capabilities', `uid ${uid}${native ? ' with CAP_SETUID and CAP_SETGID alone' : ' without any capability'}`)
-}
-
-/** Against the clocks of issuers that keys are fetched from. */
-async function checkClock({ issuers }: Config, report: Report): Promise<void> {
-  const addresses = issuers.flatMap(({ issuer, keys }) => (keys.discovery ? [issuer] : (keys.jwksUrl ?? [])))
-  if (addresses.length === 0) {
-    report('process', ok('clock', `${new Date().toISOString()}; there is no issuer to compare with`))
-  }
-  for (const address of addresses) {
-    const date = await dateOf(address)
-    if (date === undefined) continue
-    const ahead = Math.round((Date.now() - date) / 1000)
-    const level = Math.abs(ahead) > clockTolerance ? 'error' : 'ok'
-    const text = `${Math.abs(ahead)} s ${ahead < 0 ? 'behind' : 'ahead of'} ${new URL(address).host}`
-    report('process', { subject: 'clock', level, text })
-  }
-}
-
-async function dateOf(address: string): Promise<number | undefined> {
-  try {
-    const signal = AbortSignal.timeout(fetchPatience)
-    const response = await fetch(address, { method: 'HEAD', redirect: 'manual', signal })
-    const date = Date.parse(response.headers.get('date') ?? '')
-    return Number.isNaN(date) ? undefined : date
-  } catch {
-    // Whether its keys can be fetched is told with the issuers.
-    return undefined
-  }
-}
-
-/** A port that is taken may be taken by the gateway that is running already. */
-async function checkListeners(config: Config, report: Report): Promise<void> {
-  for (const { address, port } of listenersOf(config)) {
-    const code = await bindable(address, port)
-    const where = `${address} port ${port}`
-    if (code === undefined) report('process', ok('listener', `${where} is free`))
-    else if (code === 'EADDRINUSE') {
-      const text = `${where} is in use; all is well if the gateway is running`
-      report('process', { subject: 'listener', level: 'warning', text })
-    } else report('process', { subject: 'listener', level: 'error', text: `${where} cannot be used (${code})` })
-  }
-}
-
-function bindable(host: string, port: number): Promise<string | undefined> {
-  const { promise, resolve } = Promise.withResolvers<string | undefined>()
-  const server = createServer()
-  server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'unknown'))
-  server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(undefined)))
-  return promise
 }
 
 async function checkAudit({ audit, state }: Config, report: Report): Promise<void> {
@@ -155,15 +80,34 @@ async function checkAudit({ audit, state }: Config, report: Report): Promise<voi
   })
 }
 
+/** Issuers, account sources, and what of the accounts the mounts can carry. */
 async function checkIdentity(config: Config, report: Report): Promise<void> {
   await attempt(report, 'issuers', 'options', async () => {
     const identity = await createIdentity(await identityOptions(config))
     try {
       for (const finding of await identity.checkIssuers()) report('issuers', finding)
+      for (const finding of await identity.checkAccounts()) report('accounts', finding)
+      const accounts = () => groupsOfAccounts(config, identity)
+      await checkNfs(config, { mountinfo: '/proc/self/mountinfo', etc: '/etc', accounts }, report)
     } finally {
-      identity.close()
+      await identity.close()
     }
   })
+}
+
+/** How many numeric groups those accounts have that the configuration names, besides their first. */
+async function groupsOfAccounts(
+  { issuers, mapping, kerberos, domain }: Config,
+  identity: Identity,
+): Promise<ReadonlyMap<string, number>> {
+  const named = [...issuers, ...mapping, ...(kerberos?.names ?? [])].map(({ account }) => account)
+  const found = new Map<string, number>()
+  for (const name of new Set(named)) {
+    if (name === undefined || name.includes('{')) continue
+    const principal = await identity.principalOf(`${name}@${domain}`)
+    if (principal?.posix) found.set(name, principal.posix.gids.length)
+  }
+  return found
 }
 
 /** What the login section names: its issuers are asked as if somebody were signing in. */

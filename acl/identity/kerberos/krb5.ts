@@ -61,6 +61,10 @@ const prototypes = {
   getTicket:
     'int krb5_get_init_creds_password(void *context, void *creds, void *client, const char *password, ' +
     'void *prompter, void *data, int start, const char *service, void *options)',
+  getTicketByKey:
+    'int krb5_get_init_creds_keytab(void *context, void *creds, void *client, void *keytab, int start, ' +
+    'const char *service, void *options)',
+  timeOffset: 'int krb5_get_time_offsets(void *context, _Out_ int *seconds, _Out_ int *microseconds)',
   freeTicket: 'void krb5_free_cred_contents(void *context, void *creds)',
   verify:
     'int krb5_verify_init_creds(void *context, void *creds, void *server, void *keytab, void *cache, void *options)',
@@ -86,8 +90,8 @@ export function loadLibrary(): Calls {
 /** Seconds; the ticket is thrown away at once. */
 const ticketLife = 300
 /** More than krb5_creds and krb5_verify_init_creds_opt take on any platform; both are passed on untouched. */
-const roomForTicket = 512
-const roomForOptions = 64
+export const roomForTicket = 512
+export const roomForOptions = 64
 
 /** Never throws for an answer of Kerberos. Nothing of the password or the ticket is kept. */
 export function askForTicket(question: Question): Answer {
