@@ -19,6 +19,7 @@ import { backendMaker } from './serve/backends.ts'
 import { openDoor } from './serve/doors.ts'
 import { readMasterKeys } from './serve/files.ts'
 import { type IdentityMeans, identityOptions } from './serve/identity.ts'
+import { reportTo } from './serve/ldap.ts'
 import type { Logger } from './serve/log.ts'
 import { closeAll, type MountChange, Mounts } from './serve/mounts.ts'
 import { Readiness } from './serve/readiness.ts'
@@ -61,7 +62,7 @@ export async function startGateway(config: Config, options: StartOptions): Promi
     options.log.warn({ err }, 'revocations could not be read; those known before hold'),
   )
   opened.defer(() => revocations.close())
-  const means: IdentityMeans = { revocations, stores: state, secrets }
+  const means: IdentityMeans = { revocations, stores: state, secrets, report: reportTo(options.log) }
   const identity = await createIdentity(await identityOptions(config, means))
   opened.defer(() => identity.close())
   const audit = await openAudit(config)
@@ -114,6 +115,7 @@ function sharedOut({ limits }: Config, workers: number): Config['limits'] {
     connectionsPerPrincipal: Math.ceil(limits.connectionsPerPrincipal / workers),
     inFlightPerPrincipal: Math.ceil(limits.inFlightPerPrincipal / workers),
     stagedBytesPerPrincipal: Math.ceil(limits.stagedBytesPerPrincipal / workers),
+    explainPerMinute: Math.ceil(limits.explainPerMinute / workers),
   }
 }
 

@@ -13,7 +13,7 @@ import { createSystemAccounts } from './account-system.ts'
 import { createLdapAccounts } from './ldap/source.ts'
 import { accountName, reservedAccounts } from './names.ts'
 import type { AccountSourceOptions, IdentityOptions } from './options.ts'
-import { deny } from './refusal.ts'
+import { deny, refuse } from './refusal.ts'
 
 export interface Account {
   readonly name: string
@@ -73,6 +73,8 @@ export interface Accounts {
    * Throws `unavailable`, or `busy` when there are too many.
    */
   list(): AsyncIterable<Account>
+  /** Names, as in `sourceOf`, of the sources that cannot list their accounts. */
+  readonly unlisted: readonly string[]
   /** Tries every source that can be tried. */
   check(): Promise<readonly Finding[]>
   /** Of the sources that others answer for. */
@@ -109,6 +111,7 @@ class OpenAccounts implements Accounts {
   readonly sources: readonly Opened[]
   readonly passwords: ReadonlySet<string>
   readonly asksPasswords: boolean
+  readonly unlisted: readonly string[]
   readonly #minUid: number
   readonly #origins = new WeakMap<Account, string>()
 
@@ -117,6 +120,7 @@ class OpenAccounts implements Accounts {
     this.#minUid = minUid
     this.passwords = new Set(sources.flatMap(({ source }) => [...(source.passwords ?? [])]))
     this.asksPasswords = sources.some(({ source }) => source.checkPassword !== undefined)
+    this.unlisted = sources.flatMap(({ name, source }) => (source.list === undefined ? [name] : []))
   }
 
   async find(name: string): Promise<Account> {
@@ -139,12 +143,18 @@ class OpenAccounts implements Accounts {
   }
 
   async checkPassword(name: string, password: Secret): Promise<boolean | undefined> {
-    checkName(name)
-    for (const { source } of this.sources) {
-      // Never a later source: the password of another person of that name would open this one's account.
-      if ((await source.find(name)) !== undefined) return source.checkPassword?.(name, password)
+    try {
+      checkName(name)
+      for (const { source } of this.sources) {
+        // Never a later source: the password of another person of that name would open this one's account.
+        if ((await source.find(name)) !== undefined) return await source.checkPassword?.(name, password)
+      }
+      return undefined
+    } catch (error) {
+      // Who does not know the password learns nothing about an account that is closed.
+      if (StorageError.from(error).code !== 'denied') throw error
+      throw refuse('password', StorageError.reasonOf(StorageError.from(error))?.text ?? 'the account is refused', error)
     }
-    return undefined
   }
 
   async *list(): AsyncIterable<Account> {

@@ -3,6 +3,7 @@
 import type { Path } from '../../gateway/core/path.ts'
 import type { Principal } from '../principal.ts'
 import type { Secret } from '../secret.ts'
+import type { SourceState } from './accounts.ts'
 import type { Links } from './links/links.ts'
 import type { S3Keys } from './s3.ts'
 import type { AppPasswords, ListPart, Sessions, SignIn } from './sign-in.ts'
@@ -78,6 +79,8 @@ export interface Identity {
   explainCredential?(principal: Principal): Promise<readonly JudgeStep[]>
   /** Everybody whom the account sources list, as `principalOf` gives them. Absent where there are no accounts. */
   people?(): People
+  /** Whether the sources of accounts that others answer for can be asked now. */
+  sources?(): readonly SourceState[]
   /** Whether the credential of somebody whom `authenticate` let in was banned or revoked since. */
   isRevoked?(principal: Principal): boolean
   /** Absent where no tickets are accepted. */

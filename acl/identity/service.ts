@@ -9,7 +9,7 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { JsonObject } from '../json.ts'
 import { anonymous, type Principal } from '../principal.ts'
 import type { Secret } from '../secret.ts'
-import { type Account, type Accounts, principalOf } from './accounts.ts'
+import { type Account, type Accounts, principalOf, type SourceState } from './accounts.ts'
 import { isAdministrator } from './administrators.ts'
 import { AppPasswordDesk, authenticateAppPassword, looksLikeAppPassword } from './app-passwords.ts'
 import { attemptsInMemory } from './attempts.ts'
@@ -33,6 +33,7 @@ import type {
   S3Keys,
   Shares,
 } from './identity.ts'
+import { checkIssuers } from './issuer-check.ts'
 import { decodeToken, type Trace } from './jwt.ts'
 import { NegotiationDesk } from './kerberos/negotiation.ts'
 import { createKerberosPasswords } from './kerberos/password.ts'
@@ -69,6 +70,8 @@ export interface IdentityService extends Identity {
   reload(options: IdentityOptions): Promise<void>
   /** Asks all issuers for their keys and all account sources for the accounts that the configuration names. */
   checkIssuers(): Promise<readonly Finding[]>
+  /** Tries everything that account sources stand on. */
+  checkAccounts(): Promise<readonly Finding[]>
   /** Judges without caches and never throws for a bad token. */
   judge(token: Secret): Promise<Judgement>
   /** Ends fetches and look-ups under way. */
@@ -177,6 +180,10 @@ class Service implements IdentityService {
     return { principals: listPeople(accounts, options), unlisted: accounts.unlisted }
   }
 
+  sources(): readonly SourceState[] {
+    return this.#state.accounts.states()
+  }
+
   explainCredential(principal: Principal): Promise<readonly JudgeStep[]> {
     const state = this.#state
     return tellSteps(principal, {
@@ -193,21 +200,12 @@ class Service implements IdentityService {
     await old.accounts.close(this.#state.accounts)
   }
 
-  async checkIssuers(): Promise<readonly Finding[]> {
-    const { issuers, options, accounts, introspection, linked } = this.#state
-    const keys = await Promise.all([...issuers.values()].map((issuer) => issuer.keys.check()))
-    keys.push(await introspection.check(), await linked.check())
-    const names = new Set(options.issuers.flatMap(({ account }) => account ?? []))
-    for (const rule of options.mapping) if ('account' in rule && !('claim' in rule)) names.add(rule.account)
-    const findings = keys.flat()
-    for (const name of names) {
-      try {
-        await accounts.find(name)
-      } catch (error) {
-        findings.push({ subject: 'account', level: 'error', text: `account ${name}: ${explainFailure(error).text}` })
-      }
-    }
-    return findings
+  checkIssuers(): Promise<readonly Finding[]> {
+    return checkIssuers(this.#state)
+  }
+
+  checkAccounts(): Promise<readonly Finding[]> {
+    return this.#state.accounts.check()
   }
 
   async judge(token: Secret): Promise<Judgement> {

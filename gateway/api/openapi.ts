@@ -3,6 +3,7 @@
 import { actions } from '../../acl/needs.ts'
 import { errorCodes } from '../core/errors.ts'
 import { apiPrefix } from '../http/problem.ts'
+import { explainPaths, explainSchemas } from './openapi-explain.ts'
 import { lockPaths, lockSchemas } from './openapi-locks.ts'
 import { s3KeyPaths, s3KeySchemas } from './openapi-s3-keys.ts'
 import { json, listOf, object, operation, orNull, type Paths, ref, type Schema, text } from './openapi-schema.ts'
@@ -26,20 +27,6 @@ const path: Schema = {
   required: true,
   schema: text,
   description: 'An absolute path of the namespace, percent-encoded once.',
-}
-
-const action: Schema = {
-  name: 'action',
-  in: 'query',
-  schema: { enum: actions, default: 'read' },
-  description: 'What is being tried.',
-}
-
-const user: Schema = {
-  name: 'user',
-  in: 'query',
-  schema: text,
-  description: 'An account to ask about instead of the caller. For administrators.',
 }
 
 const explainSteps: Schema = {
@@ -67,6 +54,7 @@ const schemas = {
   ...signInSchemas,
   ...s3KeySchemas,
   ...lockSchemas,
+  ...explainSchemas,
   ...uploadSchemas,
   Problem: object(
     {
@@ -108,19 +96,6 @@ const schemas = {
     },
     ['id', 'user', 'groups', 'grants', 'posix', 'administrator', 'expires'],
   ),
-  Explanation: object({
-    principal: object({ id: text, user: orNull('string'), groups: listOf(text) }, ['id', 'groups']),
-    action: { enum: actions },
-    path: text,
-    allowed: { enum: [true, false, 'unknown'] },
-    steps: listOf(
-      object({
-        check: { enum: ['credential', 'scope', 'mount', 'traverse', 'acl', 'back end'] },
-        allowed: { enum: [true, false, 'not reached', 'decided elsewhere'] },
-        reason: object({ rule: text, text, path: text, ace: { type: 'integer' } }, ['rule', 'text']),
-      }),
-    ),
-  }),
   Acl: object(
     {
       owner: orNull('string'),
@@ -177,6 +152,7 @@ const schemas = {
     ),
   }),
   Status: object({ status: text }),
+  Health: object({ status: text, accounts: listOf(object({ source: text, available: { type: 'boolean' } })) }),
 }
 
 const paths: Paths = {
@@ -185,6 +161,7 @@ const paths: Paths = {
   ...signInPaths,
   ...s3KeyPaths,
   ...lockPaths,
+  ...explainPaths,
   ...uploadPaths,
   '/whoami': {
     get: operation({
@@ -192,14 +169,6 @@ const paths: Paths = {
       summary: 'What the gateway takes the caller for, and how it came to that',
       parameters: [explainSteps],
       ok: json(ref('Principal'), 'The caller.'),
-    }),
-  },
-  '/explain': {
-    get: operation({
-      operationId: 'explain',
-      summary: 'What would be answered, and why; also to a caller whose credential is refused',
-      parameters: [path, action, user],
-      ok: json(ref('Explanation'), 'The checks in their order.'),
     }),
   },
   '/acl': {
@@ -246,9 +215,9 @@ const paths: Paths = {
   '/health': {
     get: operation({
       operationId: 'health',
-      summary: 'Whether the process is alive',
+      summary: 'Whether the process is alive, and whether directories of accounts answer',
       security: nobody,
-      ok: json(ref('Status'), 'Alive.'),
+      ok: json(ref('Health'), 'Alive.'),
     }),
   },
   '/ready': {
@@ -275,11 +244,15 @@ export function openApi(publicUrl: string): OpenApiDocument {
     openapi: '3.1.0',
     info: { title: 'Portolan', version: '1', description: 'Who am I, what may I do, and why not.' },
     servers: [{ url: `${publicUrl}${apiPrefix}` }],
-    security: [{ bearer: [] }, { basic: [] }, {}],
+    security: [{ bearer: [] }, { basic: [] }, { negotiate: [] }, {}],
     paths,
     components: {
       schemas,
-      securitySchemes: { bearer: { type: 'http', scheme: 'bearer' }, basic: { type: 'http', scheme: 'basic' } },
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer' },
+        basic: { type: 'http', scheme: 'basic' },
+        negotiate: { type: 'http', scheme: 'negotiate', description: 'Kerberos (RFC 4559), where it is configured.' },
+      },
     },
   }
 }

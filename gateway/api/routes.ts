@@ -4,20 +4,23 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Identity } from '../../acl/identity/identity.ts'
 import { StorageError } from '../core/errors.ts'
 import type { StorageOperations } from '../core/storage.ts'
-import { apiPrefix, ownPrefix, problemsPage, tapeWellKnown } from '../http/problem.ts'
+import { apiPrefix, explainPage, ownPrefix, problemsPage, tapeWellKnown } from '../http/problem.ts'
 import type { RouteDoor } from '../http/routes.ts'
-import { accountPage, loginPage, logoutPage, whoamiPage } from '../http/sign-in-links.ts'
+import { accountPage, kerberosPage, loginPage, logoutPage, whoamiPage } from '../http/sign-in-links.ts'
 import { changeAccount, showAccount } from './account.ts'
 import { getAcl, putAcl } from './acl.ts'
 import { createAppPassword, listAppPasswords, revokeAppPassword } from './app-passwords.ts'
-import { addBan, listBans, removeBan } from './bans.ts'
+import { addBan, addRevocation, listBans, removeBan } from './bans.ts'
 import type { BodyBudget } from './body-budget.ts'
+import { effective } from './effective.ts'
 import { explain } from './explain.ts'
+import { showExplain } from './explain-page.ts'
 import { endLock, listLocks } from './locks.ts'
-import { finishLogin, login, logout, showLogin, showLogout } from './login.ts'
+import { finishLogin, login, loginByTicket, logout, showLogin, showLogout } from './login.ts'
 import { revokeMacaroon, rotateMacaroons } from './macaroons.ts'
 import { mounts } from './mounts.ts'
 import { openApi } from './openapi.ts'
+import { Pacing } from './pace.ts'
 import { indexPage, problemList } from './pages.ts'
 import { rights } from './rights.ts'
 import { createS3Key, endS3Session, listS3Keys, removeS3Key, switchS3Key } from './s3-keys.ts'
@@ -38,11 +41,15 @@ export interface ApiOptions {
   readonly sitename?: string
   /** Whether requests can be served now; false makes load balancers look elsewhere. */
   readonly ready: () => boolean | Promise<boolean>
+  /** How often one caller may ask `explain` in a minute. */
+  readonly explainPerMinute?: number
 }
 
 /** What a handler works with. */
 export interface ApiContext extends ApiOptions {
   readonly door: RouteDoor
+  /** Of questions about rights. */
+  readonly pacing: Pacing
 }
 
 /** Sends the answer itself, or throws a StorageError. */
@@ -57,7 +64,11 @@ export interface ApiRoute {
   readonly body?: { readonly limit: number; readonly budget: BodyBudget }
 }
 
-const health: ApiHandler = async () => ({ status: 'ok' })
+/** Alive, and whether people can be looked up; of the servers that were asked nothing is told to everybody. */
+const health: ApiHandler = async ({ identity }) => {
+  const sources = identity.sources?.() ?? []
+  return { status: 'ok', accounts: sources.map(({ name, available }) => ({ source: name, available })) }
+}
 
 const ready: ApiHandler = async (context) => {
   if (await context.ready()) return { status: 'ready' }
@@ -72,6 +83,7 @@ export const apiRoutes: readonly ApiRoute[] = [
   { method: 'GET', path: '/explain', handler: explain },
   { method: 'GET', path: '/acl', handler: getAcl },
   { method: 'PUT', path: '/acl', handler: putAcl },
+  { method: 'GET', path: '/acl/effective', handler: effective },
   { method: 'GET', path: '/rights', handler: rights },
   { method: 'GET', path: '/usage', handler: usage },
   { method: 'GET', path: '/mounts', handler: mounts },
@@ -94,6 +106,7 @@ export const apiRoutes: readonly ApiRoute[] = [
   { method: 'GET', path: '/bans', handler: listBans },
   { method: 'POST', path: '/bans', handler: addBan },
   { method: 'DELETE', path: '/bans', handler: removeBan },
+  { method: 'POST', path: '/revocations', handler: addRevocation },
   { method: 'GET', path: '/locks', handler: listLocks },
   { method: 'DELETE', path: '/locks', handler: endLock },
   { method: 'GET', path: '/uploads', handler: listUploads },
@@ -108,18 +121,24 @@ export const apiRoutes: readonly ApiRoute[] = [
 const pages: ReadonlyArray<readonly ['GET' | 'POST', string, ApiHandler]> = [
   ['GET', loginPage, showLogin],
   ['POST', loginPage, login],
+  ['GET', kerberosPage, loginByTicket],
   ['GET', `${loginPage}/callback/:issuer`, finishLogin],
   ['GET', logoutPage, showLogout],
   ['POST', logoutPage, logout],
   ['GET', accountPage, showAccount],
   ['POST', accountPage, changeAccount],
+  ['GET', explainPage, showExplain],
   ['GET', whoamiPage, showWhoami],
 ]
+
+/** Questions of one caller in a minute. */
+const usualPace = 120
 
 /** For the door's option `routes`. */
 export function createApi(options: ApiOptions): (app: FastifyInstance, door: RouteDoor) => void {
   return (app, door) => {
-    const context: ApiContext = { ...options, publicUrl: options.publicUrl.replace(/\/+$/, ''), door }
+    const pacing = new Pacing({ perMinute: options.explainPerMinute ?? usualPace })
+    const context: ApiContext = { ...options, publicUrl: options.publicUrl.replace(/\/+$/, ''), door, pacing }
     for (const route of apiRoutes) addRoute(app, context, route)
     for (const [method, url, handler] of pages) {
       app.route({ method, url, handler: (request, reply) => handler(context, request, reply) })

@@ -3,8 +3,8 @@
 import { z } from 'zod'
 import { algorithms } from '../../acl/identity/options.ts'
 import { introspection, introspectionRules } from './introspection.ts'
-import { issuerNames, type mappingRule, mappingRules } from './mapping.ts'
 import { ldapRules, ldapSection } from './ldap.ts'
+import { issuerNames, type mappingRule, mappingRules } from './mapping.ts'
 import type { BrokenRule } from './problems.ts'
 import { choice, countGiven, duration, list, origin, path, section, span, text, yesNo } from './values.ts'
 

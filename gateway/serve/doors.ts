@@ -15,6 +15,7 @@ import { ThirdParty } from '../webdav/third-party/third-party.ts'
 import { listenersOf } from './addresses.ts'
 import { readText } from './files.ts'
 import { countRequests } from './http-metrics.ts'
+import { showSources } from './ldap.ts'
 import type { Logger } from './log.ts'
 import type { Readiness } from './readiness.ts'
 import { s3Front } from './s3.ts'
@@ -42,6 +43,7 @@ export async function openDoor(config: Config & { readonly publicUrl: string }, 
   const { storage, identity, registry, readiness, audit, log } = parts
   const { publicUrl, siteName, hosts, trustedProxies, redirects } = config
   showReadiness(registry, readiness)
+  showSources(registry, identity)
   const door = await createHttpDoor({
     listen: listenersOf(config),
     publicUrl,
@@ -61,6 +63,7 @@ export async function openDoor(config: Config & { readonly publicUrl: string }, 
         publicUrl,
         ...(siteName !== undefined && { sitename: siteName }),
         ready: async () => audit.healthy && (await readiness.isReady()),
+        explainPerMinute: parts.limits.explainPerMinute,
       })(app, routeDoor)
       createUploads(uploading)(app, routeDoor)
     },

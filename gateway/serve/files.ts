@@ -23,6 +23,10 @@ export async function checkFiles(config: Config): Promise<void> {
     if (ca !== undefined) await readText(ca)
     if (introspection) await readSecret(introspection.clientSecret)
   }
+  for (const { ldap } of config.accounts) {
+    if (ldap?.ca !== undefined) await readText(ldap.ca)
+    if (ldap?.bind) await readSecret(ldap.bind.password)
+  }
   if (config.thirdParty.ca !== undefined) await readText(config.thirdParty.ca)
   for (const { backend } of config.mounts) {
     for (const file of certificatesOf(backend)) await readText(file)

@@ -198,7 +198,7 @@ const identityMistakes: readonly (readonly [was: string, is: string, message: st
     'mapping: [{ issuer: iam, claim: a, account: b }]\nissuers:',
     'c.yaml:8:45: mapping[0].account: must hold {value}',
   ],
-  ['issuers:', 'accounts: [{}]\nissuers:', 'c.yaml:8:12: accounts[0]: expected either file or system'],
+  ['issuers:', 'accounts: [{}]\nissuers:', 'c.yaml:8:12: accounts[0]: expected file, system or ldap'],
 ]
 
 t.test('lines about identity that do not fit together are refused', async (t) => {

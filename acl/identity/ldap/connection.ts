@@ -1,0 +1,165 @@
+/** One LDAP connection: requests one after another, each with a deadline and a bound on what is read. */
+
+import type { Socket } from 'node:net'
+import { Client, type Filter, PasswordPolicyControl, PasswordPolicyError, ResultCodeError } from 'ldapts'
+import { LdapEntry } from './entry.ts'
+import { LdapFailure, resultFailure } from './failure.ts'
+
+/** Bytes of one answer, or one page of it. */
+const maxAnswerBytes = 8 * 2 ** 20
+const pageSize = 500
+
+export interface Search {
+  readonly base: string
+  /** Everything below `base` if absent. */
+  readonly scope?: 'base' | 'sub'
+  readonly filter: Filter
+  readonly attributes: readonly string[]
+}
+
+/** What a directory says about the password of somebody who binds. */
+export type Judgement =
+  | 'right'
+  | 'wrong'
+  /** Right or not: it may not be used (expired, locked, to be changed first). */
+  | 'unusable'
+
+export class Connection {
+  readonly #socket: Socket
+  readonly #client: Client
+  readonly #deadline: number
+  /** Bytes that may still come. */
+  #budget = 0
+  /** By performance.now(): when everything asked of it now must be done. */
+  #end = Number.POSITIVE_INFINITY
+  #failure: LdapFailure | undefined
+  #isClosed = false
+
+  /** `deadline`: milliseconds for each answer. The socket is the connection's from now on. */
+  constructor(socket: Socket, deadline: number) {
+    this.#socket = socket
+    this.#deadline = deadline
+    socket.on('error', () => {})
+    socket.once('close', () => {
+      this.#isClosed = true
+    })
+    socket.on('data', (chunk: Buffer) => {
+      this.#budget -= chunk.length
+      if (this.#budget < 0) this.#break(new LdapFailure('size', 'it sends more than was asked for'))
+    })
+    let given: Socket | undefined = socket
+    // The library would connect again by itself, without TLS and without a name; it gets this socket and no other.
+    const createConnection = (() => {
+      const only = given
+      given = undefined
+      if (only === undefined || only.destroyed) throw new LdapFailure('connection', 'the connection was lost')
+      return only
+    }) as typeof import('node:net').connect
+    this.#client = new Client({ url: 'ldap://connected', createConnection })
+  }
+
+  /** All requests from now on, together, take at most so many milliseconds. */
+  allow(duration: number): void {
+    this.#end = performance.now() + duration
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed || this.#socket.destroyed
+  }
+
+  /** Signs the gateway in. Throws LdapFailure. */
+  async bind(dn: string, password: string): Promise<void> {
+    try {
+      await this.#run(() => this.#client.bind(dn, password))
+    } catch (error) {
+      if (!(error instanceof LdapFailure) || error.kind !== 'result') throw error
+      throw new LdapFailure('bind', `it does not let the gateway in (${error.message})`, error)
+    }
+  }
+
+  /** Throws LdapFailure when the directory does not say. `password` is not empty: that would be nobody's sign-in. */
+  async judge(dn: string, password: string): Promise<Judgement> {
+    const policy = new PasswordPolicyControl()
+    try {
+      await this.#run(() => this.#client.bind(dn, password, policy))
+    } catch (error) {
+      if (!(error instanceof LdapFailure) || error.kind !== 'result') throw error
+      if (unusable.has(policy.value?.error)) return 'unusable'
+      if (wrongResults.has(error.result)) return 'wrong'
+      if (unusableResults.has(error.result)) return 'unusable'
+      throw error
+    }
+    return unusable.has(policy.value?.error) ? 'unusable' : 'right'
+  }
+
+  /** All entries, at most `most`; throws LdapFailure (size) for more. */
+  async search(search: Search, most: number): Promise<readonly LdapEntry[]> {
+    const entries: LdapEntry[] = []
+    for await (const page of this.pages(search)) {
+      entries.push(...page)
+      if (entries.length > most) throw new LdapFailure('size', `more than ${most} entries answer a search`)
+    }
+    return entries
+  }
+
+  /** Page by page (RFC 2696), where the server does that. The connection takes no other request meanwhile. */
+  async *pages(search: Search): AsyncGenerator<readonly LdapEntry[]> {
+    const pages = this.#client.searchPaginated(search.base, {
+      scope: search.scope ?? 'sub',
+      filter: search.filter,
+      attributes: [...search.attributes],
+      paged: { pageSize },
+      timeLimit: Math.max(1, Math.floor(this.#deadline / 1000)),
+    })
+    while (true) {
+      const page = await this.#run(() => pages.next())
+      if (page.done === true) return
+      // References to other servers are not followed.
+      yield page.value.searchEntries.map((entry) => new LdapEntry(entry))
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true
+    // A goodbye where somebody listens; that nobody does is no failure of a connection that is given up.
+    this.#client.unbind().catch(() => {})
+    this.#socket.destroy()
+  }
+
+  #break(failure: LdapFailure): void {
+    this.#failure ??= failure
+    this.#socket.destroy()
+  }
+
+  async #run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.isClosed) throw new LdapFailure('connection', 'the connection was lost')
+    this.#budget = maxAnswerBytes
+    const patience = Math.max(0, Math.min(this.#deadline, this.#end - performance.now()))
+    const late = setTimeout(
+      () => this.#break(new LdapFailure('deadline', `no answer within ${Math.round(patience)} ms`)),
+      patience,
+    )
+    try {
+      return await work()
+    } catch (error) {
+      if (error instanceof ResultCodeError) throw resultFailure(error)
+      // After anything else nobody knows what the next bytes would belong to.
+      this.#break(new LdapFailure('connection', 'the connection was lost', error))
+      throw this.#failure ?? error
+    } finally {
+      clearTimeout(late)
+    }
+  }
+}
+
+/** Errors of the password policy control (draft-behera-ldap-password-policy, section 6.2). */
+const unusable: ReadonlySet<number | undefined> = new Set([
+  PasswordPolicyError.PasswordExpired,
+  PasswordPolicyError.AccountLocked,
+  PasswordPolicyError.ChangeAfterReset,
+])
+
+/** noSuchObject, invalidDNSyntax, inappropriateAuthentication (no password), invalidCredentials. */
+const wrongResults: ReadonlySet<number | undefined> = new Set([32, 34, 48, 49])
+/** constraintViolation, insufficientAccessRights, unwillingToPerform: what policies answer. */
+const unusableResults: ReadonlySet<number | undefined> = new Set([19, 50, 53])
