@@ -12,7 +12,7 @@
 
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const home = fileURLToPath(new URL('..', import.meta.url))
@@ -35,6 +35,13 @@ const debian = {
     iproute2: '/sbin/ip',
     gcc: '/usr/bin/gcc',
     'libc6-dev': '/usr/include/stdio.h',
+    // Kerberos: what the package kerberos is compiled with, a KDC, its clients, and clocks that are wrong.
+    'g++': '/usr/bin/g++',
+    'libkrb5-dev': '/usr/include/gssapi/gssapi_krb5.h',
+    'krb5-kdc': '/usr/sbin/krb5kdc',
+    'krb5-admin-server': '/usr/sbin/kadmin.local',
+    'krb5-user': '/usr/bin/kinit',
+    faketime: '/usr/bin/faketime',
     'nfs-kernel-server': '/usr/sbin/rpc.nfsd',
     'nfs-common': '/sbin/mount.nfs4',
     'nfs4-acl-tools': '/usr/bin/nfs4_getfacl',
@@ -93,7 +100,7 @@ function bringPackages() {
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock && existsSync(`${bin}/node`)) return
   console.error('Installing packages (npm ci) ...')
   const npm = process.env.npm_execpath
-  // No package needs its install script: what is native comes prebuilt inside packages.
+  // No package needs its install script: what is native comes prebuilt inside packages, or is built below.
   const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
   const done = npm
     ? spawnSync(process.execPath, [npm, ...args], { cwd: home, stdio: ['ignore', 2, 2] })
@@ -109,6 +116,33 @@ function bringPackages() {
     symlinkSync(`../${file}`, `${bin}/${name}`)
   }
   writeFileSync(stamp, lock)
+}
+
+/** Compiles the one package that has to be, where a compiler and the headers are. The system's own libraries are loaded when it runs. */
+function buildKerberos() {
+  const modules = `${home}node_modules`
+  const place = `${modules}/kerberos`
+  const built = `${place}/build/Release/kerberos.node`
+  if (!existsSync(`${place}/src`) || existsSync(built)) return
+  if (!existsSync(debian.test['g++']) || !existsSync(debian.test['libkrb5-dev'])) {
+    console.error('Without Kerberos tickets: for these, apt-get install g++ libkrb5-dev and run this again.')
+    return
+  }
+  console.error('Compiling the package kerberos ...')
+  mkdirSync(`${place}/build/Release`, { recursive: true })
+  const sources = ['kerberos.cc', 'unix/base64.cc', 'unix/kerberos_gss.cc', 'unix/kerberos_unix.cc']
+  const done = spawnSync(
+    'g++',
+    [
+      ...['-shared', '-fPIC', '-O2', '-std=c++17', '-DNAPI_CPP_EXCEPTIONS', '-DKERBEROS_USE_RTLD=1'],
+      ...['-I', `${modules}/node-api-headers/include`, '-I', `${modules}/node-addon-api`],
+      ...sources.map((name) => `${place}/src/${name}`),
+      ...['-ldl', '-o', `${built}.new`],
+    ],
+    { stdio: ['ignore', 2, 2] },
+  )
+  if (done.status === 0) renameSync(`${built}.new`, built)
+  else console.error('The package kerberos could not be compiled: see above. All else works without Kerberos tickets.')
 }
 
 /** Installs missing Debian packages as root; otherwise prints the line that does. */
@@ -164,6 +198,7 @@ bringPackages()
 bringLibraries()
 switch (mode) {
   case 'start':
+    buildKerberos()
     await chain(['node', 'gateway/demo.ts', ...rest])
     break
   case 'check':
@@ -171,14 +206,17 @@ switch (mode) {
     break
   case 'test':
     bringDebian('test')
+    buildKerberos()
     await chain(...checks, ['node', 'test/run.ts', ...rest])
     break
   case 'test:long':
     bringDebian('test')
+    buildKerberos()
     await chain(['node', 'test/run.ts', '--long', ...rest])
     break
   case 'bench':
     bringDebian('test', 'bench')
+    buildKerberos()
     await chain(['node', 'bench/run.ts', ...rest])
     break
   case 'build':

@@ -18,6 +18,7 @@ import { takePrivileges } from './serve/account.ts'
 import { withPublicUrl } from './serve/addresses.ts'
 import { dataThreadsOf } from './serve/backend-files.ts'
 import { checkFiles } from './serve/files.ts'
+import { kerberosEnvironment } from './serve/kerberos.ts'
 import { type Log, openLog } from './serve/log.ts'
 import { Crew } from './supervisor/crew.ts'
 import type { Address } from './supervisor/messages.ts'
@@ -106,7 +107,8 @@ class Supervisor {
     const { descriptors, environment: where } = rootsFor(config.roots, standard.length)
     const stdio = [...standard, ...descriptors]
     cluster.setupPrimary({ exec: options.workerFile ?? ownWorker(), args: [], execArgv: [], stdio })
-    const environment = { UV_THREADPOOL_SIZE: String(threadsFor(config.running)), NOTIFY_SOCKET: '', ...where }
+    const own = { UV_THREADPOOL_SIZE: String(threadsFor(config.running)), NOTIFY_SOCKET: '' }
+    const environment = { ...own, ...kerberosEnvironment(config.running), ...where }
     this.#crew = new Crew(config.running, { workers: workersFor(config.running), environment, log })
   }
 

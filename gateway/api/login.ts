@@ -12,9 +12,10 @@ import type { Exchange } from '../http/exchange.ts'
 import { headerOf } from '../http/page-header.ts'
 import { parseQuery } from '../http/query.ts'
 import { dropCookie, openCookie, sealCookie } from '../http/sealed-cookie.ts'
+import { negotiateToken } from '../http/negotiate.ts'
 import { asTooMany, requirePrivacy } from '../http/serve.ts'
 import { clearSession, setSession } from '../http/session-cookie.ts'
-import { accountPage, loginPage, logoutPage, returnPath } from '../http/sign-in-links.ts'
+import { accountPage, kerberosPage, loginPage, logoutPage, returnPath } from '../http/sign-in-links.ts'
 import { signInPage, signOutPage } from '../web/sign-in.ts'
 import { readForm } from './form-body.ts'
 import { sendPage, sendTo } from './people-pages.ts'
@@ -83,6 +84,22 @@ export const login: ApiHandler = async (context, request, reply) => {
   }
 }
 
+/** With a ticket that the browser has: it is asked for one, and comes again with it. */
+export const loginByTicket: ApiHandler = async (context, request, reply) => {
+  const x = await context.door.authenticate(request)
+  const { to } = parseQuery(x.query, ['to'])
+  const { signIn } = entrance(context)
+  requirePrivacy(x)
+  if (!signIn.ways.kerberos) throw new StorageError('unsupported', 'nobody signs in with a ticket here')
+  if (negotiateToken(request.headers.authorization) === undefined) {
+    const problem = 'Your browser has sent no Kerberos ticket: it has none, or it is not set up to send one here.'
+    const page = loginForm(context, x, { to: returnPath(to), problem })
+    return sendPage(x, reply, page, { status: 401, headers: ['WWW-Authenticate', 'Negotiate'] })
+  }
+  const learn = async () => x.principal
+  return enter(context, x, reply, { learn, how: 'kerberos', to: returnPath(to) })
+}
+
 export const showLogout: ApiHandler = async (context, request, reply) => {
   const x = await context.door.authenticate(request)
   parseQuery(x.query, [])
@@ -104,7 +121,7 @@ export const logout: ApiHandler = async (context, request, reply) => {
 /** Ends one, with a line in the audit log. Throws as `Sessions.end`. */
 export async function endSession(x: Exchange, sessions: Sessions, id: string): Promise<Session> {
   const work = () => sessions.end(x.principal, id)
-  return audited(x, 'revoke', root, work, ({ user }) => `session ${id} of ${user}`)
+  return audited(x, 'revoke', root, work, ({ user }) => `session ${id} of ${user}`, `session ${id}`)
 }
 
 interface Entering {
@@ -150,18 +167,22 @@ function loginForm(
   x: Exchange,
   form: { readonly to: string; readonly user?: string; readonly problem?: string },
 ): string {
-  const { issuers, passwords } = entrance(context).signIn.ways
+  const { issuers, passwords, kerberos } = entrance(context).signIn.ways
+  const own = `${kerberosPage}?${new URLSearchParams({ to: form.to })}`
   return signInPage({
     ...form,
     header: { ...headerOf(x), signIn: undefined },
     action: loginPage,
     token: formToken(x),
     passwords,
-    // Issuers send people back to our own address, so they leave from there too: cookies belong to one host.
-    issuers: issuers.map(({ name, label }) => ({
-      label,
-      href: `${context.publicUrl}${loginPage}?${new URLSearchParams({ issuer: name, to: form.to })}`,
-    })),
+    issuers: [
+      // Issuers send people back to our own address, so they leave from there too: cookies belong to one host.
+      ...issuers.map(({ name, label }) => ({
+        label,
+        href: `${context.publicUrl}${loginPage}?${new URLSearchParams({ issuer: name, to: form.to })}`,
+      })),
+      ...(kerberos ? [{ label: 'Sign in with Kerberos', href: own }] : []),
+    ],
   })
 }
 

@@ -37,6 +37,12 @@ export function forRunning(old: Config, next: Config): Reloaded {
   for (const key of fixed) kept[key] = old[key]
   const log = { ...old.log, level: next.log.level }
   if (old.log.file !== next.log.file) waiting.push('log.file')
+  // Which keytab it is the processes were told at their start; what is in it is read all the time.
+  const isOther = old.kerberos?.keytab !== next.kerberos?.keytab
+  if (isOther) waiting.push('kerberos.keytab')
+  const { kerberos, ...others } = next
+  const tickets = isOther ? old.kerberos : kerberos
   // Every key of `fixed` has the type it has in Config; the loop above cannot show that to the compiler.
-  return { config: { ...next, ...(kept as Pick<Config, (typeof fixed)[number]>), log }, waiting }
+  const now = { ...others, ...(tickets && { kerberos: tickets }) }
+  return { config: { ...now, ...(kept as Pick<Config, (typeof fixed)[number]>), log }, waiting }
 }

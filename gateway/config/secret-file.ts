@@ -21,6 +21,11 @@ export async function readSecret(ref: SecretRef): Promise<Secret> {
 }
 
 async function readSecretFile(file: string): Promise<Secret> {
+  return new Secret((await readSecretBytes(file)).toString('utf8'))
+}
+
+/** The bytes of a file of secrets. Throws as `readSecret`. */
+export async function readSecretBytes(file: string): Promise<Buffer> {
   // A pipe without a writer would keep us waiting before we could see that it is none of ours.
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: NodeJS.ErrnoException) => {
     throw new StorageError('invalid', `${file}: cannot be read (${cause.code ?? 'unknown'})`, { cause })
@@ -29,7 +34,7 @@ async function readSecretFile(file: string): Promise<Secret> {
     await checkFile(handle, file)
     const { bytesRead, buffer } = await handle.read(Buffer.alloc(maxBytes + 1))
     if (bytesRead > maxBytes) throw new StorageError('invalid', `${file}: is longer than 1 MiB`)
-    return new Secret(buffer.toString('utf8', 0, bytesRead))
+    return buffer.subarray(0, bytesRead)
   } finally {
     await handle.close()
   }

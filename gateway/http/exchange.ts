@@ -27,6 +27,8 @@ export interface Door {
   /** ms within which a body must come on. */
   readonly stallTimeout: number
   readonly basic: boolean
+  /** Tickets are accepted. */
+  readonly negotiate: boolean
   readonly redirecting: Redirecting
   readonly thirdParty: ThirdPartyDoor | undefined
   readonly macaroons: Macaroons | undefined

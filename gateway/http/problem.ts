@@ -16,6 +16,8 @@ import { encodePath } from './target.ts'
 export const ownPrefix = '/.portolan'
 export const apiPrefix = `${ownPrefix}/api/v1`
 export const problemsPage = `${ownPrefix}/problems`
+/** Where people ask why something is allowed or refused. */
+export const explainPage = `${ownPrefix}/explain`
 /** Where clients of the WLCG Tape REST API look for it. */
 export const tapeWellKnown = '/.well-known/wlcg-tape-rest-api'
 const stagePath = `${apiPrefix}/tape/stage`
@@ -66,7 +68,8 @@ export async function sendProblem(exchange: Exchange, thrown: unknown): Promise<
   if (rendered) {
     await respond(exchange, status, ['Content-Type', rendered.type, ...headers], rendered.body)
   } else if (wantsHtml(request.headers.accept)) {
-    const page = errorPage({ ...problem, folder: folderOf(exchange) }, headerOf(exchange))
+    const explain = problem.explain === undefined ? undefined : explainHref(exchange, explainPage)
+    const page = errorPage({ ...problem, explain, folder: folderOf(exchange) }, headerOf(exchange))
     await respond(exchange, status, [...pageHeaders, ...headers], page)
   } else {
     const body = `${JSON.stringify(problem)}\n`
@@ -78,7 +81,7 @@ export async function sendProblem(exchange: Exchange, thrown: unknown): Promise<
 function problemOf(exchange: Exchange, error: StorageError, status: number): Problem {
   const { publicUrl } = exchange.door
   const detail = detailed.has(error.code) ? error.message : undefined
-  const explain = explained.has(error.code) ? explainLink(exchange) : undefined
+  const explain = explained.has(error.code) ? explainHref(exchange, `${apiPrefix}/explain`) : undefined
   return {
     type: `${publicUrl}${problemsPage}#${error.code}`,
     title: titles[error.code],
@@ -100,10 +103,13 @@ function folderOf({ path, slash, request }: Exchange): string | undefined {
   return folder === '/' ? '/' : `${encodePath(folder)}/`
 }
 
-/** Without an action there was no decision that could be explained. */
-function explainLink({ door, action, path }: Exchange): string | undefined {
+/** Where the reason is told, by `place`. Without an action there was no decision that could be explained. */
+export function explainHref(
+  { door, action, path }: Pick<Exchange, 'door' | 'action' | 'path'>,
+  place: string,
+): string | undefined {
   if (action === undefined) return undefined
-  return `${door.publicUrl}${apiPrefix}/explain?path=${encodeURIComponent(path)}&action=${action}`
+  return `${door.publicUrl}${place}?path=${encodeURIComponent(path)}&action=${action}`
 }
 
 /**
@@ -121,6 +127,7 @@ function challenges(exchange: Exchange, error: StorageError, status: number): st
   if (isVisitor(exchange) && signInHref(exchange) !== undefined) return headers
   // A browser would ask for a password on behalf of a script that had better tell the user itself; and whoever is asked, sends it.
   const asks = exchange.isPrivate && exchange.request.headers['x-requested-with'] === undefined
+  if (exchange.door.negotiate && !exchange.linked && asks) headers.push('WWW-Authenticate', 'Negotiate')
   if (exchange.door.basic && !exchange.linked && asks) {
     headers.push('WWW-Authenticate', 'Basic realm="portolan", charset="UTF-8"')
   }

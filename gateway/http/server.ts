@@ -75,6 +75,7 @@ class Doorkeeper implements HttpDoor {
       maxUpload: this.#limits.maxUpload,
       stallTimeout: this.#limits.stallTimeout,
       basic: options.basic ?? false,
+      negotiate: options.identity.kerberos !== undefined,
       redirecting: new Redirecting(options.redirecting),
       macaroons: options.identity.macaroons,
       signIn: options.identity.signIn,

@@ -43,10 +43,16 @@ export function clearSession(x: Exchange): string {
   return setCookie(x, sessionName(x), '', 0)
 }
 
-/** A Set-Cookie header for this host and all of its paths, good for `seconds`. */
-export function setCookie(x: Exchange, name: string, value: string, seconds: number): string {
+/** A Set-Cookie header for this host and all of its paths, good for `seconds`. `Strict`: pages of others never make a browser send it. */
+export function setCookie(
+  x: Exchange,
+  name: string,
+  value: string,
+  seconds: number,
+  site: 'Lax' | 'Strict' = 'Lax',
+): string {
   const secure = isSecure(x) ? '; Secure' : ''
-  return `${name}=${value}; Path=/; Max-Age=${Math.max(0, seconds)}; HttpOnly; SameSite=Lax${secure}`
+  return `${name}=${value}; Path=/; Max-Age=${Math.max(0, seconds)}; HttpOnly; SameSite=${site}${secure}`
 }
 
 /** With the prefix browsers take it over TLS and from this very host alone (RFC 6265bis, section 4.1.3.2). */

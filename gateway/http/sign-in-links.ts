@@ -4,6 +4,8 @@ import type { Exchange } from './exchange.ts'
 import { encodePath } from './target.ts'
 
 export const loginPage = '/.portolan/login'
+/** Where a browser is asked for a ticket. */
+export const kerberosPage = `${loginPage}/kerberos`
 export const logoutPage = '/.portolan/logout'
 export const accountPage = '/.portolan/account'
 export const whoamiPage = '/.portolan/whoami'
@@ -13,7 +15,7 @@ const maxReturn = 4096
 /** The sign-in page, from which one comes back here. Undefined where nobody can sign in. */
 export function signInHref({ door, path, slash }: Exchange): string | undefined {
   const ways = door.signIn?.ways
-  if (!ways || (ways.issuers.length === 0 && !ways.passwords)) return undefined
+  if (!ways || (ways.issuers.length === 0 && !ways.passwords && !ways.kerberos)) return undefined
   // Whoever fails to sign in, or signs out, does not want to come back to that.
   const isPassing = path.startsWith(loginPage) || path === logoutPage
   const back = isPassing ? '/' : `${encodePath(path)}${slash && path !== '/' ? '/' : ''}`

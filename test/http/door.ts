@@ -47,7 +47,7 @@ export const alice = person('alice')
 export const identity: Identity = {
   async authenticate(credential: Credential) {
     if (credential.kind === 'none') return anonymous
-    if (credential.kind === 'session') throw refused('session')
+    if (credential.kind !== 'bearer' && credential.kind !== 'basic') throw refused('session')
     const name = credential.kind === 'bearer' ? credential.token.reveal() : credential.user
     if (credential.kind === 'basic' && credential.password.reveal() !== 'secret') throw refused('password')
     if (name === 'expired') throw refused('token-expired')

@@ -29,7 +29,10 @@ export function requireKerberosToken(token: Buffer): void {
   if (token[0] === tag.second) throw strange('it is a later leg of a negotiation, and there is none under way')
   const outer = new Der(token).take(tag.application)
   const mechanism = outer.take(tag.oid).hex()
-  if (kerberos.has(mechanism)) return requireApReq(outer)
+  if (kerberos.has(mechanism)) {
+    requireApReq(outer)
+    return
+  }
   if (mechanism !== spnego) throw strange('it is of a mechanism other than SPNEGO and Kerberos')
   const init = outer.take(tag.first).take(tag.sequence)
   const first = init.take(tag.first).take(tag.sequence).take(tag.oid).hex()
