@@ -21,7 +21,10 @@ type DeepReadonly<T> = T extends string | number | boolean | undefined
     : { readonly [Key in keyof T]: DeepReadonly<T[Key]> }
 
 /** As written in the file, with every default filled in, durations in milliseconds and sizes in bytes. */
-export type Config = DeepReadonly<z.output<ReturnType<typeof schemaFor>>>
+export type Config = DeepReadonly<z.output<ReturnType<typeof schemaFor>>> & {
+  /** Where each rule of `mapping` is in the file, from 1. */
+  readonly mappingLines: readonly number[]
+}
 export type MountConfig = Config['mounts'][number]
 export type IssuerConfig = Config['issuers'][number]
 export type ListenerConfig = Config['listen'][number]
@@ -44,7 +47,8 @@ export function parseConfig(text: string, file: string): Config {
   if (!result.success) throw new ConfigError(result.error.issues.flatMap((issue) => problemsOf(issue, places)))
   const rules = brokenRules(result.data)
   if (rules.length > 0) throw new ConfigError(rules.map(({ path, text }) => places.problem(path, text)))
-  return result.data
+  const mappingLines = result.data.mapping.map((_, index) => places.problem(['mapping', index], '').line)
+  return { ...result.data, mappingLines }
 }
 
 /** Reads and parses a file. Throws ConfigError, also when the file cannot be read. */

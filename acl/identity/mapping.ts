@@ -68,7 +68,7 @@ export function mapToken(input: MappingInput, rules: readonly MappingRule[]): Ma
   const explanation: string[] = []
   for (const [index, rule] of rules.entries()) {
     if ('certificate' in rule || rule.issuer !== issuer.name) continue
-    const line = `mapping rule ${index + 1}`
+    const line = nameOf(rule, index)
     const result = resultOf(rule, input, held)
     if (result === undefined) continue
     const missing = rule.assurance?.find((each) => !assured.has(each))
@@ -103,13 +103,18 @@ export function mapCertificate(subject: string, rules: readonly MappingRule[]): 
   const said: Linked[] = []
   for (const [index, rule] of rules.entries()) {
     if (!('certificate' in rule) || name === undefined || canonicalName(rule.certificate) !== name) continue
-    said.push({ account: rule.account, by: `mapping rule ${index + 1}` })
+    said.push({ account: rule.account, by: nameOf(rule, index) })
   }
   const account = agreed(said, 'this certificate')
   if (account === undefined)
     throw deny('mapping-none', `no mapping rule speaks about the certificate ${quoted(subject)}`)
   const explanation = said.map(({ by }) => `${by} maps to account ${account}`)
   return { account, joins: new Set(), groups: new Set(), explanation }
+}
+
+/** For people, who have the configuration file before them. */
+function nameOf({ line }: MappingRule, index: number): string {
+  return `mapping rule ${index + 1}${line === undefined ? '' : ` (line ${line})`}`
 }
 
 /** What a rule makes of a token that it speaks about: the account, or the name of the group that it counts. */

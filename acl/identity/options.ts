@@ -120,6 +120,8 @@ export type MappingRule = TokenRule | CertificateRule
 /** `issuer` is a short name. */
 export type TokenRule = {
   readonly issuer: string
+  /** Of the configuration file, for people. */
+  readonly line?: number
   /** All of these must be in `eduperson_assurance`. */
   readonly assurance?: readonly string[]
 } & (
@@ -137,6 +139,7 @@ export type TokenRule = {
 export interface CertificateRule {
   readonly certificate: string
   readonly account: string
+  readonly line?: number
 }
 
 export type AccountSourceOptions =

@@ -10,6 +10,7 @@ import { describeGrants, explainFailure } from './bearer.ts'
 import { type DerivedKind, standFor } from './derived.ts'
 import type { JudgeStep } from './identity.ts'
 import type { Trace } from './jwt.ts'
+import { byKerberos } from './kerberos/local-identity.ts'
 import { mapCertificate } from './mapping.ts'
 import { sayerOf } from './password-sessions.ts'
 import { quoted } from './refusal.ts'
@@ -53,6 +54,9 @@ async function retrace(principal: Principal, means: TellingMeans, trace: Trace):
   } else if (credential?.kind === 'bearer') {
     trace('credential', 'a bearer token')
     await means.verify(credential.secret.reveal(), trace)
+  } else if (means.signedIn?.kind === 'kerberos') {
+    trace('credential', `a ticket of ${means.signedIn.name}, or the cookie that stands for one`)
+    await byKerberos(means.signedIn.name, means.state, trace)
   } else if (principal.id.startsWith('dn:')) {
     trace('credential', `a certificate for ${principal.id.slice(3)}`)
     for (const sentence of mapCertificate(principal.id.slice(3), means.state.options.mapping).explanation) {

@@ -5,6 +5,7 @@ import type {
   IdentityOptions,
   IssuerOptions,
   KeySourceOptions,
+  MappingRule,
   Revocations,
 } from '../../acl/identity/options.ts'
 import type { Config, IssuerConfig } from '../config.ts'
@@ -34,7 +35,7 @@ export async function identityOptions(config: Config, means?: IdentityMeans): Pr
   return {
     domain: config.domain,
     issuers: await Promise.all(config.issuers.map(issuerOptions)),
-    mapping: config.mapping.map(mappingRule),
+    mapping: config.mapping.map((rule, index) => withLine(mappingRule(rule), config.mappingLines[index])),
     accounts: await Promise.all(config.accounts.map(accountSource)),
     minUid: config.minUid,
     administrators: config.administrators,
@@ -45,6 +46,10 @@ export async function identityOptions(config: Config, means?: IdentityMeans): Pr
     ...(means && { signIn: await signInOptions(config, means.stores), links: linkOptions(config, means.stores) }),
     alise: await aliseOptions(config),
   }
+}
+
+function withLine(rule: MappingRule, line: number | undefined): MappingRule {
+  return line === undefined ? rule : { ...rule, line }
 }
 
 function derived(
