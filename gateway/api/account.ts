@@ -6,10 +6,11 @@ import type { Exchange } from '../http/exchange.ts'
 import { headerOf } from '../http/page-header.ts'
 import { parseQuery } from '../http/query.ts'
 import { clearSession } from '../http/session-cookie.ts'
-import { accountPage as address } from '../http/sign-in-links.ts'
+import { accountPage as address, linkPage } from '../http/sign-in-links.ts'
 import { type AccountPage, accountPage } from '../web/account.ts'
 import { activitiesFor, endAppPassword, makeAppPassword, passwordsOf, shownPassword } from './app-passwords.ts'
 import { readForm } from './form-body.ts'
+import { endLink, shownLink } from './links.ts'
 import { endSession } from './login.ts'
 import { pathOf } from './parameters.ts'
 import { sendPage, sendTo } from './people-pages.ts'
@@ -29,7 +30,7 @@ export const showAccount: ApiHandler = async (context, request, reply) => {
 /** One of its buttons. */
 export const changeAccount: ApiHandler = async (context, request, reply) => {
   const x = await context.door.authenticate(request)
-  const names = ['csrf', 'end', 'revoke', 'name', 'path', 'read', 'days'] as const
+  const names = ['csrf', 'end', 'revoke', 'unlink', 'name', 'path', 'read', 'days'] as const
   const form = readForm(request.headers['content-type'], request.body, names)
   requireCaller(x)
   requireFormToken(x, form.csrf)
@@ -41,6 +42,11 @@ export const changeAccount: ApiHandler = async (context, request, reply) => {
   if (form.revoke !== undefined) {
     await endAppPassword(context, x, form.revoke)
     return sendTo(x, reply, address)
+  }
+  if (form.unlink !== undefined) {
+    await endLink(context, x, form.unlink)
+    // It may be the one by which the caller came.
+    return sendTo(x, reply, form.unlink === x.principal.link ? '/' : address)
   }
   return make(context, x, reply, form)
 }
@@ -67,6 +73,16 @@ async function make(context: ApiContext, x: Exchange, reply: Parameters<ApiHandl
   }
 }
 
+/** What is linked to the account, and what may be linked by who came with a session. */
+async function linkedOf({ identity: { links } }: ApiContext, { principal }: Exchange): Promise<AccountPage['links']> {
+  if (!links) return { links: [], ways: [] }
+  const ways = principal.session === undefined || principal.link !== undefined ? [] : links.ways
+  return {
+    links: (await links.list(principal, false)).map(shownLink),
+    ways: ways.map(({ name, label }) => ({ label, href: `${linkPage}?${new URLSearchParams({ issuer: name })}` })),
+  }
+}
+
 async function pageFor(
   context: ApiContext,
   x: Exchange,
@@ -87,6 +103,7 @@ async function pageFor(
       const allows = allow.includes('write') ? 'read and write' : allow.includes('read') ? 'read' : 'little'
       return { ...same, allows, used: used ?? undefined }
     }),
+    links: await linkedOf(context, x),
     mayMake: principal.grants === 'unbounded' && principal.macaroon === undefined,
   })
 }

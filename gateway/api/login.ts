@@ -1,7 +1,7 @@
 /** Signing in and out with a browser: at an issuer (OpenID Connect), or with the password of an account. */
 
 import type { FastifyReply } from 'fastify'
-import type { PendingSignIn, Session, Sessions, SignIn } from '../../acl/identity/identity.ts'
+import type { Session, Sessions, SignIn } from '../../acl/identity/identity.ts'
 import type { Principal } from '../../acl/principal.ts'
 import { Secret } from '../../acl/secret.ts'
 import { StorageError } from '../core/errors.ts'
@@ -9,26 +9,18 @@ import { root } from '../core/path.ts'
 import { formToken, requireFormToken, requireOwnPage } from '../http/csrf.ts'
 import { audited } from '../http/derived.ts'
 import type { Exchange } from '../http/exchange.ts'
+import { negotiateToken } from '../http/negotiate.ts'
 import { headerOf } from '../http/page-header.ts'
 import { parseQuery } from '../http/query.ts'
-import { dropCookie, openCookie, sealCookie } from '../http/sealed-cookie.ts'
-import { negotiateToken } from '../http/negotiate.ts'
 import { asTooMany, requirePrivacy } from '../http/serve.ts'
 import { clearSession, setSession } from '../http/session-cookie.ts'
 import { accountPage, kerberosPage, loginPage, logoutPage, returnPath } from '../http/sign-in-links.ts'
 import { signInPage, signOutPage } from '../web/sign-in.ts'
 import { readForm } from './form-body.ts'
+import { finishLinking } from './linking.ts'
+import { callbackOf, dropPending, keepPending, pendingOf } from './pending.ts'
 import { sendPage, sendTo } from './people-pages.ts'
 import type { ApiContext, ApiHandler } from './routes.ts'
-
-const pendingCookie = 'portolan-login'
-/** Seconds for typing a password, and another factor, at an issuer. */
-const patience = 900
-
-interface Kept {
-  readonly pending: PendingSignIn
-  readonly to: string
-}
 
 /** The page that offers the ways in; with `issuer`, the way to that one. */
 export const showLogin: ApiHandler = async (context, request, reply) => {
@@ -39,8 +31,7 @@ export const showLogin: ApiHandler = async (context, request, reply) => {
   requirePrivacy(x)
   if (issuer === undefined) return sendPage(x, reply, loginForm(context, x, { to: returnPath(to) }))
   const { url, pending } = await signIn.start(issuer, callbackOf(context, issuer))
-  const kept: Kept = { pending, to: returnPath(to) }
-  return sendTo(x, reply, url.href, ['Set-Cookie', sealCookie(x, pendingCookie, kept, patience)])
+  return sendTo(x, reply, url.href, ['Set-Cookie', keepPending(x, { pending, to: returnPath(to) })])
 }
 
 /** Back from an issuer. */
@@ -49,9 +40,12 @@ export const finishLogin: ApiHandler = async (context, request, reply) => {
   const { issuer } = request.params as { readonly issuer: string }
   const { signIn } = entrance(context)
   // Whatever comes of it, the same answer is good for one try.
-  x.response.setHeader('Set-Cookie', dropCookie(x, pendingCookie))
-  const kept = openCookie(x, pendingCookie) as Kept | undefined
+  x.response.setHeader('Set-Cookie', dropPending(x))
+  const kept = pendingOf(x)
   const answer = new URL(`${callbackOf(context, issuer)}?${x.query}`)
+  if (kept?.link !== undefined && kept.pending.issuer === issuer) {
+    return finishLinking(context, x, reply, { ...kept, answer })
+  }
   const learn = () => {
     if (kept === undefined) throw strange('this browser was not sent to an issuer, or too long ago')
     // Each issuer has an address of its own to come back to, so that none can answer for another (RFC 9207, section 2.4; RFC 9700, section 4.4.2).
@@ -150,7 +144,7 @@ async function enter(context: ApiContext, x: Exchange, reply: FastifyReply, ente
   )
   if (before.session !== undefined) await endEarlier(sessions, before, before.session)
   const cookies = ['Set-Cookie', setSession(x, session.secret, session.expires)]
-  await sendTo(x, reply, to, [...cookies, 'Set-Cookie', dropCookie(x, pendingCookie)])
+  await sendTo(x, reply, to, [...cookies, 'Set-Cookie', dropPending(x)])
 }
 
 async function endEarlier(sessions: Sessions, principal: Principal, id: string): Promise<void> {
@@ -184,10 +178,6 @@ function loginForm(
       ...(kerberos ? [{ label: 'Sign in with Kerberos', href: own }] : []),
     ],
   })
-}
-
-function callbackOf({ publicUrl }: ApiContext, issuer: string): string {
-  return `${publicUrl}${loginPage}/callback/${encodeURIComponent(issuer)}`
 }
 
 function entrance({ identity }: ApiContext): { readonly signIn: SignIn; readonly sessions: Sessions } {

@@ -16,7 +16,7 @@ interface BanOptions extends EndpointOptions {
 export function banCommand(): Command {
   const command = withEndpoint(new Command('ban').description('let somebody in no more (for administrators)'))
     .usage('[options] <name> | token | list | lift <name>')
-    .argument('<name>', 'user:NAME@DOMAIN, principal:ID, token:ISSUER|JTI, macaroon:ID or s3-key:ID')
+    .argument('<name>', 'user:NAME@DOMAIN, group:NAME@DOMAIN, principal:ID, token:ISSUER|JTI, macaroon:ID or s3-key:ID')
     .option('--until <time>', 'such as 12h or 7d (default: for good)', until)
     .option('--note <text>', 'why')
     .action(async (name: string, { until: validity, note, ...options }: BanOptions) => {

@@ -10,6 +10,7 @@ import { checkCommand } from './check.ts'
 import { completionCommand } from './completion.ts'
 import { exitCode, exitHelp, report, systemFailure } from './exit.ts'
 import { explainCommand } from './explain.ts'
+import { linkCommand } from './link.ts'
 import { localityCommand } from './locality.ts'
 import { locksCommand, unlockCommand } from './locks.ts'
 import { lsCommand } from './ls.ts'
@@ -52,6 +53,7 @@ const makers = [
   s3KeyCommand,
   sessionCommand,
   banCommand,
+  linkCommand,
   completionCommand,
 ]
 

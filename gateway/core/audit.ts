@@ -18,7 +18,7 @@ export interface AuditRecord {
    * `authenticate`: a credential was refused before there was a call. Doors write such lines themselves, as those of
    * macaroons, links and bans, whose `reason` tells which one.
    */
-  readonly action: Operation | 'authenticate' | 'issue' | 'revoke' | 'rotate' | 'ban' | 'unban' | 'inspect'
+  readonly action: Operation | 'authenticate' | 'issue' | 'revoke' | 'rotate' | 'ban' | 'unban' | 'inspect' | 'link' | 'unlink'
   readonly path: Path
   /** The other path of a rename or copy. */
   readonly to?: Path | undefined

@@ -4,7 +4,7 @@ import { StorageError } from '../core/errors.ts'
 import { type Path, root } from '../core/path.ts'
 import type { Exchange } from './exchange.ts'
 
-export type DerivedAction = 'issue' | 'revoke' | 'rotate' | 'ban' | 'unban' | 'inspect'
+export type DerivedAction = 'issue' | 'revoke' | 'rotate' | 'ban' | 'unban' | 'inspect' | 'link' | 'unlink'
 
 /** Runs `work` and writes down who did it, what `tell` says it made, and what it was about, also when it failed. Throws `unavailable` while nothing can be written. */
 export async function audited<T>(

@@ -8,6 +8,8 @@ export const loginPage = '/.portolan/login'
 export const kerberosPage = `${loginPage}/kerberos`
 export const logoutPage = '/.portolan/logout'
 export const accountPage = '/.portolan/account'
+/** Where identities of issuers are linked to it. */
+export const linkPage = `${accountPage}/link`
 export const whoamiPage = '/.portolan/whoami'
 
 const maxReturn = 4096

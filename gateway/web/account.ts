@@ -1,6 +1,7 @@
 /** The page of somebody's sessions and application passwords. */
 
 import { hidden } from './directory-forms.ts'
+import { type LinkSection, linkSection } from './link.ts'
 import { escapeHtml, type PageHeader, pageEnd, pageStart } from './page.ts'
 
 /** Times are ISO 8601. */
@@ -32,7 +33,8 @@ export interface AccountPage {
   readonly user: string
   readonly sessions: readonly ShownSession[]
   readonly passwords: readonly ShownPassword[]
-  /** Whether further ones can be made with this credential. */
+  readonly links: Pick<LinkSection, 'links' | 'ways'>
+  /** Whether further passwords can be made with this credential. */
   readonly mayMake: boolean
   /** One that was just made: shown now and never again. */
   readonly made?: { readonly name: string; readonly password: string; readonly expires: string } | undefined
@@ -46,7 +48,7 @@ export function accountPage(page: AccountPage): string {
   return `${pageStart('Account', header)}<main id="content">
 <h1>Account <span class="name">${escapeHtml(user)}</span></h1>
 <p><a href="/.portolan/whoami">Who you are here, and why</a></p>
-${wrong}${made ? madePassword(made, user) : ''}${sessionTable(page)}${passwordTable(page)}${page.mayMake ? makeForm(page) : ''}</main>
+${wrong}${made ? madePassword(made, user) : ''}${sessionTable(page)}${passwordTable(page)}${linkSection({ ...page, ...page.links })}${page.mayMake ? makeForm(page) : ''}</main>
 ${pageEnd}`
 }
 
