@@ -4,6 +4,7 @@ import { actions } from '../../acl/needs.ts'
 import { errorCodes } from '../core/errors.ts'
 import { apiPrefix } from '../http/problem.ts'
 import { explainPaths, explainSchemas } from './openapi-explain.ts'
+import { linkPaths, linkSchemas } from './openapi-links.ts'
 import { lockPaths, lockSchemas } from './openapi-locks.ts'
 import { s3KeyPaths, s3KeySchemas } from './openapi-s3-keys.ts'
 import { json, listOf, object, operation, orNull, type Paths, ref, type Schema, text } from './openapi-schema.ts'
@@ -53,6 +54,7 @@ const schemas = {
   ...shareSchemas,
   ...signInSchemas,
   ...s3KeySchemas,
+  ...linkSchemas,
   ...lockSchemas,
   ...explainSchemas,
   ...uploadSchemas,
@@ -160,6 +162,7 @@ const paths: Paths = {
   ...sharePaths,
   ...signInPaths,
   ...s3KeyPaths,
+  ...linkPaths,
   ...lockPaths,
   ...explainPaths,
   ...uploadPaths,

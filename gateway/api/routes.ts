@@ -6,7 +6,7 @@ import { StorageError } from '../core/errors.ts'
 import type { StorageOperations } from '../core/storage.ts'
 import { apiPrefix, explainPage, ownPrefix, problemsPage, tapeWellKnown } from '../http/problem.ts'
 import type { RouteDoor } from '../http/routes.ts'
-import { accountPage, kerberosPage, loginPage, logoutPage, whoamiPage } from '../http/sign-in-links.ts'
+import { accountPage, kerberosPage, linkPage, loginPage, logoutPage, whoamiPage } from '../http/sign-in-links.ts'
 import { changeAccount, showAccount } from './account.ts'
 import { getAcl, putAcl } from './acl.ts'
 import { createAppPassword, listAppPasswords, revokeAppPassword } from './app-passwords.ts'
@@ -15,6 +15,8 @@ import type { BodyBudget } from './body-budget.ts'
 import { effective } from './effective.ts'
 import { explain } from './explain.ts'
 import { showExplain } from './explain-page.ts'
+import { confirmLinking, showLinking } from './linking.ts'
+import { listLinks, removeLink } from './links.ts'
 import { endLock, listLocks } from './locks.ts'
 import { finishLogin, login, loginByTicket, logout, showLogin, showLogout } from './login.ts'
 import { revokeMacaroon, rotateMacaroons } from './macaroons.ts'
@@ -96,6 +98,8 @@ export const apiRoutes: readonly ApiRoute[] = [
   { method: 'GET', path: '/app-passwords', handler: listAppPasswords },
   { method: 'POST', path: '/app-passwords', handler: createAppPassword },
   { method: 'DELETE', path: '/app-passwords/{id}', handler: revokeAppPassword },
+  { method: 'GET', path: '/links', handler: listLinks },
+  { method: 'DELETE', path: '/links/{id}', handler: removeLink },
   { method: 'GET', path: '/s3-keys', handler: listS3Keys },
   { method: 'POST', path: '/s3-keys', handler: createS3Key },
   { method: 'PUT', path: '/s3-keys/{id}', handler: switchS3Key },
@@ -127,6 +131,8 @@ const pages: ReadonlyArray<readonly ['GET' | 'POST', string, ApiHandler]> = [
   ['POST', logoutPage, logout],
   ['GET', accountPage, showAccount],
   ['POST', accountPage, changeAccount],
+  ['GET', linkPage, showLinking],
+  ['POST', linkPage, confirmLinking],
   ['GET', explainPage, showExplain],
   ['GET', whoamiPage, showWhoami],
 ]
