@@ -161,8 +161,8 @@ export class S3KeyDesk implements S3Keys {
 
   async assume(principal: Principal, order: S3SessionOrder): Promise<S3Session> {
     const state = this.#means.state()
-    const { holder } = this.#means.sourceOf(principal)
-    return beginSession(principal, order, { epochs: epochsOf(state), state, holder, now: clock(state) })
+    const source = this.#means.sourceOf(principal)
+    return beginSession(principal, order, { epochs: epochsOf(state), state, source, now: clock(state) })
   }
 
   async endSession(principal: Principal, sessionToken: Secret): Promise<string> {

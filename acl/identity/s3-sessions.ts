@@ -12,6 +12,7 @@ import { type Path, parsePath } from '../../gateway/core/path.ts'
 import type { Grant, GrantKind, Principal } from '../principal.ts'
 import { Secret } from '../secret.ts'
 import { addressesOf, readCaveats } from './caveats.ts'
+import type { Source } from './derived.ts'
 import type { Epoch, Epochs } from './epochs.ts'
 import type { S3Session, S3SessionOrder } from './identity.ts'
 import { requireLink } from './links/linked.ts'
@@ -36,7 +37,8 @@ interface Sealed {
   /** Milliseconds since 1970. */
   readonly expires: number
   readonly tokenId?: string
-  readonly issuer: string
+  /** Of the token; absent for who has signed in here. */
+  readonly issuer?: string
   /** `Principal.link`. */
   readonly link?: string
   readonly audiences: readonly string[]
@@ -77,20 +79,21 @@ export async function beginSession(
   {
     epochs,
     state,
-    holder,
+    source: { holder, signedIn },
     now,
   }: {
     readonly epochs: Epochs
     readonly state: SessionState
-    readonly holder: Holder | undefined
+    readonly source: Source
     readonly now: number
   },
 ): Promise<S3Session> {
-  const { user, credential, counted } = principal
-  const issuer = credential?.issuer
-  if (user === undefined || credential?.kind !== 'bearer' || issuer === undefined || counted !== undefined || !holder) {
-    const reason = { rule: 's3-key', text: 'sessions are begun with the token of an issuer, and with nothing derived' }
-    throw new StorageError('denied', 'not allowed', { reason })
+  const { user, credential, counted, macaroon } = principal
+  const issuer = credential?.kind === 'bearer' ? credential.issuer : undefined
+  const isHimself = (issuer !== undefined || signedIn !== undefined) && counted === undefined && !macaroon
+  if (user === undefined || !isHimself || !holder) {
+    const text = 'sessions are begun by who signs in himself or with the token of an issuer, and with nothing derived'
+    throw new StorageError('denied', 'not allowed', { reason: { rule: 's3-key', text } })
   }
   const expires = Math.floor(Math.min(now + duration * 1000, (principal.expires ?? Number.POSITIVE_INFINITY) * 1000))
   if (expires <= now) throw new StorageError('invalid', 'the session would have ended before it began')
@@ -101,8 +104,9 @@ export async function beginSession(
   const id = newKeyId('ASIA')
   const { tokenId } = holder
   const sealed: Sealed = {
-    ...{ id, principal: principal.id, user, groups, expires, issuer },
-    audiences: credential.audiences ?? [],
+    ...{ id, principal: principal.id, user, groups, expires },
+    ...(issuer !== undefined && { issuer }),
+    audiences: credential?.audiences ?? [],
     networks: principal.addresses?.networks ?? [],
     ...(principal.grants !== 'unbounded' && { token: principal.grants.map(written) }),
     ...(grants && { policy: grants.map(written) }),
@@ -111,7 +115,8 @@ export async function beginSession(
     ...(principal.link !== undefined && { link: principal.link }),
   }
   const epoch = await epochs.current()
-  const whole = credential.bound ? undefined : seal({ ...sealed, bearer: credential.secret.reveal() }, epoch)
+  const isCarried = credential !== undefined && issuer !== undefined && !credential.bound
+  const whole = isCarried ? seal({ ...sealed, bearer: credential.secret.reveal() }, epoch) : undefined
   const text = whole !== undefined && whole.length <= mostPacked ? whole : seal(sealed, epoch)
   if (text.length > mostPacked)
     throw new StorageError('too-large', 'the token and the policy are too much for a session')
@@ -152,7 +157,7 @@ export function markOf(id: string): string {
 
 async function standFor(sealed: Sealed, epoch: Epoch, { options, accounts, issuers, linked }: SessionState) {
   const { id, user, issuer, token, policy, networks, maxUpload, tokenId, bearer, link } = sealed
-  if (!issuers.has(issuer)) {
+  if (issuer !== undefined && !issuers.has(issuer)) {
     throw refuse('key-disabled', 'it was made with a token of an issuer that is trusted no more')
   }
   await requireLink(link, user, linked)
@@ -167,13 +172,14 @@ async function standFor(sealed: Sealed, epoch: Epoch, { options, accounts, issue
     ...(addresses && { addresses }),
     ...(maxUpload !== undefined && { maxUpload }),
     expires: sealed.expires / 1000,
-    ...(bearer !== undefined && {
-      credential: { kind: 'bearer', secret: new Secret(bearer), issuer, audiences: sealed.audiences },
-    }),
+    ...(bearer !== undefined &&
+      issuer !== undefined && {
+        credential: { kind: 'bearer', secret: new Secret(bearer), issuer, audiences: sealed.audiences },
+      }),
     counted: sealed.principal,
   }
   const marks = [`s3-key:${id}`, markOf(id), `epoch:${epoch.id}`]
-  return { principal, holder: { id: sealed.principal, user, tokenId, marks, issuer } }
+  return { principal, holder: { id: sealed.principal, user, tokenId, marks, ...(issuer !== undefined && { issuer }) } }
 }
 
 function secretOf(id: string, epoch: Epoch): Secret {

@@ -18,12 +18,13 @@ import { type Authenticated, authenticate } from './authentication.ts'
 import { keyDesk } from './key-lookup.ts'
 import { account } from './owner.ts'
 import type { S3Settings } from './s3-request.ts'
+import { callerOf } from './sts-caller.ts'
 import { StsError, sendSts, sendStsError, tokenErrorOf } from './sts-error.ts'
 import { grantsOfPolicy } from './sts-policy.ts'
 import { leaf, tag } from './xml.ts'
 
 export interface StsOptions {
-  readonly identity: Pick<Identity, 'authenticate'>
+  readonly identity: Pick<Identity, 'authenticate' | 'kerberos'>
   readonly keys: Pick<S3Keys, 'key' | 'noteUse' | 'assume'>
 }
 
@@ -60,7 +61,9 @@ async function answer(request: Request): Promise<void> {
   if ((fields.get('Version') ?? version) !== version) throw bad('Version')
   switch (fields.get('Action')) {
     case 'AssumeRoleWithWebIdentity':
-      return assume(request, fields)
+      return assumeByToken(request, fields)
+    case 'AssumeRole':
+      return assumeHimself(request, fields)
     case 'GetCallerIdentity':
       return tell(request, body)
     case undefined:
@@ -70,10 +73,38 @@ async function answer(request: Request): Promise<void> {
   }
 }
 
-async function assume(request: Request, fields: Fields): Promise<void> {
-  const { x, entrance, keys } = request
-  const { role, name, token, duration, policy } = parametersOf(fields)
+async function assumeByToken(request: Request, fields: Fields): Promise<void> {
+  const role = parametersOf(fields, withToken)
+  // A file with a token ends with a newline as a rule, and SDKs send it as it is.
+  const token = new Secret(required(fields, 'WebIdentityToken', 4, 20_000).trim())
   const principal = await holderOf(request, token)
+  const { credentials, user, packed } = await assume(request, role, principal)
+  const { credential, id } = principal
+  const issuer = credential?.issuer ?? ''
+  const content = [
+    leaf('SubjectFromWebIdentityToken', id.startsWith(`${issuer}|`) ? id.slice(issuer.length + 1) : id),
+    leaf('Audience', credential?.audiences?.[0]),
+    ...[user, credentials],
+    leaf('Provider', issuer),
+    packed,
+  ]
+  await sendSts(request.x, 'AssumeRoleWithWebIdentity', content.join(''))
+}
+
+async function assumeHimself(request: Request, fields: Fields): Promise<void> {
+  const { x, identity, entrance } = request
+  const role = parametersOf(fields, withoutToken)
+  const principal = await callerOf(x, identity).catch((error: unknown) => {
+    entrance.refused(x, x.failureOf(error))
+    throw error
+  })
+  const { credentials, user, packed } = await assume(request, role, principal)
+  await sendSts(x, 'AssumeRole', credentials + user + packed)
+}
+
+/** The keys that were made and what is said of them, as XML. */
+async function assume(request: Request, { role, name, duration, policy }: Parameters, principal: Principal) {
+  const { x, entrance, keys } = request
   entrance.admit(x, principal)
   const work = async () => {
     const grants = policy === undefined ? undefined : await grantsFor(request, policy)
@@ -84,8 +115,6 @@ async function assume(request: Request, fields: Fields): Promise<void> {
   const made = await audited(x, 'issue', root, work, ({ accessKeyId, expires }) => {
     return `session ${accessKeyId} (${JSON.stringify(name)}) until ${new Date(expires).toISOString()}`
   })
-  const { credential, id } = principal
-  const issuer = credential?.issuer ?? ''
   const user =
     leaf('Arn', roleArn(role, name)) + leaf('AssumedRoleId', `${made.accessKeyId.replace(/^ASIA/, 'AROA')}:${name}`)
   const credentials = [
@@ -94,15 +123,11 @@ async function assume(request: Request, fields: Fields): Promise<void> {
     leaf('SessionToken', made.sessionToken.reveal()),
     leaf('Expiration', `${new Date(made.expires).toISOString().slice(0, 19)}Z`),
   ]
-  const content = [
-    leaf('SubjectFromWebIdentityToken', id.startsWith(`${issuer}|`) ? id.slice(issuer.length + 1) : id),
-    leaf('Audience', credential?.audiences?.[0]),
-    tag('AssumedRoleUser', user),
-    tag('Credentials', credentials.join('')),
-    leaf('Provider', issuer),
-    leaf('PackedPolicySize', made.packed),
-  ]
-  await sendSts(x, 'AssumeRoleWithWebIdentity', content.join(''))
+  return {
+    credentials: tag('Credentials', credentials.join('')),
+    user: tag('AssumedRoleUser', user),
+    packed: leaf('PackedPolicySize', made.packed),
+  }
 }
 
 /** A token is good for nothing else than to be taken by whoever listens: it is looked at only if nobody could. */
@@ -177,18 +202,18 @@ interface Parameters {
   /** Its name alone: every role is one's own. */
   readonly role: string
   readonly name: string
-  readonly token: Secret
   /** Seconds. */
   readonly duration: number
   readonly policy: string | undefined
 }
 
-const known: ReadonlySet<string> = new Set([
-  ...['Action', 'Version', 'RoleArn', 'RoleSessionName', 'WebIdentityToken', 'DurationSeconds', 'Policy'],
+const withoutToken: ReadonlySet<string> = new Set([
+  ...['Action', 'Version', 'RoleArn', 'RoleSessionName', 'DurationSeconds', 'Policy'],
 ])
+const withToken: ReadonlySet<string> = new Set([...withoutToken, 'WebIdentityToken'])
 
 /** Bounds of the lengths are those of the API reference. What is not known could be meant to narrow, so it is refused. */
-function parametersOf(fields: Fields): Parameters {
+function parametersOf(fields: Fields, known: ReadonlySet<string>): Parameters {
   for (const name of fields.keys()) {
     if (/^PolicyArns(?:\.|$)/.test(name)) {
       throw new StsError('MalformedPolicyDocument', 'Managed policies are not known here.')
@@ -200,13 +225,11 @@ function parametersOf(fields: Fields): Parameters {
   if (role === undefined) throw bad('RoleArn')
   const name = required(fields, 'RoleSessionName', 2, 64)
   if (!/^[\w+=,.@-]+$/.test(name)) throw bad('RoleSessionName')
-  // A file with a token ends with a newline as a rule, and SDKs send it as it is.
-  const token = new Secret(required(fields, 'WebIdentityToken', 4, 20_000).trim())
   const seconds = fields.get('DurationSeconds') ?? '3600'
   const duration = /^\d{1,6}$/.test(seconds) ? Number(seconds) : Number.NaN
   if (!(duration >= 900 && duration <= 43_200)) throw bad('DurationSeconds')
   const policy = fields.has('Policy') ? required(fields, 'Policy', 1, 2048) : undefined
-  return { role, name, token, duration, policy }
+  return { role, name, duration, policy }
 }
 
 function required(fields: Fields, name: string, least: number, most: number): string {
