@@ -10,7 +10,7 @@ import { checkClocks } from './checks/clocks.ts'
 import { checkKdc } from './checks/kerberos.ts'
 import { checkListeners } from './checks/listeners.ts'
 import { checkNfs } from './checks/nfs.ts'
-import { attempt, ok, type Report } from './checks/report.ts'
+import { attempt, ok, problem, type Report } from './checks/report.ts'
 import { type Config, loadConfig, type MountConfig } from './config.ts'
 import { FileAudit } from './core/audit.ts'
 import { StorageError } from './core/errors.ts'
@@ -87,12 +87,21 @@ async function checkIdentity(config: Config, report: Report): Promise<void> {
     try {
       for (const finding of await identity.checkIssuers()) report('issuers', finding)
       for (const finding of await identity.checkAccounts()) report('accounts', finding)
+      await checkNames(config, identity, report)
       const accounts = () => groupsOfAccounts(config, identity)
       await checkNfs(config, { mountinfo: '/proc/self/mountinfo', etc: '/etc', accounts }, report)
     } finally {
       await identity.close()
     }
   })
+}
+
+/** Principals whose account is named need one that is there. */
+async function checkNames({ kerberos, domain }: Config, identity: Identity, report: Report): Promise<void> {
+  for (const { principal, account } of kerberos?.names ?? []) {
+    if (await identity.principalOf(`${account}@${domain}`)) continue
+    report('kerberos', problem('account', `${principal}: no account source knows ${account}, or it is refused`))
+  }
 }
 
 /** How many numeric groups those accounts have that the configuration names, besides their first. */

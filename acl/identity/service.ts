@@ -33,7 +33,7 @@ import type {
   S3Keys,
   Shares,
 } from './identity.ts'
-import { checkIssuers } from './issuer-check.ts'
+import { checkAccounts, checkIssuers } from './issuer-check.ts'
 import { decodeToken, type Trace } from './jwt.ts'
 import { NegotiationDesk } from './kerberos/negotiation.ts'
 import { createKerberosPasswords } from './kerberos/password.ts'
@@ -205,7 +205,7 @@ class Service implements IdentityService {
   }
 
   checkAccounts(): Promise<readonly Finding[]> {
-    return this.#state.accounts.check()
+    return checkAccounts(this.#state)
   }
 
   async judge(token: Secret): Promise<Judgement> {

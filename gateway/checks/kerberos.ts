@@ -99,10 +99,8 @@ function refusal(keytab: string, name: string, code: number): Finding {
   const why = silent.get(code)
   if (why !== undefined) return problem('kdc', why)
   if (code === unknownClient) {
-    return warning(
-      'kdc',
-      `the KDC gives ${name} no tickets, as Active Directory does not to services: not tried further`,
-    )
+    const text = `the KDC does not know ${name} as somebody who asks for tickets: with Active Directory that is usual of services, and tells nothing; elsewhere make the principal`
+    return warning('kdc', text)
   }
   return problem('kdc', `the KDC gives ${name} no ticket: ${reason(keytab, name, code)}`)
 }
