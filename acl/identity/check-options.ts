@@ -77,6 +77,24 @@ function checkIssuer(issuer: IssuerOptions, where: string): void {
   if (!(issuer.maxLifetime === undefined || issuer.maxLifetime > 0))
     throw wrong(`${where}.maxLifetime must be positive`)
   checkKeySource(issuer, where)
+  checkIntrospection(issuer, where)
+}
+
+function checkIntrospection(issuer: IssuerOptions, where: string): void {
+  const { introspection, profile } = issuer
+  if (introspection === undefined) return
+  if (profile === 'scitokens')
+    throw wrong(`${where}.introspection: SciTokens are signed, and nobody is asked about them`)
+  const { endpoint, userInfo, origins, remember } = introspection
+  const named = endpoint === undefined ? [] : [endpoint]
+  const read = endpoint === undefined || userInfo ? [issuer.issuer] : []
+  // Our client's secret goes there, and other people's tokens.
+  for (const address of [...named, ...read, ...origins]) {
+    if (!mayFetch(address, issuer)) {
+      throw wrong(`${where}.introspection: only https addresses are asked (with insecure: true also http on loopback)`)
+    }
+  }
+  if (!(remember > 0 && remember <= 300)) throw wrong(`${where}.introspection.remember must be at most 300 seconds`)
 }
 
 function checkKeySource(issuer: IssuerOptions, where: string): void {

@@ -8,6 +8,8 @@ export interface Claims {
   readonly sub?: unknown
   readonly exp?: unknown
   readonly scope?: unknown
+  readonly aud?: unknown
+  readonly act?: unknown
 }
 
 /** The claims of a JWT; undefined for what is none, such as an opaque token. */

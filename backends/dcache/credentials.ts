@@ -257,6 +257,9 @@ export class Delegation implements Credentials {
     if (credential.kind !== 'bearer') {
       return this.#otherwise(principal, 'a Kerberos identity cannot be sent on to dCache')
     }
+    if (credential.bound) {
+      return this.#otherwise(principal, "the token is bound to its holder's certificate, which the gateway cannot show")
+    }
     const scoped = grants !== 'unbounded' || hasStorageScope(claimsOf(credential.secret.reveal())?.scope)
     const accepted = this.#accepts(credential)
     if (accepted && !scoped) return { kind: 'identity', credential }

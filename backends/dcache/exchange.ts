@@ -20,6 +20,8 @@ export interface ExchangeOptions {
   /** Blank separated; must not hold storage scopes. */
   readonly scope?: string
   readonly resource?: string
+  /** Who we are in `act` of tokens given to us, where that is not our client's id (RFC 8693, section 4.1). */
+  readonly actor?: string
   /** Issuers whose tokens are exchanged; others are not shown to the endpoint. */
   readonly issuers: readonly string[]
   /** PEM trusted besides nothing else; the system's if absent. */
@@ -79,8 +81,10 @@ export class TokenExchange {
   exchange(principal: Principal, credential: Forwardable, signal: AbortSignal): Promise<Exchanged> {
     const subject = credential.secret.reveal()
     return this.#cache.get(fingerprint(subject), signal, async (asking) => {
-      const answer = await this.#ask(subject, asking)
-      return readAnswer(answer, principal, credential)
+      const client = await this.#options.client()
+      const answer = await this.#ask(subject, client, asking)
+      const { audience, actor = client.id } = this.#options
+      return readAnswer(answer, { principal, credential, audience, actor })
     })
   }
 
@@ -93,9 +97,8 @@ export class TokenExchange {
     this.#cache.close()
   }
 
-  async #ask(subject: string, asking: AbortSignal): Promise<Answer> {
-    const { endpoint, client, audience, scope, resource, ca, deadline = 10_000 } = this.#options
-    const { id, secret } = await client()
+  async #ask(subject: string, { id, secret }: Client, asking: AbortSignal): Promise<Answer> {
+    const { endpoint, audience, scope, resource, ca, deadline = 10_000 } = this.#options
     const form = new URLSearchParams({
       grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
       subject_token: subject,
@@ -117,13 +120,22 @@ export class TokenExchange {
   }
 }
 
+type Client = Awaited<ReturnType<ExchangeOptions['client']>>
+
+interface Wanted {
+  readonly principal: Principal
+  readonly credential: Forwardable
+  readonly audience: string | undefined
+  readonly actor: string
+}
+
 interface Answer {
   readonly status: number
   readonly body: Readonly<Record<string, unknown>>
 }
 
-/** Everything that is checked: kind, size, end, subject, and that it gives no rights on data by itself. */
-function readAnswer({ status, body }: Answer, principal: Principal, credential: Forwardable): Exchanged {
+/** Everything that is checked: kind, size, end, subject, audience, actor, and that it gives no rights on data by itself. */
+function readAnswer({ status, body }: Answer, { principal, credential, audience, actor }: Wanted): Exchanged {
   if (status !== 200) throw refusalOf(status, body)
   const { access_token: token, issued_token_type: type, token_type: use, expires_in: lifetime, scope } = body
   if (typeof token !== 'string' || token.length > maxToken || !/^[\w.~+/-]+=*$/.test(token)) throw unusable('no token')
@@ -134,6 +146,11 @@ function readAnswer({ status, body }: Answer, principal: Principal, credential: 
   if (claims?.iss === credential.issuer && `${credential.issuer}|${String(claims?.sub ?? '')}` !== principal.id) {
     throw unusable('a token of another subject')
   }
+  // An opaque token is dCache's to judge; of one that says for whom it is and who acts, that must be what was asked for.
+  if (audience !== undefined && claims?.aud !== undefined && ![claims.aud].flat().includes(audience)) {
+    throw unusable('a token for another audience')
+  }
+  if (claims?.act !== undefined && !isActor(claims.act, actor)) throw unusable('a token for another actor')
   const now = Date.now()
   const ends = [
     principal.expires === undefined ? undefined : principal.expires * 1000,
@@ -143,6 +160,13 @@ function readAnswer({ status, body }: Answer, principal: Principal, credential: 
   const end = ends.length > 0 ? Math.min(...ends) : now + unknownLife + margin
   if (end <= now) throw unusable('a token that has ended')
   return { token: new Secret(token), since: now, until: end - Math.min(margin, (end - now) / 2) }
+}
+
+/** RFC 8693, section 4.1: the outermost is who acts now; those within acted before and decide nothing. */
+function isActor(act: unknown, actor: string): boolean {
+  if (typeof act !== 'object' || act === null) return false
+  const { sub, client_id: client } = act as { readonly sub?: unknown; readonly client_id?: unknown }
+  return sub === actor || client === actor
 }
 
 function refusalOf(status: number, { error }: Answer['body']): StorageError {

@@ -175,6 +175,8 @@ function dcache<File extends z.ZodType, Secret extends z.ZodType>({ file, secret
       audience: text.exactOptional(),
       scope: text.exactOptional(),
       resource: text.exactOptional(),
+      /** What tokens for us call us, in `act`; our client's name if absent. */
+      actor: text.exactOptional(),
       ca: file.exactOptional(),
     }).exactOptional(),
     /** Tokens with storage scopes make dCache skip its ACLs. */

@@ -52,7 +52,7 @@ async function delegationOf(section: Dcache, config: Config) {
 }
 
 async function exchangeOf(exchange: NonNullable<Dcache['exchange']>, issuerOf: (name: string) => string) {
-  const { endpoint, client, secret, issuers, ca, audience, scope, resource } = exchange
+  const { endpoint, client, secret, issuers, ca, audience, scope, resource, actor } = exchange
   return {
     endpoint: new URL(endpoint),
     client: async () => ({ id: client, secret: await readWord(secret) }),
@@ -60,6 +60,7 @@ async function exchangeOf(exchange: NonNullable<Dcache['exchange']>, issuerOf: (
     ...(audience !== undefined && { audience }),
     ...(scope !== undefined && { scope }),
     ...(resource !== undefined && { resource }),
+    ...(actor !== undefined && { actor }),
     ...(ca !== undefined && { ca: await readText(ca) }),
   }
 }
