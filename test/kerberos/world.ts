@@ -1,6 +1,6 @@
 /** A gateway that accepts tickets of a real KDC, for tests from outside. */
 
-import { chmodSync, existsSync, lchownSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, lchownSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
@@ -44,7 +44,10 @@ export async function startTicketWorld(t: Test, options: Partial<GatewayOptions>
   const keytab = join(place, 'krb5.keytab')
   for (const name of [http, host, alias]) await kdc.addKey(name, keytab)
   give(keytab)
+  const KRB5_CONFIG = join(place, 'krb5.conf')
+  copyFileSync(join(kdc.directory, 'krb5.conf'), KRB5_CONFIG)
   const gateway = await startTestGateway(t, {
+    environment: { KRB5_CONFIG },
     mounts: [{ path: '/data', make: makeTree }],
     ...options,
     more: {

@@ -58,7 +58,8 @@ function entryOf(bytes: Buffer): KeytabEntry {
   number(4)
   const short = number(1)
   const type = number(2)
-  at += number(2)
+  const length = number(2)
+  at += length
   const version = at + 4 <= bytes.length ? number(4) : 0
   return { principal: `${components.join('/')}@${realm}`, version: version === 0 ? short : version, type }
 }
