@@ -1,13 +1,15 @@
 /** One LDAP connection: requests one after another, each with a deadline and a bound on what is read. */
 
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { Client, type Filter, PasswordPolicyControl, PasswordPolicyError, ResultCodeError } from 'ldapts'
 import { LdapEntry } from './entry.ts'
 import { LdapFailure, resultFailure } from './failure.ts'
+import { type Budget, framed } from './frames.ts'
 
-/** Bytes of one answer, or one page of it. */
-const maxAnswerBytes = 8 * 2 ** 20
-const pageSize = 500
+/** Bytes of one answer, or one page of it, where a search does not say otherwise. */
+const usualBytes = 4 * 2 ** 20
+const usualPage = 500
 
 export interface Search {
   readonly base: string
@@ -15,6 +17,8 @@ export interface Search {
   readonly scope?: 'base' | 'sub'
   readonly filter: Filter
   readonly attributes: readonly string[]
+  /** Entries of a page, and the most bytes they may take. */
+  readonly page?: { readonly size: number; readonly bytes: number }
 }
 
 /** What a directory says about the password of somebody who binds. */
@@ -28,8 +32,7 @@ export class Connection {
   readonly #socket: Socket
   readonly #client: Client
   readonly #deadline: number
-  /** Bytes that may still come. */
-  #budget = 0
+  readonly #budget: Budget = { bytes: 0 }
   /** By performance.now(): when everything asked of it now must be done. */
   #end = Number.POSITIVE_INFINITY
   #failure: LdapFailure | undefined
@@ -43,18 +46,18 @@ export class Connection {
     socket.once('close', () => {
       this.#isClosed = true
     })
-    socket.on('data', (chunk: Buffer) => {
-      this.#budget -= chunk.length
-      if (this.#budget < 0) this.#break(new LdapFailure('size', 'it sends more than was asked for'))
-    })
-    let given: Socket | undefined = socket
+    const offend = (kind: 'connection' | 'size') => {
+      const text = kind === 'size' ? 'it sends more than was asked for' : 'what it sends is no LDAP'
+      this.#break(new LdapFailure(kind, text))
+    }
+    let given: Duplex | undefined = framed(socket, this.#budget, offend)
     // The library would connect again by itself, without TLS and without a name; it gets this socket and no other.
     const createConnection = (() => {
       const only = given
       given = undefined
       if (only === undefined || only.destroyed) throw new LdapFailure('connection', 'the connection was lost')
-      return only
-    }) as typeof import('node:net').connect
+      return Object.assign(only, { connecting: false, readyState: 'open' })
+    }) as unknown as typeof import('node:net').connect
     this.#client = new Client({ url: 'ldap://connected', createConnection })
   }
 
@@ -108,11 +111,11 @@ export class Connection {
       scope: search.scope ?? 'sub',
       filter: search.filter,
       attributes: [...search.attributes],
-      paged: { pageSize },
+      paged: { pageSize: search.page?.size ?? usualPage },
       timeLimit: Math.max(1, Math.floor(this.#deadline / 1000)),
     })
     while (true) {
-      const page = await this.#run(() => pages.next())
+      const page = await this.#run(() => pages.next(), search.page?.bytes)
       if (page.done === true) return
       // References to other servers are not followed.
       yield page.value.searchEntries.map((entry) => new LdapEntry(entry))
@@ -131,9 +134,9 @@ export class Connection {
     this.#socket.destroy()
   }
 
-  async #run<T>(work: () => Promise<T>): Promise<T> {
+  async #run<T>(work: () => Promise<T>, bytes = usualBytes): Promise<T> {
     if (this.isClosed) throw new LdapFailure('connection', 'the connection was lost')
-    this.#budget = maxAnswerBytes
+    this.#budget.bytes = bytes
     const patience = Math.max(0, Math.min(this.#deadline, this.#end - performance.now()))
     const late = setTimeout(
       () => this.#break(new LdapFailure('deadline', `no answer within ${Math.round(patience)} ms`)),

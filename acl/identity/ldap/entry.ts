@@ -45,7 +45,8 @@ export class LdapEntry {
   #takeRange(type: string, option: string, given: readonly (string | Buffer)[]): void {
     const [, last] = /^range=\d{1,9}-(\d{1,9}|\*)$/.exec(option) ?? []
     const values = onlyTexts(given)
-    if (last === undefined || values === undefined) return
+    // What was asked for and did not come, the library shows as empty.
+    if (last === undefined || values === undefined || values.length === 0) return
     this.#ranges.set(type, { values, next: last === '*' ? undefined : Number(last) + 1 })
   }
 }

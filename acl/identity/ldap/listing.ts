@@ -20,6 +20,8 @@ export interface ListMeans {
 }
 
 const maxPeople = 200_000
+/** A group of hundreds of thousands of members is one entry. */
+const groupPage = { size: 50, bytes: 64 * 2 ** 20 }
 const maxListedGroups = 50_000
 const maxMemberships = 2_000_000
 
@@ -51,7 +53,8 @@ async function readGroups({ schema, options, connection }: ListMeans): Promise<L
   const attributes = [...schema.groupAttributes, member]
   const long: Array<{ readonly group: Group; readonly next: number }> = []
   let groups = 0
-  for await (const page of connection.pages({ base: options.groups.base, filter: schema.groups(), attributes })) {
+  const search = { base: options.groups.base, filter: schema.groups(), attributes, page: groupPage }
+  for await (const page of connection.pages(search)) {
     groups += page.length
     if (groups > maxListedGroups) throw new LdapFailure('size', `there are more than ${maxListedGroups} groups`)
     for (const entry of page) {
