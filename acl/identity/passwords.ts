@@ -116,7 +116,7 @@ async function ask(user: string, password: Secret, state: PasswordState, means: 
     } catch (error) {
       const failure = StorageError.from(error)
       // A directory that knows the account may say why it is closed.
-      if (failure.code === 'unauthenticated') said.push(StorageError.reasonOf(failure)?.text ?? 'refused')
+      if (failure.code === 'unauthenticated' || failure.code === 'denied') said.push(StorageError.reasonOf(failure)?.text ?? 'refused')
       else failures.push(failure)
     }
   }

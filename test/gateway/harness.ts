@@ -63,6 +63,8 @@ export interface GatewayOptions {
   readonly s3?: Readonly<Record<string, unknown>>
   /** Other top-level keys of the configuration file. */
   readonly more?: Readonly<Record<string, unknown>>
+  /** Variables of its environment, besides PATH. */
+  readonly environment?: Readonly<Record<string, string>>
 }
 
 export interface Asked extends Sent {
@@ -85,7 +87,7 @@ export async function startTestGateway(t: Test, options: GatewayOptions): Promis
   t.teardown(() => rmSync(directory, { recursive: true, force: true, maxRetries: 20 }))
   chmodSync(directory, 0o755)
   const issuer = await createDevelopmentIssuer(join(directory, 'issuer'), issuerUrl)
-  const gateway = new TestGateway(directory, issuer, configuration(directory, issuer, options))
+  const gateway = new TestGateway(directory, issuer, configuration(directory, issuer, options), options.environment)
   t.teardown(() => gateway.kill9())
   for (const mount of options.mounts) mount.make?.(rootOf(directory, mount))
   for (const name of ['state', 'log']) mkdirSync(join(directory, name), { mode: 0o700 })
@@ -116,7 +118,7 @@ function configuration(directory: string, issuer: DevelopmentIssuer, options: Ga
     state: { directory: join(directory, 'state'), masterKeyFile: join(directory, 'master.key') },
     log: { level: 'debug', file: join(directory, 'log/portolan.log') },
     audit: { file: join(directory, 'log/audit.jsonl') },
-    limits: { shutdownTimeout: '10s', ...options.limits },
+    limits: { shutdownTimeout: '10s', explainPerMinute: 1_000_000, ...options.limits },
     administrators: [named('admin')],
     issuers: [
       {
@@ -151,6 +153,7 @@ export class TestGateway {
   readonly credentials = new Set<string>([password])
   readonly issuer: DevelopmentIssuer
   readonly #config: Configuration
+  readonly #environment: Readonly<Record<string, string>>
   readonly #tokens = new Map<UserName, string>()
   #process: ChildProcess | undefined
   #ended: Promise<number | null> = Promise.resolve(null)
@@ -158,7 +161,13 @@ export class TestGateway {
   /** What it printed on standard error. */
   stderr = ''
 
-  constructor(directory: string, issuer: DevelopmentIssuer, config: Configuration) {
+  constructor(
+    directory: string,
+    issuer: DevelopmentIssuer,
+    config: Configuration,
+    environment: Readonly<Record<string, string>> = {},
+  ) {
+    this.#environment = environment
     this.directory = directory
     this.configFile = join(directory, 'portolan.yaml')
     this.issuer = issuer
@@ -170,7 +179,7 @@ export class TestGateway {
     const program = join(import.meta.dirname, 'program.ts')
     const child = spawn(process.execPath, [program, this.configFile], {
       cwd: '/',
-      env: { PATH: process.env.PATH },
+      env: { PATH: process.env.PATH, ...this.#environment },
       stdio: ['pipe', 'pipe', 'pipe'],
     })
     this.#process = child
@@ -195,6 +204,11 @@ export class TestGateway {
 
   get url(): string {
     return this.#ready?.addresses[0]?.url ?? ''
+  }
+
+  /** Of all listeners, in the order of the configuration. */
+  get addresses(): Ready['addresses'] {
+    return this.#ready?.addresses ?? []
   }
 
   /** Of the listener for S3. */

@@ -71,15 +71,13 @@ export interface TokenOrder {
   readonly service?: string
   readonly count?: number
   readonly mechanism?: 'spnego' | 'bare'
-  /** What the client takes for the time, as faketime has it. */
-  readonly clock?: string
 }
 
 /** Tokens of Negotiate, each for one request. */
 export async function tokensOf(kdc: Kdc, cache: string, order: TokenOrder = {}): Promise<readonly string[]> {
-  const { service: name = 'HTTP@localhost', count = 1, mechanism = 'spnego', clock } = order
+  const { service: name = 'HTTP@localhost', count = 1, mechanism = 'spnego' } = order
   const program = [process.execPath, join(import.meta.dirname, 'make-tokens.ts'), name, String(count), mechanism]
-  const text = await kdc.as(cache, program, clock === undefined ? {} : { clock })
+  const text = await kdc.as(cache, program)
   return text.trim().split('\n')
 }
 
