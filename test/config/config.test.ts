@@ -181,12 +181,12 @@ const identityMistakes: readonly (readonly [was: string, is: string, message: st
   [
     'issuers:',
     'mapping: [{ issuer: iam, account: b }]\nissuers:',
-    'c.yaml:8:11: mapping[0]: expected one of subject, claim and group',
+    'c.yaml:8:11: mapping[0]: expected one of subject, claim, group, entitlement and certificate',
   ],
   [
     'issuers:',
     'mapping: [{ issuer: iam, subject: a, joins: b }]\nissuers:',
-    'c.yaml:8:45: mapping[0].joins: goes with `group` only',
+    'c.yaml:8:45: mapping[0].joins: goes with `group` and `entitlement` only',
   ],
   [
     'issuers:',
