@@ -41,6 +41,17 @@ export function looksLikeMacaroon(token: string): boolean {
   return !token.includes('.')
 }
 
+/** Whether it is a macaroon, ours or not: where there are opaque tokens too, of any text. */
+export function isMacaroon(token: string): boolean {
+  try {
+    parseMacaroon(token)
+    return true
+  } catch {
+    // What is wrong with it is told where it has to be one.
+    return false
+  }
+}
+
 /** Throws `unauthenticated` or `denied` with a reason. Caches nothing. */
 export async function authenticateMacaroon(
   text: string,

@@ -72,6 +72,11 @@ export function isTemporary(accessKeyId: string): boolean {
   return accessKeyId.startsWith('ASIA')
 }
 
+/** Came by a certificate; see certificates.ts. */
+function isCertified({ id }: Principal): boolean {
+  return id.startsWith('dn:')
+}
+
 /** See `S3Keys.assume`. */
 export async function beginSession(
   principal: Principal,
@@ -90,7 +95,8 @@ export async function beginSession(
 ): Promise<S3Session> {
   const { user, credential, counted, macaroon } = principal
   const issuer = credential?.kind === 'bearer' ? credential.issuer : undefined
-  const isHimself = (issuer !== undefined || signedIn !== undefined) && counted === undefined && !macaroon
+  const isKnown = issuer !== undefined || signedIn !== undefined || isCertified(principal)
+  const isHimself = isKnown && counted === undefined && !macaroon
   if (user === undefined || !isHimself || !holder) {
     const text = 'sessions are begun by who signs in himself or with the token of an issuer, and with nothing derived'
     throw new StorageError('denied', 'not allowed', { reason: { rule: 's3-key', text } })

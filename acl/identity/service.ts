@@ -39,7 +39,7 @@ import { NegotiationDesk } from './kerberos/negotiation.ts'
 import { createKerberosPasswords } from './kerberos/password.ts'
 import { maxTokenLength } from './limits.ts'
 import { MacaroonDesk } from './macaroon-desk.ts'
-import { authenticateMacaroon, looksLikeMacaroon } from './macaroons.ts'
+import { authenticateMacaroon, isMacaroon, looksLikeMacaroon } from './macaroons.ts'
 import { LinkDesk } from './links/desk.ts'
 import type { Links } from './links/links.ts'
 import { markOfLink } from './links/linked.ts'
@@ -269,7 +269,7 @@ class Service implements IdentityService {
   async #verify(state: IdentityState, token: string, trace: Trace, from?: string): Promise<Known> {
     const now = clock(state.options)
     const { epochs, accounts, issuers, linked, options } = state
-    if (epochs && looksLikeMacaroon(token)) {
+    if (epochs && looksLikeMacaroon(token) && (!state.introspection.isFor(token) || isMacaroon(token))) {
       const { domain } = options
       const found = await authenticateMacaroon(token, { epochs, accounts, issuers, linked, domain, now, trace })
       return this.#hold(found)

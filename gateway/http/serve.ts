@@ -207,7 +207,7 @@ async function identify(service: Service, exchange: Exchange, protocol: Protocol
   const token = negotiateToken(header)
   // Good for this request alone, whoever sends the next one on this connection.
   if (token) return showTicket(service.identity.kerberos, exchange, token)
-  const key = besides(shown, header ?? keyOf(linked, session, ticket))
+  const key = besides(exchange, shown, header ?? keyOf(linked, session, ticket))
   const known = connection.authenticated
   if (known && known.header === key && Date.now() < known.until) return known.principal
   const principal =
@@ -228,9 +228,13 @@ function keyOf(
   return `\n${linked.map((token) => token.reveal()).join(' ')}\n${session?.reveal() ?? ''}\n${ticket?.reveal() ?? ''}`
 }
 
-/** Of one connection of a proxy's, many may have certificates. */
-function besides(shown: ClientCertificate | undefined, key: string | undefined): string | undefined {
-  return shown === undefined ? key : `${key ?? ''}\n\n${shown.thumbprint}`
+/** Many have certificates on one connection of a proxy's; and one of a browser's is used for pages of all sites. */
+function besides(
+  exchange: Exchange,
+  shown: ClientCertificate | undefined,
+  key: string | undefined,
+): string | undefined {
+  return shown === undefined ? key : `${key ?? ''}\n\n${shown.thumbprint} ${mayBeCertified(exchange)}`
 }
 
 function byCredential(
