@@ -18,7 +18,17 @@ export interface AuditRecord {
    * `authenticate`: a credential was refused before there was a call. Doors write such lines themselves, as those of
    * macaroons, links and bans, whose `reason` tells which one.
    */
-  readonly action: Operation | 'authenticate' | 'issue' | 'revoke' | 'rotate' | 'ban' | 'unban' | 'inspect' | 'link' | 'unlink'
+  readonly action:
+    | Operation
+    | 'authenticate'
+    | 'issue'
+    | 'revoke'
+    | 'rotate'
+    | 'ban'
+    | 'unban'
+    | 'inspect'
+    | 'link'
+    | 'unlink'
   readonly path: Path
   /** The other path of a rename or copy. */
   readonly to?: Path | undefined
@@ -200,12 +210,13 @@ export class MemoryAudit implements AuditLog {
 
 /** The line of a record, with its end. Members in a fixed order, absent ones left out. */
 export function lineOf(record: AuditRecord): string {
-  const { to, code, reason, bytes, items } = record
+  const { to, about, code, reason, bytes, items } = record
   let line =
     `{"time":"${now()}","call":${quote(record.call)},"principal":${quote(record.principal)}` +
     `,"user":${record.user === undefined ? 'null' : quote(record.user)},"door":"${record.door}"` +
     `,"from":${quote(record.from)},"action":"${record.action}","path":${quote(record.path)}`
   if (to !== undefined) line += `,"to":${quote(to)}`
+  if (about !== undefined) line += `,"about":${quote(about)}`
   line += `,"outcome":"${record.outcome}"`
   if (code !== undefined) line += `,"code":"${code}"`
   if (reason !== undefined) line += `,"reason":${reasonText(reason)}`

@@ -133,7 +133,7 @@ t.test('judge tells every step that was passed, and the rule that refused', asyn
   const { service, token, key, claims } = await makeSetting(t)
   const good = await service.judge(new Secret(token(read)))
   t.match(good, { accepted: true, payload: { sub: 'sub-robot' }, principal: { user: 'vo-prod@desy.de' } })
-  const names = ['form', 'issuer', 'algorithm', 'key', 'signature', 'claims', 'scopes', 'mapping', 'account']
+  const names = ['form', 'issuer', 'algorithm', 'key', 'signature', 'claims', 'scopes', 'mapping', 'account', 'groups']
   t.same(
     good.steps.map(({ step }) => step),
     names,
