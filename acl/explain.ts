@@ -3,8 +3,8 @@
 import type { Entry, Trail } from '../backends/backend.ts'
 import type { Reason } from '../gateway/core/errors.ts'
 import { type Path, parentOf } from '../gateway/core/path.ts'
-import type { Ace, Acl, Dialect, Rights } from './acl.ts'
-import { decideEntry, permitsTrail } from './authorizer.ts'
+import { type Ace, type Acl, type Dialect, type Rights, right } from './acl.ts'
+import { decideEntry, pathOfAncestor, permitsTrail } from './authorizer.ts'
 import { inFull, lettersOfFlags, lettersOfRights, typeLetter } from './codec/letters.ts'
 import { decideDeletion } from './deletion.ts'
 import { ignoredRights, type ObjectKind } from './dialects.ts'
@@ -68,6 +68,39 @@ export function explainTrail(principal: Principal, action: Action, trail: Trail,
     { check: 'traverse', allowed: true, reason: open },
     { check: 'acl', allowed: decision.allowed, reason },
   ]
+}
+
+/** One directory on the way to an object, and whether it may be passed. */
+export interface WayStep {
+  readonly path: Path
+  readonly allowed: boolean
+  readonly reason: Reason
+}
+
+/**
+ * The directories on the way, from the first that was looked at to the first that is closed. Empty where links were
+ * followed: then the names of the way are others than those of the path.
+ */
+export function explainWay(principal: Principal, trail: Trail, at: Path): readonly WayStep[] {
+  const steps: WayStep[] = []
+  if (trail.resolved !== undefined) return steps
+  for (const [index, directory] of trail.ancestors.entries()) {
+    const path = pathOfAncestor(trail, index, at)
+    if (path === undefined) return steps
+    const { outcome, ace } = decideEntry(directory, principal, right.traverse)
+    const isOpen = outcome === 'allowed'
+    const which = ace === undefined ? {} : { ace }
+    if (isOpen) {
+      const rule = ace === undefined ? 'owner' : 'ace'
+      steps.push({ path, allowed: true, reason: { rule, text: 'may be passed', path, ...which } })
+      continue
+    }
+    const rule = directory.acl === undefined ? 'no-acl' : outcome === 'denied' ? 'ace' : 'not-granted'
+    const text = directory.acl === undefined ? 'shows no ACL, so it is closed' : 'is closed: EXECUTE is not held here'
+    steps.push({ path, allowed: false, reason: { rule, text, path, ...which } })
+    return steps
+  }
+  return steps
 }
 
 function whyAllowed(principal: Principal, action: Action, trail: Trail, at: Path): Reason {

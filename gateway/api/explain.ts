@@ -1,5 +1,7 @@
 /** GET explain: what would be answered, and why. It alone gives reasons. */
 
+import type { FastifyRequest } from 'fastify'
+import type { JudgeStep } from '../../acl/identity/identity.ts'
 import type { Action } from '../../acl/needs.ts'
 import type { Principal } from '../../acl/principal.ts'
 import { type Reason, StorageError } from '../core/errors.ts'
@@ -10,20 +12,57 @@ import { parseQuery } from '../http/query.ts'
 import { actionOf, pathOf } from './parameters.ts'
 import type { ApiContext, ApiHandler } from './routes.ts'
 
+/** To a credential that did not even get its owner in there is one step. */
+export interface Told extends Omit<Explanation, 'principal'> {
+  readonly principal: { readonly id: string; readonly user: string | null; readonly groups: readonly string[] }
+  /** How the credential came to stand for this principal; of somebody else, how his account did. */
+  readonly identity?: readonly JudgeStep[]
+}
+
+export interface Asked {
+  readonly action: Action
+  readonly path: Path
+  /** Whom it is about; the caller if absent. */
+  readonly user?: string | undefined
+}
+
 export const explain: ApiHandler = async (context, request) => {
+  const { query } = context.door.exchangeOf(request)
+  const { path, action, user } = parseQuery(query, ['path', 'action', 'user'])
+  return explained(context, request, { path: pathOf(path), action: actionOf(action), user })
+}
+
+/** The explanation for whoever sent the request. Throws `busy` for who asks too often, `denied` for who asks about others. */
+export async function explained(context: ApiContext, request: FastifyRequest, asked: Asked): Promise<Told> {
+  const { action, path, user } = asked
   const exchange = context.door.exchangeOf(request)
-  const { path: pathText, action: actionText, user } = parseQuery(exchange.query, ['path', 'action', 'user'])
-  const path = pathOf(pathText)
-  const action = actionOf(actionText)
+  context.pacing.spendAddress(exchange)
   try {
     await context.door.authenticate(request)
   } catch (thrown) {
     return refusal(exchange, StorageError.from(thrown), action, path)
   }
+  context.pacing.spendCaller(exchange)
   const subject = user === undefined ? undefined : await subjectOf(context, exchange, user)
-  const explanation = await context.storage.explain(exchange.call, action, path, subject)
+  const explanation = await explanationOf(context, exchange, { action, path, subject })
+  const { principal } = explanation
+  const identity = await context.identity.explainCredential?.(subject ?? exchange.principal)
+  return {
+    ...explanation,
+    principal: { ...principal, user: principal.user ?? null },
+    ...(identity !== undefined && identity.length > 0 && { identity }),
+  }
+}
+
+async function explanationOf(
+  { storage }: ApiContext,
+  { call }: Exchange,
+  asked: { readonly action: Action; readonly path: Path; readonly subject: Principal | undefined },
+): Promise<Explanation> {
+  const { action, path, subject } = asked
+  const explanation = await storage.explain(call, action, path, subject)
   if (action !== 'create' || explanation.allowed !== true) return explanation
-  const replacing = await context.storage.explain(exchange.call, 'replace', path, subject)
+  const replacing = await storage.explain(call, 'replace', path, subject)
   return tellsMore(replacing) ? replacing : explanation
 }
 
@@ -45,15 +84,17 @@ async function subjectOf(context: ApiContext, exchange: Exchange, user: string):
 }
 
 /** The credential did not even get its owner in: that is the explanation. Everything else is a failure of ours. */
-function refusal(exchange: Exchange, error: StorageError, action: Action, path: Path) {
+function refusal(exchange: Exchange, error: StorageError, action: Action, path: Path): Told {
   const reason = StorageError.reasonOf(error)
   if ((error.code !== 'unauthenticated' && error.code !== 'denied') || !reason) throw error
+  const shown = publicReason(exchange, reason)
   return {
     principal: { id: 'unknown', user: null, groups: [] },
     action,
     path,
     allowed: false,
-    steps: [{ check: 'credential', allowed: false, reason: publicReason(exchange, reason) }],
+    steps: [{ check: 'credential', allowed: false, reason: shown }],
+    advice: adviceFor(shown.rule),
   }
 }
 
@@ -61,4 +102,21 @@ function refusal(exchange: Exchange, error: StorageError, action: Action, path: 
 function publicReason(exchange: Exchange, reason: Reason): Reason {
   if (!/^basic /i.test(exchange.request.headers.authorization ?? '')) return reason
   return { rule: 'password', text: 'the user name or the password is wrong, or the account may not come in this way' }
+}
+
+/** Rules about credentials that no other credential of the same kind would change. */
+const settled: Readonly<Record<string, string>> = {
+  password: 'Check user name and password. Whoever runs this gateway can tell which accounts have one here.',
+  'mapping-none': 'Ask whoever runs this gateway to say which account you are: no line of its configuration does.',
+  'mapping-ambiguous': 'Tell whoever runs this gateway: two lines of its configuration disagree about you.',
+  'account-unknown': 'Ask whoever runs this gateway for an account: the one that you are mapped to is not there.',
+  'account-refused': 'Ask whoever runs this gateway: the account that you are mapped to may not come in.',
+  revoked: 'Ask whoever runs this gateway: you, or this credential, were banned.',
+  'plain-http': 'Use https: a credential is not accepted where it can be read on the way.',
+}
+
+function adviceFor(rule: string): string {
+  return Object.hasOwn(settled, rule)
+    ? (settled[rule] ?? '')
+    : 'Get a new credential, or sign in again; `portolan token` judges a token step by step.'
 }

@@ -3,13 +3,14 @@
 import type { FastifyReply } from 'fastify'
 import { errorCodes } from '../core/errors.ts'
 import { httpStatus, titles } from '../http/errors.ts'
-import { apiPrefix, problemsPage } from '../http/problem.ts'
+import { apiPrefix, explainPage, problemsPage } from '../http/problem.ts'
 import { whoamiPage } from '../http/sign-in-links.ts'
 import { escapeHtml, pageEnd, pageHeaders, pageStart } from '../web/page.ts'
 
 const links: ReadonlyArray<readonly [string, string]> = [
   ['/', 'The namespace'],
   [whoamiPage, 'Who the gateway takes you for, and why'],
+  [explainPage, 'Why something is allowed, or refused'],
   [`${apiPrefix}/openapi.json`, 'The REST interface, described in OpenAPI'],
   [problemsPage, 'What the codes of errors mean'],
   [`${apiPrefix}/health`, 'Whether this process is alive'],

@@ -10,11 +10,14 @@ import { aceText } from '../../acl/explain.ts'
 import type { Client } from '../../mounts/client/client.ts'
 import type { AclState } from '../../mounts/client/shapes.ts'
 import { type Path, parsePath } from '../core/path.ts'
-import { type AclChange, changed, diff } from './acl-changes.ts'
+import { type AclChange, acesFromJson, changed, diff, requireForTree } from './acl-changes.ts'
 import { editAcl } from './acl-edit.ts'
+import { changeTree } from './acl-tree.ts'
+import { whoCommand } from './acl-who.ts'
 import { connect, type EndpointOptions, withEndpoint } from './endpoint.ts'
 import { UsageError } from './exit.ts'
 import { harmless, say, sayJson } from './output.ts'
+import type { Status } from './program.ts'
 
 interface SetOptions extends EndpointOptions {
   readonly add?: string
@@ -22,7 +25,12 @@ interface SetOptions extends EndpointOptions {
   readonly remove?: string
   readonly set?: string
   readonly setFile?: string
+  readonly jsonFile?: string
   readonly modify?: readonly string[]
+  readonly recursive?: boolean
+  readonly filesOnly?: boolean
+  readonly directoriesOnly?: boolean
+  readonly dryRun?: boolean
   readonly test?: boolean
 }
 
@@ -34,13 +42,19 @@ An entry is TYPE:FLAGS:WHO:RIGHTS, such as A:fd:alice@desy.de:rwaDxtTnNcy or D:g
   RIGHTS r w a x d D t T n N c C o y; R, W and X stand for the usual sets
 The first entry that speaks about a right decides it.`
 
-export function aclCommand(): Command {
+const treeHelp = `
+With --recursive entries are made to fit files: f, d, n and i go, and entries that are only for directories below are
+left out. What is refused is told, and the rest goes on; the exit code is 1 then. What is in a directory comes before
+the directory itself.`
+
+export function aclCommand(status: Status): Command {
   return new Command('acl')
     .description('show and change NFSv4 ACLs')
     .addHelpText('after', syntax)
     .addCommand(getCommand())
-    .addCommand(setCommand())
+    .addCommand(setCommand(status))
     .addCommand(editCommand())
+    .addCommand(whoCommand())
 }
 
 function getCommand(): Command {
@@ -54,7 +68,7 @@ function getCommand(): Command {
     )
 }
 
-function setCommand(): Command {
+function setCommand(status: Status): Command {
   return withEndpoint(new Command('set').description('change the ACL as nfs4_setfacl does; one action at a time'))
     .argument('<path>', 'absolute path in the namespace')
     .option('-a, --add <entries>', 'put entries before the one at --index')
@@ -62,20 +76,41 @@ function setCommand(): Command {
     .option('-x, --remove <entry-or-index>', 'take out an entry, written in full or by its number from 1')
     .option('-s, --set <entries>', 'replace all entries')
     .option('-S, --set-file <file>', 'replace all entries by those in a file, - for standard input')
+    .option('-J, --json-file <file>', 'the same, from JSON as `acl get --json` prints it')
     .option('-m, --modify <entries...>', 'two entries: the first, written in full, becomes the second')
-    .option('--test', 'only show what would change')
-    .addHelpText('after', syntax)
+    .option('-R, --recursive', 'also everything below; symbolic links are not followed')
+    .option('--files-only', 'with --recursive: leave directories as they are')
+    .option('--directories-only', 'with --recursive: leave files as they are')
+    .option('--dry-run', 'only show what would change')
+    .option('--test', 'the same')
+    .addHelpText('after', `${syntax}\n${treeHelp}`)
     .action((text: string, options: SetOptions) =>
       withClient(options, async (client) => {
         const path = parsePath(text)
         const change = await changeOf(options)
+        const dryRun = options.dryRun === true || options.test === true
+        if (options.recursive) {
+          requireForTree(change)
+          status.code = await changeTree(client, path, change, {
+            only: onlyOf(options),
+            dryRun,
+            json: options.json === true,
+          })
+          return
+        }
+        if (onlyOf(options)) throw new UsageError('--files-only and --directories-only go with --recursive')
         const before = await client.getAcl(path)
-        const aces = changed(before.acl.aces, await kindOf(client, path), change)
-        const acl = { ...before.acl, aces }
-        if (options.test) return showDiff(before.acl, acl)
+        const acl = { ...before.acl, aces: changed(before.acl.aces, await kindOf(client, path), change) }
+        if (dryRun) return showDiff(before.acl, acl)
         await show(path, await client.setAcl(path, acl, before.etag), options)
       }),
     )
+}
+
+function onlyOf({ filesOnly, directoriesOnly }: SetOptions): ObjectKind | undefined {
+  if (filesOnly && directoriesOnly) throw new UsageError('--files-only and --directories-only leave nothing to change')
+  if (filesOnly) return 'file'
+  return directoriesOnly ? 'directory' : undefined
 }
 
 function editCommand(): Command {
@@ -106,9 +141,10 @@ async function withClient(options: EndpointOptions, work: (client: Client) => Pr
 }
 
 async function changeOf(options: SetOptions): Promise<AclChange> {
-  const { add, index, remove, set, setFile, modify } = options
-  const given = [add, remove, set, setFile, modify].filter((one) => one !== undefined)
-  if (given.length !== 1) throw new UsageError('give exactly one of --add, --remove, --set, --set-file, --modify')
+  const { add, index, remove, set, setFile, jsonFile, modify } = options
+  const given = [add, remove, set, setFile, jsonFile, modify].filter((one) => one !== undefined)
+  if (given.length !== 1)
+    throw new UsageError('give exactly one of --add, --remove, --set, --set-file, --json-file, --modify')
   if (index !== undefined && (add === undefined || !/^\d{1,5}$/.test(index))) {
     throw new UsageError('--index takes a number and goes with --add')
   }
@@ -116,6 +152,7 @@ async function changeOf(options: SetOptions): Promise<AclChange> {
   if (remove !== undefined) return { action: 'remove', spec: remove }
   if (set !== undefined) return { action: 'replace', spec: set }
   if (setFile !== undefined) return { action: 'replace', spec: await readSpec(setFile) }
+  if (jsonFile !== undefined) return { action: 'replace-all', aces: acesFromJson(await readSpec(jsonFile)) }
   const [from, to, more] = modify ?? []
   if (from === undefined || to === undefined || more !== undefined) throw new UsageError('--modify takes two entries')
   return { action: 'modify', from, to }

@@ -51,7 +51,7 @@ async function askGateway(options: TokenOptions, { token }: TokenSource): Promis
   const client = await connectWith(options, token)
   if (!client) return [{ check: 'gateway', passed: undefined, text: 'not asked: none is named' }]
   try {
-    const { steps } = await client.explain('stat', root)
+    const { steps } = await client.questions.explain('stat', root)
     const [step] = steps.filter(({ check }) => check === 'credential')
     if (step?.allowed !== true) {
       const reason = step ? `${step.reason.text} (${step.reason.rule})` : 'it did not say why'

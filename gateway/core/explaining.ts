@@ -1,22 +1,26 @@
 /**
  * explain: what would be answered, and why, in the order of the checks.
  *
- * Below the first closed directory it says which directory is closed and nothing else. Who decided, and by
- * which entry of which ACL, is told only to whoever holds READ_ACL there, or is an administrator.
+ * Below the first closed directory it says which directory is closed and nothing else. Which entry of which ACL decided
+ * is told only to whoever may read that ACL, or is an administrator. For callers without a credential no storage is
+ * asked: they are told what the mount table says.
  */
 
-import { right } from '../../acl/acl.ts'
-import { decideEntry, pathOfAncestor, permitsPath } from '../../acl/authorizer.ts'
-import { aceText, explainTrail, withoutAce } from '../../acl/explain.ts'
+import { permitsPath } from '../../acl/authorizer.ts'
+import { isOwner } from '../../acl/evaluate.ts'
+import { explainTrail } from '../../acl/explain.ts'
 import { type Action, needs } from '../../acl/needs.ts'
 import type { Principal } from '../../acl/principal.ts'
-import type { Entry, Trail } from '../../backends/backend.ts'
+import type { Trail } from '../../backends/backend.ts'
 import type { Enforcement, Place } from '../../mounts/namespace.ts'
+import { adviceOn } from './advising.ts'
 import type { Call } from './call.ts'
 import { admitsAnonymous, clip, denied, type Gate, isChange, permitsObject } from './deciding.ts'
 import { type Reason, StorageError } from './errors.ts'
+import { closedOnTheWay, wordOf } from './explaining-elsewhere.ts'
+import { ownerFor, placeOf, shownTo, shownWay } from './explaining-shown.ts'
+import type { ExplainedStep, Explanation } from './operations.ts'
 import { type Path, parentOf } from './path.ts'
-import type { ExplainedStep, Explanation } from './storage.ts'
 import { Task } from './task.ts'
 
 /** StorageOperations.explain */
@@ -32,19 +36,26 @@ export function explain(
     if (!own && !call.principal.administrator) {
       throw denied(path, { rule: 'administrator', text: 'only an administrator may ask about others' })
     }
-    const { steps, allowed } = await new Inquiry(gate, task, action, path, subject, call.principal).run()
-    const { id, user, groups } = subject
-    return { principal: { id, user, groups: [...groups] }, action, path, allowed, steps }
+    return new Inquiry(gate, task, { action, path, subject, asker: call.principal }).run()
   })
+}
+
+interface Question {
+  readonly action: Action
+  readonly path: Path
+  readonly subject: Principal
+  readonly asker: Principal
 }
 
 type Verdict = ExplainedStep['allowed']
 
 const deciders: Readonly<Record<Enforcement, string>> = {
-  native: 'native',
-  gateway: 'gateway',
-  delegated: 'the storage itself, by the credential of the caller',
+  native: 'decided by the kernel, as the user',
+  gateway: 'decided by the gateway, by the ACLs',
+  delegated: 'decided by the storage itself, by the credential of the caller',
 }
+
+const checks = ['credential', 'scope', 'mount', 'traverse', 'acl', 'back end'] as const
 
 class Inquiry {
   readonly #gate: Gate
@@ -54,8 +65,10 @@ class Inquiry {
   readonly #subject: Principal
   readonly #asker: Principal
   readonly #steps: ExplainedStep[] = []
+  /** What the storage has shown. */
+  #trail: Trail | undefined
 
-  constructor(gate: Gate, task: Task, action: Action, path: Path, subject: Principal, asker: Principal) {
+  constructor(gate: Gate, task: Task, { action, path, subject, asker }: Question) {
     this.#gate = gate
     this.#task = task
     this.#action = action
@@ -64,12 +77,21 @@ class Inquiry {
     this.#asker = asker
   }
 
-  async run(): Promise<{ readonly steps: readonly ExplainedStep[]; readonly allowed: Explanation['allowed'] }> {
+  async run(): Promise<Explanation> {
     const place = this.#task.namespace.resolve(this.#path)
     const goesOn = this.#credential(place) && this.#scope() && this.#mount(place)
     const allowed = goesOn ? await this.#storage(place) : false
     this.#fill()
-    return { steps: this.#steps, allowed }
+    const { id, user, groups } = this.#subject
+    const advice = this.#advice(allowed)
+    return {
+      principal: { id, user, groups: [...groups] },
+      action: this.#action,
+      path: this.#path,
+      allowed,
+      steps: this.#steps,
+      ...(advice !== undefined && { advice }),
+    }
   }
 
   #credential(place: Place): boolean {
@@ -86,17 +108,15 @@ class Inquiry {
   #scope(): boolean {
     const decision = permitsPath(this.#subject, this.#action, this.#path)
     if (!decision.allowed) return this.#say('scope', false, decision.reason)
-    const bounded = this.#subject.grants !== 'unbounded'
-    const text = bounded ? 'a scope of the credential covers the path' : 'the credential has no bounds of its own'
+    const bounded = this.#subject.grants !== 'unbounded' || this.#subject.within !== undefined
+    const text = bounded ? 'the bounds of the credential cover the path' : 'the credential has no bounds of its own'
     return this.#say('scope', true, decision.reason ?? { rule: 'scope', text })
   }
 
   #mount({ mount, path }: Place): boolean {
     const changes = isChange(this.#action)
     const between = mount === this.#task.namespace.between
-    const where = between
-      ? 'a directory between mounts'
-      : `mounted at ${mount.at}, decided by ${deciders[mount.enforce]}`
+    const where = between ? 'a directory between mounts' : `mounted at ${mount.at}, ${deciders[mount.enforce]}`
     const closed = mount.readOnly && changes
     const text = closed ? `${where}, read-only` : where
     return this.#say('mount', !closed, { rule: closed ? 'read-only' : 'mount', text, path })
@@ -104,6 +124,7 @@ class Inquiry {
 
   async #storage(place: Place): Promise<Explanation['allowed']> {
     const { backend, enforce } = place.mount
+    if (this.#asker.user === undefined) return this.#unasked()
     if (enforce === 'delegated' && this.#subject !== this.#asker && !this.#subject.credential) return this.#absent()
     // The back end is asked as the subject: what it shows and hides is what the subject would meet.
     const asked = new Task(
@@ -113,11 +134,7 @@ class Inquiry {
       this.#task.namespace,
     )
     try {
-      const trail = await this.#gate.run(asked, place, () => backend.walk(place.inner, asked))
-      const way = this.#gate.permitsWay(asked, this.#action, place, trail)
-      if (!way.allowed) return this.#say('traverse', false, way.reason)
-      if (backend.enforces(asked.principal)) return this.#enforced(place, trail)
-      return this.#decided(place, clip(place.mount, trail))
+      return await this.#looked(place, asked)
     } catch (thrown) {
       return this.#unanswered(StorageError.from(thrown), backend.enforces(asked.principal))
     } finally {
@@ -125,39 +142,88 @@ class Inquiry {
     }
   }
 
+  async #looked(place: Place, asked: Task): Promise<Explanation['allowed']> {
+    const { backend } = place.mount
+    const enforces = backend.enforces(asked.principal)
+    let trail: Trail
+    try {
+      trail = await this.#gate.run(asked, place, () => backend.walk(place.inner, asked))
+    } catch (thrown) {
+      const isClosed = enforces && place.mount.enforce === 'native' && StorageError.from(thrown).code === 'denied'
+      if (isClosed && (await this.#closed(place, asked))) return false
+      throw thrown
+    }
+    const way = this.#gate.permitsWay(asked, this.#action, place, trail)
+    if (!way.allowed) return this.#say('traverse', false, way.reason)
+    this.#trail = clip(place.mount, trail)
+    return enforces ? this.#enforced(place, asked, this.#trail) : this.#decided(place, this.#trail)
+  }
+
   #decided(place: Place, trail: Trail): boolean {
+    const directories = shownWay(this.#asker, this.#subject, trail, this.#path)
     for (const step of explainTrail(this.#subject, this.#action, trail, this.#path)) {
-      const reason = this.#shown(trail, step.reason)
-      this.#steps.push({ ...step, reason })
+      const shown = shownTo(this.#asker, trail, this.#path, step.reason)
+      this.#steps.push({ ...step, ...shown, ...(step.check === 'traverse' && { directories }) })
       if (step.allowed === false) return false
     }
     const missing = !trail.entry && needsObject(this.#action)
-    if (missing && !this.#task.namespace.leadsToMount(this.#path)) {
-      return this.#say('back end', false, {
-        rule: 'not-found',
-        text: 'there is nothing of this name',
-        path: place.path,
-      })
-    }
+    if (missing && !this.#task.namespace.leadsToMount(this.#path)) return this.#nothing(place)
     return this.#say('back end', true, { rule: 'back-end', text: 'nothing more is decided there' })
   }
 
-  #enforced({ mount }: Place, trail: Trail): 'unknown' | false {
-    const rule = mount.enforce
-    const text = 'the storage decides as the caller'
-    this.#say('traverse', 'decided elsewhere', { rule, text })
+  async #enforced(place: Place, asked: Task, trail: Trail): Promise<Explanation['allowed']> {
+    const rule = place.mount.enforce
+    const elsewhere: Reason = { rule, text: 'the storage decides as the caller' }
+    const isNative = rule === 'native'
+    const directories = isNative ? this.#passed(trail) : {}
+    this.#steps.push({ check: 'traverse', allowed: 'decided elsewhere', reason: elsewhere, ...directories })
     const bound = permitsObject(this.#subject, this.#action, this.#path, trail.entry)
-    if (!bound.allowed) {
-      this.#say('acl', false, bound.reason)
-      return false
+    if (!bound.allowed) return this.#say('acl', false, bound.reason)
+    const looked = trail.entry !== undefined || trail.ancestors.length === 0
+    if (!looked && needsObject(this.#action)) {
+      this.#say('acl', 'decided elsewhere', elsewhere)
+      return this.#nothing(place)
     }
-    this.#say('acl', 'decided elsewhere', { rule, text })
-    if (trail.entry || trail.ancestors.length === 0) {
-      this.#say('back end', 'decided elsewhere', { rule, text: 'a look at the path was not refused' })
-      return 'unknown'
+    const word = await wordOf(this.#gate, asked, place, trail, this.#action)
+    this.#likely(trail, word.allowed, elsewhere)
+    const { text, path } = word
+    this.#say('back end', word.allowed === 'unknown' ? 'decided elsewhere' : word.allowed, { rule, text, path })
+    return word.allowed
+  }
+
+  /** Where the list that the storage shows agrees with its word, the entry that it most likely went by. */
+  #likely(trail: Trail, allowed: Explanation['allowed'], elsewhere: Reason): void {
+    const step = explainTrail(this.#subject, this.#action, trail, this.#path).find(({ check }) => check === 'acl')
+    const agrees = step !== undefined && step.allowed === allowed
+    const { reason, entry } = agrees ? shownTo(this.#asker, trail, this.#path, step.reason) : { reason: elsewhere }
+    const told = entry === undefined ? elsewhere : { ...reason, text: `the storage decides; ${reason.text}` }
+    this.#steps.push({ check: 'acl', allowed: 'decided elsewhere', reason: told, ...(entry && { entry }) })
+  }
+
+  /** All directories of a way that was walked as the caller. */
+  #passed(trail: Trail): Pick<ExplainedStep, 'directories'> {
+    const way = shownWay(this.#asker, this.#subject, trail, this.#path)
+    return way.every(({ allowed }) => allowed) ? { directories: way } : {}
+  }
+
+  async #closed(place: Place, asked: Task): Promise<boolean> {
+    const closed = await closedOnTheWay(this.#gate, asked, place)
+    if (closed === undefined) return false
+    const { path, trail } = closed
+    this.#trail = {
+      ancestors: trail.entry ? [...clip(place.mount, trail).ancestors, trail.entry] : [],
+      parentExists: path === parentOf(this.#path),
+      entry: undefined,
     }
-    this.#say('back end', false, { rule: 'not-found', text: 'there is nothing of this name' })
-    return needsObject(this.#action) ? false : 'unknown'
+    const text = 'a directory on the way is closed: the kernel does not let this user through'
+    return !this.#say('traverse', false, { rule: 'traverse', text, path })
+  }
+
+  /** Nobody can have the storage asked without saying who he is. */
+  #unasked(): 'unknown' {
+    const reason = { rule: 'anonymous', text: 'the storage is not asked for callers without a credential' }
+    for (const check of ['traverse', 'acl', 'back end'] as const) this.#say(check, 'not reached', reason)
+    return 'unknown'
   }
 
   /** The storage decides by what a caller brings, and nobody else's credential may stand in for it. */
@@ -177,17 +243,28 @@ class Inquiry {
     return refused ? false : 'unknown'
   }
 
-  /** The entry of the ACL, as far as the asker may know it. */
-  #shown(trail: Trail, reason: Reason): Reason {
-    if (reason.ace === undefined) return reason
-    const object = objectAt(trail, this.#path, reason.path ?? this.#path)
-    const ace = object?.acl?.aces[reason.ace]
-    if (!object || !ace || !this.#mayReadAcl(object)) return withoutAce(reason)
-    return { ...reason, text: `${reason.text}: ${aceText(ace)}` }
+  #nothing({ path }: Place): false {
+    this.#say('back end', false, { rule: 'not-found', text: 'there is nothing of this name', path })
+    return false
   }
 
-  #mayReadAcl(object: Entry): boolean {
-    return this.#asker.administrator === true || decideEntry(object, this.#asker, right.readAcl).outcome === 'allowed'
+  #advice(allowed: Explanation['allowed']): string | undefined {
+    const path = this.#steps.find((step) => step.allowed === false)?.reason.path ?? this.#path
+    const trail = this.#trail
+    const place = trail === undefined ? -1 : placeOf(trail, this.#path, path)
+    const object = trail?.ancestors[place] ?? (place < 0 ? undefined : trail?.entry)
+    const owner = ownerFor(this.#asker, object, path)
+    return adviceOn({
+      action: this.#action,
+      path: this.#path,
+      subject: this.#subject,
+      own: this.#subject === this.#asker,
+      allowed,
+      steps: this.#steps,
+      owner,
+      owns: owner !== undefined && object?.acl !== undefined && isOwner(object.acl, this.#subject),
+      onTape: trail?.entry?.locality === 'tape',
+    })
   }
 
   #say(check: ExplainedStep['check'], verdict: Verdict, reason: Reason): boolean {
@@ -198,7 +275,7 @@ class Inquiry {
   /** What was not asked any more. */
   #fill(): void {
     const said = new Set(this.#steps.map(({ check }) => check))
-    for (const check of ['credential', 'scope', 'mount', 'traverse', 'acl', 'back end'] as const) {
+    for (const check of checks) {
       if (said.has(check)) continue
       const reason = { rule: 'not-reached', text: 'an earlier check has decided' }
       this.#steps.push({ check, allowed: 'not reached', reason })
@@ -207,15 +284,8 @@ class Inquiry {
 }
 
 /** Whether the action is about something that must be there. */
-function needsObject(action: Action): boolean {
+export function needsObject(action: Action): boolean {
   return needs[action].rights.some(({ target }) => target !== undefined)
-}
-
-/** What a reason speaks about: the object, its parent, or another directory on the way. */
-function objectAt(trail: Trail, path: Path, at: Path): Entry | undefined {
-  if (at === path) return trail.entry
-  if (at === parentOf(path)) return trail.ancestors.at(-1)
-  return trail.ancestors.find((_, index) => pathOfAncestor(trail, index, path) === at)
 }
 
 function callOf({ id, protocol, from, principal, signal }: Task): Call {

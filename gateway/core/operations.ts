@@ -3,6 +3,7 @@
 import type { Writable } from 'node:stream'
 import type { Acl } from '../../acl/acl.ts'
 import type { Action } from '../../acl/needs.ts'
+import type { Principal } from '../../acl/principal.ts'
 import type { Digest, Digests, Entry, FileStream, Kept, Range } from '../../backends/backend.ts'
 import type { Reason } from './errors.ts'
 import type { Path } from './path.ts'
@@ -119,11 +120,36 @@ export interface MoveOptions {
   readonly replaceWhole?: boolean
 }
 
+/** The entry of an ACL that decided: for who may read that ACL. */
+export interface ExplainedEntry {
+  /** The object whose ACL it is in. */
+  readonly path: Path
+  /** From 0. */
+  readonly index: number
+  /** As nfs4_getfacl writes it. */
+  readonly text: string
+  /** By its flag; not every storage sets it. */
+  readonly inherited: boolean
+  /** The directory whose own entry it came from, where that can be told. */
+  readonly from?: Path
+}
+
+/** A directory on the way. */
+export interface ExplainedDirectory {
+  readonly path: Path
+  readonly allowed: boolean
+  readonly reason: Reason
+  readonly entry?: ExplainedEntry
+}
+
 /** One step of an explanation, in the order of the checks. */
 export interface ExplainedStep {
   readonly check: 'credential' | 'scope' | 'mount' | 'traverse' | 'acl' | 'back end'
   readonly allowed: boolean | 'not reached' | 'decided elsewhere'
   readonly reason: Reason
+  readonly entry?: ExplainedEntry
+  /** Of `traverse`: those that were passed, and the first one that is closed. */
+  readonly directories?: readonly ExplainedDirectory[]
 }
 
 export interface Explanation {
@@ -132,6 +158,26 @@ export interface Explanation {
   readonly path: Path
   readonly allowed: boolean | 'unknown'
   readonly steps: readonly ExplainedStep[]
+  /** What can be done about it, in one sentence. */
+  readonly advice?: string
+}
+
+/** What one look at an object tells of everybody's rights. */
+export interface Effective {
+  readonly action: Action
+  readonly path: Path
+  readonly type: Entry['type'] | undefined
+  /** NFSv4 names, or decimal numbers. */
+  readonly owner: string | undefined
+  readonly group: string | undefined
+  /** False where the storage decides and the ACLs that it shows are all there is to go by. */
+  readonly exact: boolean
+  /** Groups that entries on the way and here name: whoever brings one of them has what they give. */
+  readonly groups: readonly string[]
+  /** Whether callers without a credential are let in here. */
+  readonly anonymous: boolean
+  /** Of somebody without bounds of a credential. The deciding entry is in the reason where the asker may read its ACL. */
+  judge(principal: Principal): { readonly allowed: boolean; readonly reason: Reason; readonly entry?: ExplainedEntry }
 }
 
 export interface AclView {

@@ -28,6 +28,7 @@ import type { Call } from './call.ts'
 import { type Copied, type CopyOptions, copy } from './copying.ts'
 import { Gate } from './deciding.ts'
 import { edit } from './editing.ts'
+import { effective } from './effective.ts'
 import type { StorageError } from './errors.ts'
 import { explain } from './explaining.ts'
 import { getKept, setRecord } from './kept.ts'
@@ -42,6 +43,7 @@ import { type MountView, mounts } from './mounts.ts'
 import { rename } from './moving.ts'
 import type {
   AclView,
+  Effective,
   Explanation,
   ListingOptions,
   MoveOptions,
@@ -130,6 +132,8 @@ export interface StorageOperations {
   readonly parts: PartOperations
   /** What would be answered to `subject` (default: the caller) and why. Asking about another takes an administrator. */
   explain(call: Call, action: Action, path: Path, subject?: Principal): Promise<Explanation>
+  /** What everybody may do with an object, by one look; for administrators, and whoever may read its ACL. */
+  effective(call: Call, action: Action, path: Path): Promise<Effective>
 }
 
 export interface StorageOptions {
@@ -297,6 +301,10 @@ export class Storage implements StorageOperations {
 
   explain(call: Call, action: Action, path: Path, subject?: Principal): Promise<Explanation> {
     return explain(this.#gate, call, action, path, subject)
+  }
+
+  effective(call: Call, action: Action, path: Path): Promise<Effective> {
+    return effective(this.#gate, call, action, path)
   }
 
   #lanes() {

@@ -19,6 +19,7 @@ const others = [
   'usage',
   'versions',
   'explain',
+  'effective',
   'stage-progress',
   'stage-cancel',
   'release',

@@ -79,7 +79,7 @@ class S3Door implements S3Front {
       allowOrigin(x, this.#settings)
       return await this.#answer(x, entrance, progress)
     } catch (error) {
-      return await sendS3Error(x, error, progress.subject)
+      return await sendS3Error(x, error, progress.subject, progress.operation)
     } finally {
       const status = x.response.headersSent ? x.response.statusCode : 499
       this.#options.observe?.({ operation: progress.operation, status })

@@ -6,6 +6,7 @@ import type { Exchange } from '../http/exchange.ts'
 import type { Refusal, Unreadable } from '../http/options.ts'
 import { respond } from '../http/respond.ts'
 import { S3Error, type S3ErrorCode } from './error.ts'
+import { explainLink } from './explain-link.ts'
 import { leaf, xmlHead, xmlType } from './xml.ts'
 
 /** What an error is about. */
@@ -78,13 +79,18 @@ function answerTo(code: ErrorCode, ofBucket: boolean, method: string | undefined
   return answers[code]
 }
 
-/** The element Error with everything in it; `resource` is the path that was asked for. */
-export function errorElement(x: Pick<Exchange, 'id'>, error: S3Error, { bucket, key }: Subject): string {
+/** The element Error with everything in it; `explain`: where a person can ask why. */
+export function errorElement(
+  x: Pick<Exchange, 'id'>,
+  error: S3Error,
+  { bucket, key }: Subject,
+  explain?: string,
+): string {
   const { s3Code, message, elements } = error
   const named = { ...(s3Code === 'NoSuchKey' && key !== undefined && { Key: key }), ...elements }
   const more = Object.entries(named).map(([name, value]) => leaf(name, value))
   const resource = `/${bucket ?? ''}${key === undefined ? '' : `/${key}`}`
-  const ids = leaf('Resource', resource) + leaf('RequestId', x.id) + leaf('HostId', x.id)
+  const ids = leaf('ExplainUrl', explain) + leaf('Resource', resource) + leaf('RequestId', x.id) + leaf('HostId', x.id)
   return `<Error>${leaf('Code', s3Code)}${leaf('Message', message)}${more.join('')}${ids}</Error>`
 }
 
@@ -102,10 +108,15 @@ export function refusalOf(call: string, why: Unreadable): Refusal {
 }
 
 /**
- * Answers with the error and gives what it was, for the log. Once the response has begun there is nothing honest left
+ * Answers with the error of an operation and gives what it was, for the log. Once the response has begun there is nothing honest left
  * to say, and the connection is cut. A caller that is gone gets nothing.
  */
-export async function sendS3Error(x: Exchange, thrown: unknown, subject: Subject): Promise<StorageError> {
+export async function sendS3Error(
+  x: Exchange,
+  thrown: unknown,
+  subject: Subject,
+  operation = '',
+): Promise<StorageError> {
   const failure = x.failureOf(thrown)
   const { response, request } = x
   if (response.headersSent || response.destroyed || request.socket.destroyed) {
@@ -114,7 +125,7 @@ export async function sendS3Error(x: Exchange, thrown: unknown, subject: Subject
   }
   const error = s3ErrorOf(failure, subject, request.method)
   if (error.s3Code === 'RequestTimeout') response.shouldKeepAlive = false
-  const body = xmlHead + errorElement(x, error, subject)
+  const body = xmlHead + errorElement(x, error, subject, explainLink(x, failure, operation))
   await respond(x, error.status, ['Content-Type', xmlType, ...error.headers], body)
   return failure
 }

@@ -47,13 +47,14 @@ dd { margin: 0 }
 form p { margin: .5rem 0 }
 label { display: inline-block; margin-right: .5rem }
 input[type=checkbox] + label { display: inline }
-input, button { font: inherit; color: inherit; max-width: 100% }
-input:not([type=checkbox]) { background: var(--back); border: 1px solid var(--edge); border-radius: 4px; padding: .3rem .5rem }
+input, button, select { font: inherit; color: inherit; max-width: 100% }
+input:not([type=checkbox]), select { background: var(--back); border: 1px solid var(--edge); border-radius: 4px; padding: .3rem .5rem }
 button { background: var(--row); border: 1px solid var(--edge); border-radius: 4px; padding: .3rem .9rem; cursor: pointer }
 tbody th { min-width: 14rem }
 .acts { min-width: 11rem }
 .acts a, .acts button { display: inline-block; margin-right: .6rem; white-space: nowrap }
 .acts button { background: none; border: 0; padding: 0; color: var(--link); text-decoration: underline }
+.checks > li { margin: .35rem 0 }
 summary { cursor: pointer; padding: .35rem 0 }
 details form { border-left: 4px solid var(--line); padding: .1rem .75rem; margin: .5rem 0 }
 .next { padding-left: 1.25rem }

@@ -3,26 +3,25 @@
 import type { Readable } from 'node:stream'
 import { type Acl, maxAces } from '../../acl/acl.ts'
 import { aclToJson } from '../../acl/codec/json.ts'
-import type { Action } from '../../acl/needs.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
 import { type AppPasswords, appPasswordsOver } from './app-passwords.ts'
 import { bansOver, type RemoteBans } from './bans.ts'
 import { connectionError, remoteError } from './errors.ts'
+import { type Questions, questionsOver } from './explaining.ts'
 import { jsonLines } from './json-lines.ts'
+import { linksOver, type RemoteLinks } from './links.ts'
 import { readParts, type Whose } from './lists.ts'
 import { type RemoteS3Keys, s3KeysOver } from './s3-keys.ts'
 import { type RemoteSessions, sessionsOver } from './sessions.ts'
 import {
   type AclState,
-  type Explained,
   type LockInfo,
   type MountInfo,
   type RemoteEntry,
   type RightsState,
   readAclState,
   readEntry,
-  readExplained,
   readHealth,
   readLocks,
   readMounts,
@@ -196,10 +195,9 @@ export class Client {
     return readRights((await this.#api('GET', 'rights', { path })).value)
   }
 
-  /** `user` other than the caller takes an administrator. */
-  async explain(action: Action, path: Path, user?: string): Promise<Explained> {
-    const query = { action, path, ...(user === undefined ? {} : { user }) }
-    return readExplained((await this.#api('GET', 'explain', query)).value)
+  /** What is allowed, to whom, and why. */
+  get questions(): Questions {
+    return questionsOver(async (name, query) => (await this.#api('GET', name, query, { limit: maxTapeAnswer })).value)
   }
 
   /** Asks for files on tape, to be kept for `lifetime` seconds; gives the id of the request. */
@@ -301,6 +299,14 @@ export class Client {
       addToken: async (ban) => (await this.#api('POST', 'revocations', {}, { body: JSON.stringify(ban) })).value,
       remove: (name) => this.#done({ method: 'DELETE', target: `${api}/bans?${new URLSearchParams({ name })}` }),
     })
+  }
+
+  /** Identities of issuers that are linked to accounts. */
+  get links(): RemoteLinks {
+    return linksOver(
+      (query) => this.#part('links', query),
+      (id) => this.#done({ method: 'DELETE', target: `${api}/links/${encodeURIComponent(id)}` }),
+    )
   }
 
   /** Browsers that are signed in. */

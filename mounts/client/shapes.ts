@@ -55,24 +55,6 @@ export interface RightsState {
   readonly actions: readonly string[]
 }
 
-export interface ExplainedStep {
-  readonly check: string
-  readonly allowed: boolean | string
-  readonly reason: { readonly rule: string; readonly text: string; readonly path?: string; readonly ace?: number }
-}
-
-export interface Explained {
-  readonly principal: {
-    readonly id: string
-    readonly user: string | undefined
-    readonly groups: readonly string[]
-  }
-  readonly action: string
-  readonly path: string
-  readonly allowed: boolean | string
-  readonly steps: readonly ExplainedStep[]
-}
-
 export function readEntry(value: unknown): RemoteEntry {
   const at = members(value)
   const type = types.find((one) => one === at.type)
@@ -177,22 +159,6 @@ export function readRights(value: unknown): RightsState {
   }
 }
 
-export function readExplained(value: unknown): Explained {
-  const at = members(value)
-  const principal = members(at.principal)
-  return {
-    principal: {
-      id: text(principal.id, 'id'),
-      user: optional(principal.user),
-      groups: texts(principal.groups, 'groups'),
-    },
-    action: text(at.action, 'action'),
-    path: text(at.path, 'path'),
-    allowed: verdict(at.allowed),
-    steps: list(at.steps, 'steps').map(readStep),
-  }
-}
-
 /** The word of the gateway about itself, such as "ok". */
 export function readHealth(value: unknown): string {
   return text(members(value).status, 'status')
@@ -201,23 +167,4 @@ export function readHealth(value: unknown): string {
 function readGrant(value: unknown): RemoteGrant {
   const at = members(value)
   return { kind: text(at.kind, 'kind'), path: text(at.path, 'path'), directoryOnly: at.directoryOnly === true }
-}
-
-function readStep(value: unknown): ExplainedStep {
-  const at = members(value)
-  const reason = members(at.reason)
-  return {
-    check: text(at.check, 'check'),
-    allowed: verdict(at.allowed),
-    reason: {
-      rule: text(reason.rule, 'rule'),
-      text: text(reason.text, 'text'),
-      ...(typeof reason.path === 'string' && { path: reason.path }),
-      ...(typeof reason.ace === 'number' && { ace: reason.ace }),
-    },
-  }
-}
-
-function verdict(value: unknown): boolean | string {
-  return typeof value === 'boolean' ? value : text(value, 'allowed')
 }

@@ -16,7 +16,7 @@ t.test('a refusal leads to its explanation', async (t) => {
   const told = await run(words.split(' '), { as: 'bob' })
   t.equal(told.code, 1)
   t.match(told.stdout, /^bob@desy\.de may not remove \/data\/hello\.txt$/m)
-  t.match(told.stdout, /^ +acl +NO/m)
+  t.match(told.stdout, /^5\. acl +NO/m)
   t.equal((await run(words.split(' '))).code, 0)
   t.match(JSON.parse((await run(['explain', '--json', 'read', '/data/hello.txt'])).stdout), { allowed: true })
   const other = await run(['explain', '--user', 'bob@desy.de', 'remove', '/data/hello.txt'], { as: 'admin' })

@@ -1,9 +1,11 @@
 import t, { type Test } from 'tap'
+import { type Ace, aceFlag, right } from '../../acl/acl.ts'
 import type { Action } from '../../acl/needs.ts'
 import { anonymous, type Principal } from '../../acl/principal.ts'
+import { Secret } from '../../acl/secret.ts'
 import { parsePath } from '../../gateway/core/path.ts'
 import type { Explanation } from '../../gateway/core/storage.ts'
-import { allow, callBy, deny, everything, grants, outcome, person, readAll, user, World } from './world.ts'
+import { aclOf, allow, callBy, deny, everything, grants, look, outcome, person, readAll, user, World } from './world.ts'
 
 const at = parsePath
 
@@ -146,4 +148,164 @@ t.test('where the back end decides as the caller, that is what is said', async (
   const explanation = await world.storage.explain(callBy('bob'), 'read', at('/data/d/f'))
   t.equal(explanation.allowed, 'unknown')
   t.match(summary(explanation), /acl:decided elsewhere back end:decided elsewhere$/)
+})
+
+/** Nobody but alice may read the ACL; bob is denied by an entry that came from the directory above. */
+async function setUpMatrix(t: Test): Promise<World> {
+  const world = new World({ '/data': {}, '/open': { anonymous: true } })
+  t.teardown(() => world.end())
+  const auditor = allow(user('auditor'), right.readAcl | look)
+  const no = deny(user('bob'), right.readData)
+  const everybody = allow('EVERYONE@', look)
+  await world.directory('/data/d', 'alice', allow(user('alice'), everything), no, auditor, everybody)
+  await world.file('/data/d/f', 'f', 'alice')
+  const inherited = (ace: Ace): Ace => ({ ...ace, flags: aceFlag.inherited })
+  world.acl('/data/d/f', aclOf('alice', ...[allow(user('alice'), everything), no, auditor, everybody].map(inherited)))
+  await world.directory('/data/dark', 'alice', allow(user('alice'), everything), allow(user('bob'), right.traverse, 0))
+  await world.file('/data/dark/f', 'f', 'alice')
+  await world.file('/open/f', 'f', 'alice', allow('EVERYONE@', readAll))
+  world.calls.length = 0
+  return world
+}
+
+t.test('who asks sees what he may see, step by step', async (t) => {
+  const world = await setUpMatrix(t)
+  const administrator = person('admin', { administrator: true })
+  const bounded = person('alice', { grants: grants('read:/data/d') })
+  // Asker, subject, path: is the entry told, where it came from, who the owner is, how many directories, and is the storage asked?
+  const table: ReadonlyArray<
+    readonly [
+      Principal,
+      Principal | undefined,
+      string,
+      entry: boolean,
+      from: boolean,
+      owner: boolean,
+      way: number,
+      asked: boolean,
+    ]
+  > = [
+    [person('bob'), undefined, '/data/d/f', false, false, true, 2, true],
+    [person('auditor'), undefined, '/data/d/f', false, false, true, 2, true],
+    [administrator, person('bob'), '/data/d/f', true, true, true, 2, true],
+    [administrator, person('auditor'), '/data/d/f', false, false, true, 2, true],
+    [bounded, undefined, '/data/d/f', true, true, false, 2, true],
+    [person('bob', { grants: grants('read:/data/d') }), undefined, '/data/d/f', false, false, true, 2, true],
+    [person('bob', { grants: grants('read:/data/other') }), undefined, '/data/d/f', false, false, false, 0, false],
+    [person('carol'), undefined, '/data/dark/f', false, false, false, 2, true],
+    [administrator, person('carol'), '/data/dark/f', false, false, true, 2, true],
+    [person('bob'), undefined, '/data/dark/f', false, false, false, 2, true],
+    [anonymous, undefined, '/data/d/f', false, false, false, 0, false],
+    [anonymous, undefined, '/open/f', false, false, false, 0, false],
+  ]
+  for (const [asker, subject, path, entry, from, owner, way, asked] of table) {
+    world.calls.length = 0
+    const told = await world.storage.explain(callBy(asker), 'read', at(path), subject)
+    const name = `${asker.id} about ${subject?.id ?? 'himself'} at ${path}`
+    const text = JSON.stringify(told)
+    const acl = told.steps.find(({ check }) => check === 'acl')
+    t.equal(acl?.entry !== undefined, entry, `${name}: the entry`)
+    t.equal(acl?.reason.ace !== undefined, entry, `${name}: its index`)
+    const mayRead = asker.administrator === true || ['alice', 'auditor'].includes(asker.id)
+    // The top shows its ACL to everybody.
+    const hidden = text.replaceAll('A::EVERYONE@:rxtnc', '')
+    if (!mayRead) t.notMatch(hidden, /[AD]:\w*:\S+:[a-zA-Z]+/, `${name}: no entry anywhere`)
+    t.equal(acl?.entry?.from !== undefined, from, `${name}: where it came from`)
+    t.equal(told.advice?.includes('alice@x') ?? false, owner, `${name}: the owner (${told.advice})`)
+    const directories = told.steps.find(({ check }) => check === 'traverse')?.directories ?? []
+    t.equal(directories.length, way, `${name}: the way`)
+    t.equal(world.calls.length > 0, asked, `${name}: the storage was ${asked ? '' : 'not '}asked`)
+  }
+})
+
+t.test('an inherited entry is told with the directory it came from', async (t) => {
+  const world = await setUpMatrix(t)
+  const administrator = person('admin', { administrator: true })
+  const { steps } = await world.storage.explain(callBy(administrator), 'read', at('/data/d/f'), person('bob'))
+  t.match(
+    steps.find(({ check }) => check === 'acl'),
+    {
+      allowed: false,
+      entry: { path: '/data/d/f', index: 2, text: 'D:I:bob@x:r', inherited: true, from: '/data/d' },
+      reason: { text: /D:I:bob@x:r, inherited from \/data\/d$/ },
+    },
+  )
+})
+
+t.test('for callers without a credential nobody is asked, whatever the path', async (t) => {
+  const world = await setUpMatrix(t)
+  for (const path of ['/open', '/open/f', '/open/none', '/data/d/f', '/']) {
+    const told = await world.storage.explain(callBy(anonymous), 'read', at(path))
+    t.equal(told.allowed, path.startsWith('/open') || path === '/' ? 'unknown' : false, path)
+    t.match(told.advice, /credential/, path)
+  }
+  t.same(world.calls, [])
+})
+
+t.test('the directories on the way are told up to the first closed one', async (t) => {
+  const world = await setUp(t)
+  await world.directory('/data/closed/inner')
+  const { steps } = await world.storage.explain(callBy('bob'), 'read', at('/data/closed/inner/deep/f'))
+  const traverse = steps.find(({ check }) => check === 'traverse')
+  t.same(
+    traverse?.directories?.map(({ path, allowed }) => [path, allowed]),
+    [
+      ['/data', true],
+      ['/data/closed', false],
+    ],
+  )
+  const own = await world.storage.explain(callBy('alice'), 'read', at('/data/d/f'))
+  const way = own.steps.find(({ check }) => check === 'traverse')?.directories
+  t.same(
+    way?.map(({ path, allowed }) => [path, allowed]),
+    [
+      ['/data', true],
+      ['/data/d', true],
+    ],
+  )
+  t.match(way?.[1], { entry: { path: '/data/d', text: /A:fd:/ } }, 'with the entry, for who may read the ACL')
+})
+
+t.test('a sentence says what can be done', async (t) => {
+  const world = await setUp(t)
+  const token = person('alice', { grants: grants('read:/data/other') })
+  const link = person('alice', { grants: grants('read:/data/other'), macaroon: new Secret('m') })
+  const rows: ReadonlyArray<readonly [Principal, Action, string, RegExp | undefined]> = [
+    [person('alice'), 'read', '/data/d/f', undefined],
+    [person('bob'), 'read', '/data/d/f', /^Ask alice@x, the owner of \/data\/d\/f, for read access\.$/],
+    [person('bob'), 'remove', '/data/d/f', /^Ask alice@x.*the right to delete it/],
+    [person('bob'), 'create', '/data/d/new', /^Ask alice@x, the owner of \/data\/d, for the right to add files there/],
+    [person('bob'), 'read', '/data/closed/f', /^Ask whoever manages \/data\/closed for the right to pass/],
+    [person('bob'), 'read', '/data/d/none', /spelling/],
+    [token, 'read', '/data/d/f', /^The token lacks storage\.read:\/data\/d\/f, /],
+    [token, 'create', '/data/d/f', /lacks storage\.create:\/data\/d\/f \(or storage\.modify:/],
+    [token, 'write-acl', '/data/other/f', /No token with storage scopes/],
+    [link, 'read', '/data/d/f', /too narrow/],
+    [person('alice', { expires: 1 }), 'read', '/data/d/f', /expired/],
+    [person('alice'), 'create', '/frozen/f', /somewhere else/],
+    [anonymous, 'read', '/data/d/f', /Sign in/],
+  ]
+  for (const [principal, action, path, expected] of rows) {
+    const { advice } = await world.storage.explain(callBy(principal), action, at(path))
+    const name = `${principal.id} ${action} ${path}: ${advice}`
+    if (expected === undefined) t.equal(advice, undefined, name)
+    else t.match(advice, expected, name)
+  }
+  const admin = person('admin', { administrator: true })
+  const about = await world.storage.explain(callBy(admin), 'read', at('/data/d/f'), person('bob'))
+  t.equal(about.advice, 'alice@x, the owner of /data/d/f, can give read access.')
+  world.acl('/data/d/f', aclOf('alice', deny(user('alice'), 1)))
+  const mine = await world.storage.explain(callBy('alice'), 'read', at('/data/d/f'))
+  t.equal(mine.allowed, false)
+})
+
+t.test('hostile names come through as they are and are nobody elses', async (t) => {
+  const world = await setUp(t)
+  const names = ['a: A::EVERYONE@:rwx', '\u001b[31mred', '<script>', 'x\u202ey', '"', '; rm -rf ~']
+  for (const name of names) {
+    await world.file(`/data/d/${name}`, 'x')
+    const told = await world.storage.explain(callBy('bob'), 'write-acl', at(`/data/d/${name}`))
+    t.equal(told.path, `/data/d/${name}`)
+    t.equal(told.allowed, false)
+  }
 })

@@ -86,12 +86,13 @@ export interface SettingOptions extends Partial<Omit<DoorOptions, 'storage'>> {
   /** Stands in front of the storage. */
   readonly around?: (storage: Storage) => StorageOperations
   readonly ready?: () => boolean
+  readonly explainPerMinute?: number
 }
 
 /** `/data` is a mount; the door listens on a free loopback port until the test ends. */
 export async function openDoor(t: Test, options: SettingOptions = {}): Promise<Setting> {
   const { acl = aclOf(ace('EVERYONE@', looking)), mount: changes, locks, around, ...rest } = options
-  const { ready = () => true, ...door } = rest
+  const { ready = () => true, explainPerMinute, ...door } = rest
   const spillDirectory = await mkdtemp(join(tmpdir(), 'portolan-http-'))
   const backend = new MemoryBackend(acl)
   const mount: Mount = {
@@ -120,7 +121,13 @@ export async function openDoor(t: Test, options: SettingOptions = {}): Promise<S
     log: logInto(lines),
     audit,
     data: webdav,
-    routes: createApi({ storage: front, identity, publicUrl, ready }),
+    routes: createApi({
+      storage: front,
+      identity: door.identity ?? identity,
+      publicUrl,
+      ready,
+      ...(explainPerMinute !== undefined && { explainPerMinute }),
+    }),
     ...door,
   })
   const [address] = await opened.listen()

@@ -317,7 +317,7 @@ t.test('errors are pages that lead on', async (t) => {
   const closed = await openDoor(t, { acl: aclOf() })
   const denied = await pageOf(closed.port, '/data/', 'bob')
   t.equal(denied.status, 403)
-  t.match(denied.text, /href="http:\/\/localhost\/.portolan\/api\/v1\/explain\?path=%2Fdata&amp;action=list">Ask why/)
+  t.match(denied.text, /href="http:\/\/localhost\/.portolan\/explain\?path=%2Fdata&amp;action=list">Ask why/)
   const unknown = await pageOf(closed.port, '/data/')
   t.equal(unknown.status, 401)
   const inner = await openDoor(t, { mount: { anonymous: false } })

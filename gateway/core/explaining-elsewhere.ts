@@ -1,0 +1,112 @@
+/** What is told of an answer that is not the gateway's to give: the storage is asked, as the one who is asked about. */
+
+import type { Rights } from '../../acl/acl.ts'
+import { type Action, type Need, needs } from '../../acl/needs.ts'
+import { rightsNames } from '../../acl/rights-names.ts'
+import type { Trail } from '../../backends/backend.ts'
+import type { Place } from '../../mounts/namespace.ts'
+import type { Gate } from './deciding.ts'
+import { StorageError } from './errors.ts'
+import { isWithin, type Path, parentOf, rebase } from './path.ts'
+import type { Task } from './task.ts'
+
+/** The storage's word on an action. */
+export interface Word {
+  /** `unknown` where it tells nothing, or only what it would go by. */
+  readonly allowed: boolean | 'unknown'
+  readonly text: string
+  /** The object that the right would be one on. */
+  readonly path: Path
+}
+
+/**
+ * Asks the back end what the caller of `asked` may do. The kernel's word is the answer; a storage that decides by
+ * credentials tells what its lists say, and decides when it is asked to act.
+ */
+export async function wordOf(gate: Gate, asked: Task, place: Place, trail: Trail, action: Action): Promise<Word> {
+  const { mount, path, inner } = place
+  const ways = waysTo(action)
+  const [{ target, parent = 0 } = {}] = ways
+  const where = target === undefined ? parentOf(path) : path
+  const none: Word = { allowed: 'unknown', text: 'a look at the path was not refused', path: where }
+  const cannot = target === undefined ? path === mount.at : trail.entry === undefined
+  if (!mount.backend.rights || cannot) return none
+  const held = await heldOn(gate, asked, place, target === undefined ? parentOf(inner) : inner)
+  if (held === 'unknown') return none
+  const holds = ways.some((way) => covers(held, way.target ?? way.parent ?? 0))
+  const isDirectory = target === undefined || trail.entry?.type === 'directory'
+  const names = rightsNames(target ?? parent, isDirectory ? 'directory' : 'file').join(', ')
+  if (mount.enforce === 'native') {
+    const text = holds ? `the kernel grants ${names} to this user` : `the kernel does not grant ${names} to this user`
+    return { allowed: holds, text, path: where }
+  }
+  const says = holds ? `would grant ${names}` : `would not grant ${names}`
+  return {
+    allowed: 'unknown',
+    text: `by owner, mode and list the storage ${says}; it decides when it acts`,
+    path: where,
+  }
+}
+
+/** The alternatives that are rights on one and the same object: deleting is asked of the object, where sticky directories count. */
+function waysTo(action: Action): Need['rights'] {
+  const { rights } = needs[action]
+  return action === 'remove' || action === 'move-away' ? rights.slice(0, 1) : rights
+}
+
+function covers(held: Rights, mask: Rights): boolean {
+  return (held & mask) === mask
+}
+
+async function heldOn(gate: Gate, asked: Task, place: Place, inner: Path): Promise<Rights | 'unknown'> {
+  const { rights } = place.mount.backend
+  if (!rights) return 'unknown'
+  try {
+    return await gate.run(asked, place, () => rights.effective(inner, asked), { admission: 'continues' })
+  } catch (thrown) {
+    const { code } = StorageError.from(thrown)
+    if (code === 'denied' || code === 'not-found' || code === 'unsupported') return 'unknown'
+    throw thrown
+  }
+}
+
+/** A directory that the kernel does not let the caller through, with what it shows of it. */
+export interface Closed {
+  readonly path: Path
+  readonly trail: Trail
+}
+
+/**
+ * The first closed directory on a way that the kernel refused: what lies in a directory cannot be looked at without
+ * passing it, so the last that can be looked at is the one. Undefined where not even the top can be.
+ */
+export async function closedOnTheWay(gate: Gate, asked: Task, place: Place): Promise<Closed | undefined> {
+  const { mount, path } = place
+  const way: Path[] = []
+  for (let at = parentOf(path); isWithin(at, mount.at); at = parentOf(at)) {
+    way.unshift(at)
+    if (at === mount.at) break
+  }
+  let found: Closed | undefined
+  for (let low = 0, high = way.length - 1; low <= high; ) {
+    const middle = (low + high) >> 1
+    const at = way[middle] ?? mount.at
+    const trail = await seen(gate, asked, place, rebase(at, mount.at, mount.base))
+    if (trail === undefined) high = middle - 1
+    else {
+      found = { path: at, trail }
+      low = middle + 1
+    }
+  }
+  return found
+}
+
+async function seen(gate: Gate, asked: Task, place: Place, inner: Path): Promise<Trail | undefined> {
+  try {
+    const work = () => place.mount.backend.walk(inner, asked)
+    return await gate.run(asked, place, work, { admission: 'continues' })
+  } catch (thrown) {
+    if (StorageError.from(thrown).code === 'denied') return undefined
+    throw thrown
+  }
+}
