@@ -42,6 +42,9 @@ const debian = {
     'krb5-admin-server': '/usr/sbin/kadmin.local',
     'krb5-user': '/usr/bin/kinit',
     faketime: '/usr/bin/faketime',
+    // A directory server.
+    slapd: '/usr/sbin/slapd',
+    'ldap-utils': '/usr/bin/ldapmodify',
     'nfs-kernel-server': '/usr/sbin/rpc.nfsd',
     'nfs-common': '/sbin/mount.nfs4',
     'nfs4-acl-tools': '/usr/bin/nfs4_getfacl',

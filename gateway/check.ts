@@ -121,7 +121,7 @@ async function groupsOfAccounts(
 
 /** What the login section names: its issuers are asked as if somebody were signing in. */
 async function checkSignIn(config: Config, report: Report): Promise<void> {
-  const { login, accounts } = config
+  const { login, accounts, passwords } = config
   await attempt(report, 'login', 'options', async () => {
     const { publicUrl } = await withPublicUrl(config)
     const { issuers } = await identityOptions(config)
@@ -131,7 +131,8 @@ async function checkSignIn(config: Config, report: Report): Promise<void> {
       const redirectUri = `${publicUrl}/.portolan/login/callback/${encodeURIComponent(each.name)}`
       for (const finding of await checkLogin(each, issuer, redirectUri)) report('login', finding)
     }
-    const isByHand = login.passwords && accounts.some(({ file }) => file !== undefined)
+    const isKept = accounts.some(({ file, ldap }) => file !== undefined || ldap !== undefined)
+    const isByHand = login.passwords && (isKept || passwords.ways.includes('kerberos'))
     if (login.issuers.length > 0 || isByHand) return
     report('login', ok('ways', 'nobody can sign in with a browser; programs send tokens'))
   })

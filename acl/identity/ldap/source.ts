@@ -27,7 +27,7 @@ export interface LdapSettings {
   readonly now: () => number
   /** Called when a server no longer answers, and when it does again. */
   readonly report: (state: Omit<SourceState, 'name'>) => void
-  /** Milliseconds until a server that failed is tried again; half a second to half a minute if absent. */
+  /** Milliseconds until a server that failed is tried again; half a second to ten if absent. */
   readonly retry?: ServerOptions['retry']
 }
 
@@ -41,7 +41,7 @@ export function createLdapAccounts(options: LdapOptions, settings: LdapSettings)
   return new Directory(options, settings)
 }
 
-const usualRetry = { least: 500, most: 30_000 }
+const usualRetry = { least: 500, most: 10_000 }
 
 class Directory implements AccountSource {
   readonly #options: LdapOptions
