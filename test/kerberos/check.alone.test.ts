@@ -77,7 +77,8 @@ t.test('a keytab is tried against the KDC', { skip }, async (t) => {
     t.match((await said(other)).at(-1), /keytab error: .* holds no key of HTTP\/other.*ktadd/)
     await addKey(other)
     await kdc.kadmin(realm, `delprinc -force ${other}`)
-    t.match((await said(other))[1], /kdc warning: the KDC does not know HTTP\/other/)
+    // Another principal of the keytab gets a ticket, so that the service can be tried.
+    t.match((await said(other)).at(-1), /kdc error: .*HTTP\/other.* the KDC knows no such service/)
     t.match((await said(web, other)).at(-1), /kdc error: .*HTTP\/other.* the KDC knows no such service/)
   })
 

@@ -18,6 +18,7 @@ import {
   tokensOf,
 } from './world.ts'
 
+t.setTimeout(280_000)
 const skip = noKerberos()
 
 let world: TicketWorld
@@ -39,7 +40,7 @@ async function one(cache: string, order = {}): Promise<string> {
 }
 
 /** Why the gateway refused it, as its audit log has it. */
-async function refusal(answer: Answer, gateway: TestGateway = world.gateway): Promise<Line> {
+async function refusal(answer: Pick<Answer, 'headers'>, gateway: TestGateway = world.gateway): Promise<Line> {
   const { reason } = await gateway.auditOf(answer)
   return reason as Line
 }
@@ -179,22 +180,43 @@ t.test('a ticket for another service is refused', { skip }, async (t) => {
   t.match(await refusal(unknown), { rule: 'kerberos-ticket' })
 })
 
+/** What the gateway answers to curl with that clock, as faketime takes it. */
+async function curlAt(clock: string, cache: string): Promise<Pick<Answer, 'headers' | 'status'>> {
+  const where = `http://localhost:${world.gateway.port}/data/hello`
+  const words = [
+    'curl',
+    '-sS',
+    '--negotiate',
+    '-u',
+    ':',
+    '-o',
+    '/dev/null',
+    '-w',
+    '%{http_code} %header{x-request-id}',
+    where,
+  ]
+  const [status = '', id = ''] = (await world.kdc.as(cache, words, { clock })).split(' ')
+  return { status: Number(status), headers: { 'x-request-id': id } }
+}
+
 t.test('a clock that is ten minutes off is told in the audit log', { skip }, async (t) => {
   await world.kdc.as(alice, ['kvno', http])
-  for (const clock of ['+10m', '-10m']) {
-    const answer = await show(await one(alice, { clock }))
-    t.equal(answer.status, 401, clock)
-    t.match(await refusal(answer), { rule: 'kerberos-ticket', text: /clock skew/i })
-  }
+  const answer = await curlAt('+10m', alice)
+  t.equal(answer.status, 401)
+  t.match(await refusal(answer), { rule: 'kerberos-ticket', text: /clock skew/i })
+  t.equal((await curlAt('+4m', alice)).status, 200, 'four minutes are borne')
 })
 
 t.test('a ticket that has expired is refused', { skip }, async (t) => {
   const { kdc } = world
   await kdc.resume('-3h')
-  const old = await world.login('bob', ['-l', '1h'], '-3h')
-  const token = await one(old, { clock: '-3h' })
-  await kdc.resume()
-  const answer = await show(token)
+  const learn = async () => {
+    const cache = await world.login('bob', ['-l', '1h'], '-3h')
+    await kdc.as(cache, ['kvno', http], { clock: '-3h' })
+    return cache
+  }
+  const old = await learn().finally(() => kdc.resume())
+  const answer = await curlAt('-3h', old)
   t.equal(answer.status, 401)
   t.match(await refusal(answer), { rule: 'kerberos-ticket', text: /expired/i })
 })

@@ -15,11 +15,15 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
+const libraries = `/usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`
+const fakeClock = `${libraries}/faketime/libfaketime.so.1`
+
 /** What must be installed, each with a file that shows it. */
 const needed = {
   'krb5-kdc': '/usr/sbin/krb5kdc',
   'krb5-admin-server': '/usr/sbin/kadmin.local',
   'krb5-user': '/usr/bin/kinit',
+  faketime: fakeClock,
 } as const
 
 /** Why no KDC can be started here; false where one can. For `skip`. */
@@ -153,10 +157,10 @@ export class Kdc {
     await this.pause()
     const log = openSync(this.#log, 'a')
     const realms = this.#options.realms.flatMap((realm) => ['-r', realm])
-    const line = ['/usr/sbin/krb5kdc', '-n', ...realms]
-    // faketime gives the process its own place by exec, so its pid is that of the KDC.
-    const words = ['--pdeathsig', 'KILL', ...(clock === undefined ? [] : ['/usr/bin/faketime', '-f', clock]), ...line]
-    const child = spawn('/usr/bin/setpriv', words, { stdio: ['ignore', log, log], env: this.#admin })
+    const words = ['--pdeathsig', 'KILL', '/usr/sbin/krb5kdc', '-n', ...realms]
+    // The program faketime would stay between us and the KDC; its library alone does not.
+    const env = { ...this.#admin, ...(clock !== undefined && { LD_PRELOAD: fakeClock, FAKETIME: clock }) }
+    const child = spawn('/usr/bin/setpriv', words, { stdio: ['ignore', log, log], env })
     closeSync(log)
     child.on('error', () => {})
     this.#process = child

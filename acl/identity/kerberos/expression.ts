@@ -43,7 +43,8 @@ export function compileExpression(source: string): Expression {
       let at = 0
       for (let from = 0; from <= text.length; from++) {
         const end = endOf(text, from)
-        if (end === undefined) continue
+        // Of nothing there is no match right behind another one.
+        if (end === undefined || (end === from && from === at && from > 0)) continue
         done += text.slice(at, from) + by
         at = end
         if (!all) break
