@@ -85,10 +85,7 @@ t.test('a keytab is tried against the KDC', { skip }, async (t) => {
   await t.test('clocks that differ, and a KDC that is silent', async (t) => {
     await kdc.resume('+10m')
     const late = (await said(web)).filter((line) => /clock|kdc/.test(line))
-    t.ok(
-      late.some((line) => /error: (\d{3} s behind the KDC|.*clocks)/.test(line)),
-      late.join('\n'),
-    )
+    t.match(late, [/clock error: (599|600|601) s behind the KDC/, /kdc ok/], late.join('\n'))
     await kdc.pause()
     t.match((await said(web)).at(-1), /kdc error: no KDC of the realm answers/)
     await kdc.resume()
