@@ -7,7 +7,7 @@
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { StorageError } from '../../gateway/core/errors.ts'
-import type { Secret } from '../secret.ts'
+import { Secret } from '../secret.ts'
 import type { Account, Accounts } from './accounts.ts'
 import type { Gate } from './gate.ts'
 import type { KerberosPasswordOptions, KerberosPasswords } from './kerberos/password.ts'
@@ -58,6 +58,8 @@ export interface PasswordMeans {
  * an account.
  */
 const least = 400
+/** A principal that there should not be; it could open nothing. */
+const nobody = 'portolan-nobody'
 
 /** Whether anybody could have a password here. */
 export function hasPasswords({ options, accounts }: PasswordState): boolean {
@@ -101,6 +103,7 @@ async function ask(user: string, password: Secret, state: PasswordState, means: 
   const account = isElsewhere || accounts.passwords.has(user) ? await findQuietly(user, accounts) : undefined
   if (account === undefined) {
     if (!isElsewhere) await means.hashing(async () => verifyPassword(password, await decoy(accounts)))
+    await askForNobody(options, means)
     throw refuse('password', `no account ${user} with a password`)
   }
   const said: string[] = []
@@ -116,13 +119,20 @@ async function ask(user: string, password: Secret, state: PasswordState, means: 
     } catch (error) {
       const failure = StorageError.from(error)
       // A directory that knows the account may say why it is closed.
-      if (failure.code === 'unauthenticated' || failure.code === 'denied') said.push(StorageError.reasonOf(failure)?.text ?? 'refused')
+      if (failure.code === 'unauthenticated' || failure.code === 'denied')
+        said.push(StorageError.reasonOf(failure)?.text ?? 'refused')
       else failures.push(failure)
     }
   }
   const [failure] = failures
   if (failure) throw failure
   throw refuse('password', `account ${user}: ${said.join('; ')}`)
+}
+
+/** While a KDC does not answer, nobody shall learn from that which names are accounts. */
+async function askForNobody(options: PasswordState['options'], { kerberos }: PasswordMeans): Promise<void> {
+  const { ways, kerberos: how } = passwordOptions(options)
+  if (ways.includes('kerberos') && how) await kerberos.check(`${nobody}@${how.realm}`, new Secret('none'), how)
 }
 
 /** Why not, for the audit log. */
