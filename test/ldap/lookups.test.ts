@@ -59,6 +59,8 @@ t.test('a real directory', { skip: noSlapd() }, async (t) => {
   await t.test('names that would be syntax', (t) => injections(t, slapd))
   await t.test('all of them', (t) => listing(t, slapd))
   await t.test('checked', (t) => checking(t, slapd))
+  await t.test('asked otherwise than usual', (t) => overrides(t, slapd))
+  await t.test('with parts that are elsewhere', (t) => referrals(t, slapd))
 })
 
 async function rfc2307(t: Test, slapd: Slapd): Promise<void> {
@@ -160,4 +162,31 @@ async function checking(t: Test, slapd: Slapd): Promise<void> {
   const tls = await levels({ servers: [slapd.tlsUrl], ca: slapd.ca })
   t.match(tls[0], /^ok its certificate is accepted and good for (29|30) days/)
   t.match((await levels({ servers: [slapd.tlsUrl] }))[0], /^error .*not accepted .*name the authority/)
+}
+
+async function overrides(t: Test, slapd: Slapd): Promise<void> {
+  const usual = optionsFor('rfc2307', { servers: [slapd.url] })
+  const source = (users: object, groups: object = {}) =>
+    worldOf(t, { ...usual, users: { ...usual.users, ...users }, groups: { ...usual.groups, ...groups } }).source
+  const filtered = source({ filter: '(!(uid=bob))' })
+  t.ok(await filtered.find('alice'))
+  t.equal(await filtered.find('bob'), undefined, 'the filter holds in addition')
+  t.equal(await source({ objectClass: 'account' }).find('alice'), undefined)
+  t.equal((await source({ attributes: { mail: 'homeDirectory' } }).find('alice'))?.mail, undefined, 'that is none')
+  const swapped = await source({ attributes: { uid: 'gidNumber', gid: 'uidNumber' } }).find('alice')
+  t.match(swapped?.ids, { uid: 20_000, gid: 20_001 })
+  t.same((await source({}, { filter: '(cn=p01)' }).find('alice'))?.groups, ['p01'])
+  t.same((await source({}, { attributes: { member: 'description' } }).find('alice'))?.groups, ['staff'])
+}
+
+async function referrals(t: Test, slapd: Slapd): Promise<void> {
+  const entry = (unit: string) =>
+    `dn: ou=${unit},ou=people,${labBase}\nchangetype: add\nobjectClass: referral\nobjectClass: extensibleObject\nou: ${unit}\nref: ldap://127.0.0.1:1/ou=people,dc=evil,dc=test\n\n`
+  await slapd.change(labBase, entry('elsewhere'))
+  const { source } = worldOf(t, optionsFor('rfc2307', { servers: [slapd.url] }))
+  t.ok(await source.find('alice'), 'what is here is found')
+  t.equal(await source.find('mallory'), undefined, 'what is elsewhere is not looked for')
+  const users = { base: `ou=elsewhere,ou=people,${labBase}` }
+  const away = worldOf(t, optionsFor('rfc2307', { servers: [slapd.url], users }))
+  t.match(await outcome(away.source.find('alice')), /^unavailable .*refers to another server, which is not followed/)
 }

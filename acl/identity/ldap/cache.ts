@@ -29,23 +29,26 @@ interface Known<T> {
 
 const maxNames = 20_000
 const maxWeight = 2_000_000
+const maxBadNames = 10_000
 /** The directory could not be asked, or not by so many at once. */
 const silences: ReadonlySet<string> = new Set(['unavailable', 'busy'])
 
 export class DirectoryCache<T> {
   readonly #settings: CacheSettings<T>
-  readonly #known: LRUCache<string, Known<T>>
+  readonly #good: LRUCache<string, Known<T>>
+  /** Apart, so that asking for names that are nobody's drives out nobody who is known. */
+  readonly #bad = new LRUCache<string, Known<T>>({ max: maxBadNames })
   readonly #running = new Map<string, Promise<T>>()
 
   constructor(settings: CacheSettings<T>) {
     this.#settings = settings
     const sizeCalculation = ({ value }: Known<T>) => 1 + settings.weigh(value)
-    this.#known = new LRUCache<string, Known<T>>({ max: maxNames, maxSize: maxWeight, sizeCalculation })
+    this.#good = new LRUCache<string, Known<T>>({ max: maxNames, maxSize: maxWeight, sizeCalculation })
   }
 
   /** Throws StorageError when the directory cannot be asked and this name was not known. */
   async get(name: string): Promise<T> {
-    const known = this.#known.get(name)
+    const known = this.#good.get(name) ?? this.#bad.get(name)
     const now = this.#settings.now()
     if (known !== undefined && now < known.until) return known.value
     if (known !== undefined && this.#isUsable(known) && this.#settings.isDown()) return known.value
@@ -64,8 +67,9 @@ export class DirectoryCache<T> {
     try {
       const value = await this.#settings.load(name)
       const { now, found, missing, stale, isGood } = this.#settings
-      const lifetime = isGood(value) ? found : missing
-      this.#known.set(name, { value, until: now() + lifetime, usableUntil: now() + stale })
+      const [kept, other, lifetime] = isGood(value) ? [this.#good, this.#bad, found] : [this.#bad, this.#good, missing]
+      kept.set(name, { value, until: now() + lifetime, usableUntil: now() + stale })
+      other.delete(name)
       return value
     } catch (error) {
       if (known !== undefined && this.#isUsable(known) && silences.has(StorageError.from(error).code)) {

@@ -102,12 +102,15 @@ function present(attribute: string): PresenceFilter {
   return new PresenceFilter({ attribute })
 }
 
+/** Large groups come with few others. */
+const smallPage = { size: 5, bytes: 64 * 2 ** 20 }
+
 type Sample = Awaited<ReturnType<Connection['search']>>[number] | undefined | LdapFailure
 
 /** One entry, undefined where there is none, or why it cannot be read. Throws LdapFailure when the connection is gone. */
 async function sample(connection: Connection, search: Search): Promise<Sample> {
   try {
-    for await (const [entry] of connection.pages(search)) if (entry !== undefined) return entry
+    for await (const [entry] of connection.pages({ ...search, page: smallPage })) if (entry !== undefined) return entry
     return undefined
   } catch (error) {
     if (error instanceof LdapFailure && error.kind === 'result') return error

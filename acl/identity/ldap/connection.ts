@@ -42,7 +42,6 @@ export class Connection {
   constructor(socket: Socket, deadline: number) {
     this.#socket = socket
     this.#deadline = deadline
-    socket.on('error', () => {})
     socket.once('close', () => {
       this.#isClosed = true
     })

@@ -47,6 +47,8 @@ export async function openSocket(address: ServerAddress, { ca, deadline }: Socke
   const signal = AbortSignal.timeout(deadline)
   const trusted = address.tls === 'none' || ca === undefined ? undefined : await certificates(ca)
   const raw = netConnect({ host: address.host, port: address.port, noDelay: true, keepAlive: true })
+  // Whoever waits for something hears of failures by himself; in between nobody does.
+  raw.on('error', () => {})
   try {
     await once(raw, 'connect', { signal })
     if (address.tls === 'none') return raw
@@ -79,10 +81,10 @@ async function secured(raw: Socket, { host, ca, signal }: TlsTerms): Promise<TLS
   // Said aloud, since the environment can turn the default off.
   const checks = { rejectUnauthorized: true, minVersion: 'TLSv1.2', ...(ca !== undefined && { ca }) } as const
   const socket = tlsConnect({ socket: raw, host, ...name, ...checks })
+  socket.on('error', () => {})
   try {
     await once(socket, 'secureConnect', { signal })
   } catch (error) {
-    socket.on('error', () => {})
     socket.destroy()
     if (signal.aborted) throw error
     throw new LdapFailure('tls', `its certificate or its TLS is not accepted (${codeOf(error)})`, error)
@@ -122,8 +124,6 @@ async function startTls(socket: Socket, signal: AbortSignal): Promise<void> {
   } finally {
     socket.off('data', take).off('error', fail).off('close', fail)
     signal.removeEventListener('abort', abort)
-    // Until TLS listens to errors itself there must be somebody.
-    socket.on('error', () => {})
   }
 }
 
