@@ -1,12 +1,14 @@
 /** What `portolan check` says of a keytab and a real KDC. */
 
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { stringify } from 'yaml'
 import { checkKdc } from '../../gateway/checks/kerberos.ts'
 import { parseConfig } from '../../gateway/config.ts'
-import { Kdc, noKdc } from '../peers/kdc.ts'
+import { portolan } from '../cli/running.ts'
+import { fakeClock, Kdc, noKdc } from '../peers/kdc.ts'
 
 const realm = 'LAB.EXAMPLE'
 const [web, alias] = [`HTTP/localhost@${realm}`, `HTTP/alias.lab.example@${realm}`]
@@ -80,6 +82,40 @@ t.test('a keytab is tried against the KDC', { skip }, async (t) => {
     // Another principal of the keytab gets a ticket, so that the service can be tried.
     t.match((await said(other)).at(-1), /kdc error: .*HTTP\/other.* the KDC knows no such service/)
     t.match((await said(web, other)).at(-1), /kdc error: .*HTTP\/other.* the KDC knows no such service/)
+  })
+
+  await t.test('the whole command, with a clock that is ten minutes ahead', async (t) => {
+    const configFile = join(directory, 'portolan.yaml')
+    writeFileSync(join(directory, 'accounts.yaml'), 'users: { alice: { uid: 2001, gid: 2001 } }\n', { mode: 0o600 })
+    mkdirSync(join(directory, 'tree'))
+    const kerberos = { keytab, realm, services: [web], names: [{ principal: `x/admin@${realm}`, account: 'ghost' }] }
+    writeFileSync(
+      configFile,
+      stringify({
+        ...{ domain: 'lab.example', listen: [{ address: '127.0.0.1', port: 0 }], state: { directory: 'state' } },
+        ...{
+          kerberos,
+          accounts: [{ file: 'accounts.yaml' }],
+          administrators: ['alice@lab.example', 'bob@lab.example'],
+        },
+        mounts: [{ path: '/data', backend: { type: 'posix', root: join(directory, 'tree'), acl: ['xattr'] } }],
+      }),
+    )
+    const env = { ...kdc.environment, LD_PRELOAD: fakeClock, FAKETIME: '+10m' }
+    const { code, stdout, stderr } = await portolan(['check', '--config', configFile, '--json'], { env })
+    t.equal(code, 2, stderr)
+    const { findings } = JSON.parse(stdout) as {
+      findings: { part: string; subject: string; level: string; text: string }[]
+    }
+    const about = (part: string) =>
+      findings.filter((each) => each.part === part).map(({ level, text }) => `${level}: ${text}`)
+    t.match(about('kerberos'), [
+      /^ok: .*holds version/,
+      /^error: (599|600|601|602) s ahead of the KDC.*chrony/,
+      /^ok: the KDC gives tickets/,
+      /^error: x\/admin@LAB\.EXAMPLE: no account source knows ghost/,
+    ])
+    t.match(about('accounts'), [/^warning: bob@lab\.example is nobody yet: no account source knows bob/])
   })
 
   await t.test('clocks that differ, and a KDC that is silent', async (t) => {

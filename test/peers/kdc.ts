@@ -16,7 +16,8 @@ import { promisify } from 'node:util'
 const run = promisify(execFile)
 
 const libraries = `/usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`
-const fakeClock = `${libraries}/faketime/libfaketime.so.1`
+/** For LD_PRELOAD, with FAKETIME: a process that takes another time for the present one. */
+export const fakeClock = `${libraries}/faketime/libfaketime.so.1`
 
 /** What must be installed, each with a file that shows it. */
 const needed = {

@@ -92,8 +92,9 @@ function ask({ keytab, clients, services }: Trial, ends: Array<() => void>): Tri
     tried.push({ name, code })
     if (code !== 0) continue
     ends.push(() => calls.freeTicket(context, ticket))
-    // The library has taken over the KDC's time, unless krb5.conf forbids it (kdc_timesync).
-    const ahead = -Number(made((out) => calls.timeOffset(context, out, [null])))
+    // The library goes by the KDC's time now, unless krb5.conf forbids it (kdc_timesync); seconds as krb5_timestamp has them.
+    const theirs = Number(made((out) => calls.timeOfDay(context, out))) >>> 0
+    const ahead = Math.round(Date.now() / 1000 - theirs)
     const opened = services.map((service) => {
       const how = Buffer.alloc(roomForOptions)
       calls.initVerify(how)

@@ -64,7 +64,7 @@ const prototypes = {
   getTicketByKey:
     'int krb5_get_init_creds_keytab(void *context, void *creds, void *client, void *keytab, int start, ' +
     'const char *service, void *options)',
-  timeOffset: 'int krb5_get_time_offsets(void *context, _Out_ int *seconds, _Out_ int *microseconds)',
+  timeOfDay: 'int krb5_timeofday(void *context, _Out_ int *seconds)',
   freeTicket: 'void krb5_free_cred_contents(void *context, void *creds)',
   verify:
     'int krb5_verify_init_creds(void *context, void *creds, void *server, void *keytab, void *cache, void *options)',
