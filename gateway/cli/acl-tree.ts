@@ -59,7 +59,7 @@ class TreeChange {
   readonly #change: AclChange
   readonly #options: TreeOptions
   readonly #meter = treeMeter('acl')
-  readonly #running = new Map<Path, Promise<void>>()
+  readonly #running = new Map<Path, Promise<unknown>>()
   readonly #counts = { found: 0, changed: 0, unchanged: 0, refused: 0, skipped: 0 }
   #names = 0
   #stopped = false
@@ -103,7 +103,8 @@ class TreeChange {
   async #directory(path: Path): Promise<void> {
     const found = await this.#list(path)
     const isClosed = found === undefined
-    if (isClosed) await this.#settle(path, 'directory')
+    // Where neither can be done it is one refusal.
+    if (isClosed && !(await this.#settle(path, 'directory'))) return
     const entries = found ?? (await this.#list(path, true)) ?? []
     this.#names += entries.length
     for (const { name, type } of entries) {
@@ -151,14 +152,16 @@ class TreeChange {
     await Promise.all([...this.#running].flatMap(([each, work]) => (each.startsWith(start) ? [work] : [])))
   }
 
-  /** Never rejects. */
-  async #settle(path: Path, kind: ObjectKind): Promise<void> {
+  /** Never rejects. Whether the object is as wanted now, or was to stay as it is. */
+  async #settle(path: Path, kind: ObjectKind): Promise<boolean> {
     const { only } = this.#options
-    if (only !== undefined && only !== kind) return
+    if (only !== undefined && only !== kind) return true
     this.#counts.found++
+    let settled = false
     try {
       const outcome = await this.#patiently(path, kind)
       this.#counts[outcome]++
+      settled = true
     } catch (thrown) {
       const error = StorageError.from(thrown)
       if (thrown instanceof UsageError) this.#refuse(path, thrown.message)
@@ -167,6 +170,7 @@ class TreeChange {
     }
     const { found, changed, unchanged, refused } = this.#counts
     this.#meter.show({ found, done: changed + unchanged, refused })
+    return settled
   }
 
   async #patiently(path: Path, kind: ObjectKind): Promise<Outcome> {

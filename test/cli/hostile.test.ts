@@ -75,7 +75,28 @@ t.test('nothing that a server says is obeyed by the terminal', async (t) => {
         action: evil,
         path: evil,
         allowed: evil,
-        steps: [{ check: evil, allowed: evil, reason: { rule: evil, text: evil, path: evil } }],
+        steps: [
+          { check: evil, allowed: evil, reason: { rule: evil, text: evil, path: evil } },
+          { check: 'credential', allowed: true, reason: { rule: evil, text: evil } },
+          {
+            check: 'traverse',
+            allowed: false,
+            reason: { rule: evil, text: evil },
+            directories: [{ path: evil, allowed: false, reason: { rule: evil, text: evil } }],
+          },
+        ],
+        identity: [{ step: evil, passed: false, text: evil }],
+        advice: evil,
+      })
+    if (pathname.endsWith('/acl/effective'))
+      return send({
+        path: evil,
+        action: evil,
+        owner: evil,
+        group: evil,
+        lookedAt: 1,
+        users: [{ user: evil, allowed: true, rule: evil, text: evil, path: evil }],
+        notes: [evil],
       })
     if (pathname.endsWith('/acl')) return send({ owner: searchParams.get('path'), group: null, aces: [] })
     if (pathname.endsWith('/refused')) {
@@ -97,6 +118,9 @@ t.test('nothing that a server says is obeyed by the terminal', async (t) => {
     ['whoami', '--json'],
     ['explain', 'read', '/a'],
     ['explain', 'read', '/a', '--json'],
+    ['acl', 'who', '/a'],
+    ['acl', 'who', '/a', '--json'],
+    ['acl', 'set', '-R', '-a', 'A::EVERYONE@:r', '/a'],
     ['cat', '/refused'],
     ['token'],
     ['put', `./${evil.replaceAll('/', '')}`, '/a'],

@@ -244,3 +244,31 @@ t.test('a key that is bound to addresses is refused from others', async (t) => {
   t.equal((await world.raw({ target: '/open', as: bound })).code, 'AccessDenied')
   t.equal((await world.raw({ target: '/open', as: 'alice' })).status, 200)
 })
+
+t.test('a refusal leads the owner of the key to its explanation, and nobody else', async (t) => {
+  const world = await openS3(t)
+  await world.raw({ method: 'PUT', target: '/data/a%20b', as: 'alice', body: 'x' })
+  const linkOf = ({ text }: { readonly text: string }) => /<ExplainUrl>([^<]+)<\/ExplainUrl>/.exec(text)?.[1]
+  const rows = [
+    ['GET', '/data/a%20b', 'read'],
+    ['PUT', '/data/a%20b', 'create'],
+    ['DELETE', '/data/a%20b', 'remove'],
+    ['GET', '/data/a%20b?tagging', 'read-properties'],
+    ['POST', '/data/a%20b?uploads', 'create'],
+  ] as const
+  for (const [method, target, action] of rows) {
+    const answer = await world.raw({ method, target, as: 'bob' })
+    t.match(answer, { status: 403, code: 'AccessDenied' }, `${method} ${target}`)
+    const link = new URL((linkOf(answer) ?? '').replaceAll('&amp;', '&'))
+    t.equal(link.pathname, '/.portolan/explain')
+    t.same(
+      [...link.searchParams],
+      [
+        ['path', '/data/a b'],
+        ['action', action],
+      ],
+    )
+  }
+  t.equal(linkOf(await world.raw({ target: '/data/a%20b' })), undefined, 'of paths strangers learn nothing')
+  t.equal(linkOf(await world.raw({ target: '/open/none', as: 'bob' })), undefined, 'nor is there a refusal to explain')
+})
