@@ -1,71 +1,39 @@
-/**
- * Certificates that callers show in TLS. Whether the chain is good was checked by TLS itself (or by the proxy at which it
- * ends); here it is asked what kind of certificate it is and whom it stands for.
- *
- * Only a plain certificate of a person or program counts. Proxy certificates (RFC 3820) need rules of their own for the
- * whole chain, which TLS libraries do not apply: they are refused by name.
- */
+/** Whom the certificate that a caller shows in TLS stands for here. */
 
-import { createHash, type X509Certificate } from 'node:crypto'
+import type { ClientCertificate } from '../client-certificate.ts'
 import type { Principal } from '../principal.ts'
 import { traceAccount } from './account-trace.ts'
 import { principalOf } from './accounts.ts'
 import { isAdministrator } from './administrators.ts'
 import type { BearerContext } from './bearer.ts'
-import type { ClientCertificate } from './identity.ts'
+import type { CredentialCache, Known } from './credential-cache.ts'
 import { mapCertificate } from './mapping.ts'
 import { refuse } from './refusal.ts'
 
-const mostText = 1000
-
-/** What counts of a certificate. `problem`: why whoever checked its chain does not accept it. */
-export function readCertificate(certificate: X509Certificate, problem?: string): ClientCertificate {
-  const raw = certificate.raw
-  return {
-    subject: nameOf(certificate.subject),
-    thumbprint: createHash('sha256').update(raw).digest('base64url'),
-    from: Date.parse(certificate.validFrom),
-    until: Date.parse(certificate.validTo),
-    ...whatIsWrong(certificate, problem),
-  }
+interface Means extends Pick<BearerContext, 'now' | 'trace' | 'options' | 'accounts'> {
+  readonly cache: CredentialCache
 }
 
-function whatIsWrong(certificate: X509Certificate, problem: string | undefined): { readonly problem?: string } {
-  if (isProxy(certificate)) return { problem: 'proxy certificates (RFC 3820) are not accepted; send a token' }
-  if (certificate.ca) return { problem: 'it is the certificate of an authority' }
-  if (problem !== undefined) return { problem }
-  const { keyUsage: purposes } = certificate
-  // RFC 5280, section 4.2.1.12: the purposes that are named are the only ones.
-  if (purposes !== undefined && !purposes.some((each) => each === clientAuth || each === anyUse)) {
-    return { problem: 'it is not for clients (extended key usage)' }
-  }
-  const isNamed = certificate.subject !== undefined && certificate.subject !== ''
-  if (!isNamed || certificate.subject.length > mostText)
-    return { problem: 'it has no subject, or one that is too long' }
-  return {}
-}
-
-const clientAuth = '1.3.6.1.5.5.7.3.2'
-const anyUse = '2.5.29.37.0'
-
-/** The object identifiers, as DER, of proxyCertInfo: RFC 3820, and Globus before it. */
-const proxyExtensions = ['06082b0601050507010e', '060a2b060104019b5001815e'].map((hex) => Buffer.from(hex, 'hex'))
-/** The last name of proxies that are older than the extension. */
-const oldProxy = /(?:^|\n)CN=(?:limited )?proxy$/
-
-function isProxy({ raw, subject = '' }: X509Certificate): boolean {
-  return proxyExtensions.some((extension) => raw.includes(extension)) || oldProxy.test(subject)
-}
-
-/** As RFC 4514 writes it: Node.js tells a line for each part, from the top down, with its values escaped. */
-function nameOf(subject: string | undefined): string {
-  return (subject ?? '').split('\n').toReversed().join(',')
+/** As `authenticateCertificate`, kept for a while; `hold` is given whom it lets in. */
+export async function recognizeCertificate(
+  certificate: ClientCertificate,
+  means: Means,
+  hold: (found: Omit<Known, 'until'>) => Known,
+): Promise<Known> {
+  const { cache, now } = means
+  // No token has a blank in it.
+  const key = `certificate ${certificate.thumbprint}`
+  const known = certificate.problem === undefined ? cache.token(key, now) : undefined
+  if (known !== undefined) return known
+  const principal = await authenticateCertificate(certificate, means)
+  const holder = { id: principal.id, user: principal.user, tokenId: undefined }
+  return cache.keepToken(key, hold({ principal, holder }), now)
 }
 
 /** Throws `unauthenticated` for a certificate that is not accepted, `denied` for one that no mapping rule knows. */
 export async function authenticateCertificate(
   certificate: ClientCertificate,
-  { now, trace, options, accounts }: Pick<BearerContext, 'now' | 'trace' | 'options' | 'accounts'>,
+  { now, trace, options, accounts }: Omit<Means, 'cache'>,
 ): Promise<Principal> {
   const { subject, problem, from, until } = certificate
   if (problem !== undefined) throw refuse('certificate', problem)

@@ -1,6 +1,7 @@
 /** From a credential to a Principal: the contract that front ends and the composition root rely on. */
 
 import type { Path } from '../../gateway/core/path.ts'
+import type { ClientCertificate } from '../client-certificate.ts'
 import type { Principal } from '../principal.ts'
 import type { Secret } from '../secret.ts'
 import type { SourceState } from './accounts.ts'
@@ -42,18 +43,6 @@ export interface JudgeStep {
   readonly step: string
   readonly passed: boolean
   readonly text: string
-}
-
-/** A certificate whose key the caller has shown to have. Times are milliseconds since 1970. */
-export interface ClientCertificate {
-  /** As in RFC 4514. */
-  readonly subject: string
-  /** SHA-256 in base64url of its DER. */
-  readonly thumbprint: string
-  readonly from: number
-  readonly until: number
-  /** Why it is no credential, if it is none. */
-  readonly problem?: string
 }
 
 export interface People {

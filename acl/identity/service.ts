@@ -6,6 +6,7 @@
 
 import type { Finding } from '../../backends/backend.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
+import type { ClientCertificate } from '../client-certificate.ts'
 import type { JsonObject } from '../json.ts'
 import { anonymous, type Principal } from '../principal.ts'
 import type { Secret } from '../secret.ts'
@@ -17,13 +18,13 @@ import { createBans } from './bans.ts'
 import { type CheckPassword, createPasswordCheck } from './basic.ts'
 import { authenticateBearer, explainFailure } from './bearer.ts'
 import { requireBinding } from './binding.ts'
-import { authenticateCertificate } from './certificates.ts'
+import { recognizeCertificate } from './certificates.ts'
 import type { Known } from './credential-cache.ts'
 import type { Source } from './derived.ts'
 import { Entrance } from './entrance.ts'
+import { wholeHolder } from './holder.ts'
 import type {
   Bans,
-  ClientCertificate,
   Credential,
   Identity,
   JudgeStep,
@@ -38,12 +39,11 @@ import { decodeToken, type Trace } from './jwt.ts'
 import { NegotiationDesk } from './kerberos/negotiation.ts'
 import { createKerberosPasswords } from './kerberos/password.ts'
 import { maxTokenLength } from './limits.ts'
+import { LinkDesk } from './links/desk.ts'
+import { markOfLink } from './links/linked.ts'
+import type { Links } from './links/links.ts'
 import { MacaroonDesk } from './macaroon-desk.ts'
 import { authenticateMacaroon, isMacaroon, looksLikeMacaroon } from './macaroons.ts'
-import { LinkDesk } from './links/desk.ts'
-import type { Links } from './links/links.ts'
-import { markOfLink } from './links/linked.ts'
-import { wholeHolder } from './holder.ts'
 import type { Holder, IdentityOptions } from './options.ts'
 import { marksOf, type PasswordSignedIn, signedInBy } from './password-sessions.ts'
 import { passwordOptions, withoutRealm } from './passwords.ts'
@@ -280,17 +280,8 @@ class Service implements IdentityService {
 
   async #certificate(certificate: ClientCertificate): Promise<Principal> {
     const state = this.#state
-    const now = clock(state.options)
-    // No token has a blank in it.
-    const key = `certificate ${certificate.thumbprint}`
-    const known = certificate.problem === undefined ? state.cache.token(key, now) : undefined
-    if (known !== undefined) return this.#admit(known, state)
-    const learn = async (): Promise<Known> => {
-      const principal = await authenticateCertificate(certificate, { ...state, now, trace: ignore })
-      const holder = { id: principal.id, user: principal.user, tokenId: undefined }
-      return state.cache.keepToken(key, this.#hold({ principal, holder }), now)
-    }
-    return this.#admit(await learn(), state)
+    const means = { ...state, now: clock(state.options), trace: ignore }
+    return this.#admit(await recognizeCertificate(certificate, means, (found) => this.#hold(found)), state)
   }
 
   async #basic(credential: Extract<Credential, { kind: 'basic' }>): Promise<Principal> {

@@ -8,7 +8,8 @@
 
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ClientCertificate, Credential, Identity } from '../../acl/identity/identity.ts'
+import type { ClientCertificate } from '../../acl/client-certificate.ts'
+import type { Credential, Identity } from '../../acl/identity/identity.ts'
 import type { Principal } from '../../acl/principal.ts'
 import type { Secret } from '../../acl/secret.ts'
 import type { AuditLog } from '../core/audit.ts'
@@ -219,11 +220,7 @@ async function identify(service: Service, exchange: Exchange, protocol: Protocol
 }
 
 /** What was shown besides an Authorization header; no header can look like it. */
-function keyOf(
-  linked: readonly Secret[],
-  session: Secret | undefined,
-  ticket: Secret | undefined,
-): string | undefined {
+function keyOf(linked: readonly Secret[], session: Secret | undefined, ticket: Secret | undefined): string | undefined {
   if (linked.length === 0 && session === undefined && ticket === undefined) return undefined
   return `\n${linked.map((token) => token.reveal()).join(' ')}\n${session?.reveal() ?? ''}\n${ticket?.reveal() ?? ''}`
 }

@@ -10,7 +10,7 @@ const example = resolve(directory, 'portolan.yaml')
 
 t.test('the example is a configuration', async (t) => {
   const config = await loadConfig(example)
-  t.equal(config.listen.length, 3)
+  t.equal(config.listen.length, 5)
   t.equal(config.mounts[1]?.enforce, 'native')
   t.equal(config.issuers[1]?.groups?.claim, 'groups')
 })
