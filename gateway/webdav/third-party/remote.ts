@@ -84,7 +84,9 @@ export class Remote {
 function headersFor(url: URL, asking: Asking, given: Order['headers']): OutgoingHttpHeaders {
   const all: OutgoingHttpHeaders = { 'User-Agent': 'Portolan' }
   for (const [name, value] of given) all[name] = value.reveal()
-  return { ...all, 'Accept-Encoding': 'identity', ...asking.headers, Host: url.host }
+  // XRootD 5.5 closes a connection that is not to be kept before it has sent everything. `agent: false` keeps none.
+  const fixed = { 'Accept-Encoding': 'identity', Connection: 'keep-alive' }
+  return { ...all, ...fixed, ...asking.headers, Host: url.host }
 }
 
 function redirectOf({ statusCode = 0, headers: { location } }: IncomingMessage, method: string): string | undefined {
