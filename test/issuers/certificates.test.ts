@@ -2,6 +2,7 @@
 
 import { createHash, X509Certificate } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
+import { Agent } from 'node:https'
 import { join } from 'node:path'
 import t from 'tap'
 import { startTestGateway } from '../gateway/harness.ts'
@@ -180,6 +181,16 @@ t.test('a page of another site cannot use the certificate', async (t) => {
   ]) {
     t.equal((await put(headers)).status, 403, JSON.stringify(headers))
     t.equal((await send(alice, { path: whoami, headers })).json().user, null, 'nor read with it')
+  }
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  t.teardown(() => agent.destroy())
+  for (const [site, user] of [
+    ['same-origin', named('alice')],
+    ['cross-site', null],
+    ['same-origin', named('alice')],
+  ] as const) {
+    const headers = { 'Sec-Fetch-Site': site }
+    t.equal((await send(alice, { headers, agent })).json().user, user, `${site}, on one connection`)
   }
   const link = { 'Sec-Fetch-Site': 'cross-site', 'Sec-Fetch-Mode': 'navigate', 'Sec-Fetch-Dest': 'document' }
   t.equal((await send(alice, { path: note, headers: link })).text, 'hello', 'a person may follow a link')

@@ -18,6 +18,8 @@ export interface Certifying {
   readonly body?: string
   /** Where the connection comes from. */
   readonly from?: string
+  /** Connections that are used again; a new one if absent. */
+  readonly agent?: https.Agent
 }
 
 export interface Answered {
@@ -36,9 +38,10 @@ export async function ask({
   headers = {},
   body,
   from,
+  agent,
 }: Certifying): Promise<Answered> {
   const request = (ca === undefined ? http : https).request({
-    ...{ host: '127.0.0.1', port, method, path, agent: false as const, headers },
+    ...{ host: '127.0.0.1', port, method, path, agent: agent ?? false, headers },
     ...(ca !== undefined && { ca, ...by }),
     ...(from !== undefined && { localAddress: from }),
     signal: AbortSignal.timeout(30_000),
