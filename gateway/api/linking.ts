@@ -105,7 +105,10 @@ async function orTell(x: Exchange, reply: FastifyReply, work: () => Promise<void
     const { code, message } = StorageError.from(thrown)
     if (code !== 'denied' && code !== 'exists' && code !== 'not-found' && code !== 'invalid') throw thrown
     const page = notLinkedPage({ header: headerOf(x), problem: message, account: accountPage })
-    await sendPage(x, reply, page, { status: httpStatus[code], headers: ['Set-Cookie', dropPending(x)] })
+    await sendPage(x, reply, page, {
+      status: code === 'exists' ? 409 : httpStatus[code],
+      headers: ['Set-Cookie', dropPending(x)],
+    })
   }
 }
 

@@ -188,7 +188,7 @@ function noWay(): StorageError {
 }
 
 function refused(text: string): StorageError {
-  return new StorageError('denied', 'not allowed', { reason: { rule: 'link', text } })
+  return new StorageError('denied', text, { reason: { rule: 'link', text } })
 }
 
 function taken(message: string, text = message): StorageError {
