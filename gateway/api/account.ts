@@ -74,12 +74,17 @@ async function make(context: ApiContext, x: Exchange, reply: Parameters<ApiHandl
 }
 
 /** What is linked to the account, and what may be linked by who came with a session. */
-async function linkedOf({ identity: { links } }: ApiContext, { principal }: Exchange): Promise<AccountPage['links']> {
+async function linkedOf(
+  { identity: { links }, publicUrl }: ApiContext,
+  { principal }: Exchange,
+): Promise<AccountPage['links']> {
   if (!links) return { links: [], ways: [] }
   const ways = principal.session === undefined || principal.link !== undefined ? [] : links.ways
+  // Issuers send people back to our own address, so they leave from there too: cookies belong to one host.
+  const place = `${publicUrl}${linkPage}`
   return {
     links: (await links.list(principal, false)).map(shownLink),
-    ways: ways.map(({ name, label }) => ({ label, href: `${linkPage}?${new URLSearchParams({ issuer: name })}` })),
+    ways: ways.map(({ name, label }) => ({ label, href: `${place}?${new URLSearchParams({ issuer: name })}` })),
   }
 }
 

@@ -1,6 +1,7 @@
 /** People who link identities of issuers to their accounts, at the door of a whole gateway with two workers. */
 
 import t from 'tap'
+import { portolan } from '../cli/running.ts'
 import { startOidcIssuer } from '../peers/oidc-issuer.ts'
 import { Browser } from './browser.ts'
 import { type Asked, audience, startTestGateway } from './harness.ts'
@@ -116,7 +117,7 @@ t.test('signed in with the account one signs in at the issuer too, is asked, and
   const browser = await byPassword('alice')
   const account = await browser.visit(page)
   t.match(account.text, 'Linked identities')
-  t.match(account.text, `href="${page}/link?issuer=home">Link an identity of The home issuer`)
+  t.match(account.text, `href="${gateway.url}${page}/link?issuer=home">Link an identity of The home issuer`)
   t.notMatch(account.text, 'Link an identity of The staff issuer')
   const token = await tokenOf('s-alice')
   t.equal(await userOf(token), 403)
@@ -345,6 +346,26 @@ t.test('links are told to whom they concern', async (t) => {
   t.equal((await remove()).status, 401)
   t.equal((await remove('alice')).status, 204)
   t.equal((await remove('alice')).status, 404)
+})
+
+t.test('the command line shows links, takes them back, and bans groups', async (t) => {
+  const browser = await byPassword('alice')
+  await link(browser, 'o\'<b>dd&"name', 'mine')
+  const run = (words: readonly string[], as: UserName = 'alice') =>
+    portolan(words, { env: { PORTOLAN_URL: gateway.url, BEARER_TOKEN: tokens.get(as) ?? '' } })
+  const listed = await run(['link', 'list'])
+  t.match(listed, { code: 0, stdout: /^[\w-]{16} +20\d\d-.*o'<b>dd&"name at http:.*mine\n$/ })
+  const [all] = JSON.parse((await run(['link', 'list', '--all', '--json'], 'admin')).stdout)
+  t.match(all, { subject: 'o\'<b>dd&"name', user: named('alice'), label: 'The home issuer' })
+  t.equal((await run(['link', 'list', '--all'], 'bob')).code, 1)
+  t.equal((await run(['link', 'remove', 'not an id'])).code, 2)
+  t.equal((await run(['link', 'remove', all.id], 'bob')).code, 1)
+  t.equal((await run(['link', 'remove', all.id])).code, 0)
+  t.match(await run(['link', 'list']), { code: 0, stdout: '' })
+  t.match((await run(['ban', '--help'])).stdout, 'group:NAME@DOMAIN')
+  t.equal((await run(['ban', 'group:nobody@lab.example', '--until', '1h'], 'admin')).code, 0)
+  t.equal((await run(['ban', 'group:nobody'], 'admin')).code, 1)
+  t.match((await run(['ban', 'list'], 'admin')).stdout, 'group:nobody@lab.example')
 })
 
 t.test('no log holds a code or a cookie', async (t) => {
