@@ -67,6 +67,7 @@ export async function authenticateBearer(token: string, context: BearerContext):
     ...(isAdministrator({ ...local, grants }, options) && { administrator: true }),
   }
   const { tokenId, boundTo, until } = verified
+  if (boundTo !== undefined) trace('binding', 'good with the certificate of its holder alone (cnf)')
   return {
     principal,
     tokenId: tokenId === undefined ? undefined : `${issuer.issuer}|${tokenId}`,

@@ -36,6 +36,7 @@ t.test('the values that the example calls defaults are the defaults', async (t) 
     inFlightPerPrincipal: 128,
     stagedBytesPerPrincipal: 2 ** 40,
     maxUpload: 5 * 2 ** 40,
+    explainPerMinute: 120,
     inFlight: 1024,
     headersTimeout: 15_000,
     idleTimeout: 60_000,

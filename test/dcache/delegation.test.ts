@@ -250,6 +250,9 @@ t.test('tokens are exchanged by the endpoint', async (t) => {
   t.equal((await delegation.authorize(call, ['LIST'], path))?.reveal(), `Bearer ${fresh}`)
   await delegation.authorize(call, ['UPLOAD'], '/elsewhere')
   t.equal(endpoint.asked.length, 1, 'kept')
+  const other = scoped()
+  await Promise.all(Array.from({ length: 20 }, () => delegation.authorize(other, ['LIST'], path)))
+  t.equal(endpoint.asked.length, 2, 'and asked for once by all who wait')
   const [asked] = endpoint.asked
   t.same(Object.fromEntries(asked?.form ?? []), {
     grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
@@ -287,7 +290,12 @@ t.test('tokens are exchanged by the endpoint', async (t) => {
       { ...good, access_token: tokenWith({ act: { sub: 'gate way', act: { sub: 'somebody' } } }) },
       'ok',
     ],
-    ['us as actor by the client id', 200, { ...good, access_token: tokenWith({ act: { sub: '7', client_id: 'gate way' } }) }, 'ok'],
+    [
+      'us as actor by the client id',
+      200,
+      { ...good, access_token: tokenWith({ act: { sub: '7', client_id: 'gate way' } }) },
+      'ok',
+    ],
     ['a subject of another issuer', 200, { ...good, access_token: tokenWith({ iss: 'x', sub: '7' }) }, 'ok'],
     ['an opaque token', 200, { ...good, access_token: 'opaque' }, 'ok'],
     ['a refusal', 400, { error: 'invalid_grant', error_description: 'eyJ' }, 'denied exchange'],
@@ -306,7 +314,8 @@ t.test('tokens are exchanged by the endpoint', async (t) => {
   }
   const before = endpoint.asked.length
   t.equal(await sent({ exchange }, foreign({ issuer: 'https://other.example.org' })), 'denied credential')
-  t.equal(endpoint.asked.length, before, 'tokens of other issuers are not shown to it')
+  t.equal(await sent({ exchange }, foreign({ bound: true })), 'denied credential')
+  t.equal(endpoint.asked.length, before, 'neither tokens of other issuers nor bound ones are shown to it')
   await delegation.close()
 })
 

@@ -44,6 +44,7 @@ export class Endpoint {
   readonly #closing = new AbortController()
   #endpoints: { readonly found: Promise<Endpoints>; readonly until: number } | undefined
   #failures = 0
+  #failure: StorageError | undefined
   #pausedUntil = Number.NEGATIVE_INFINITY
 
   constructor(issuer: IssuerOptions, options: IntrospectionOptions, { now, deadline }: EndpointSettings) {
@@ -68,11 +69,12 @@ export class Endpoint {
       try {
         const answer = await this.#askOnce(token)
         this.#failures = 0
+        this.#failure = undefined
         this.#pausedUntil = Number.NEGATIVE_INFINITY
         return answer
       } catch (thrown) {
         const error = StorageError.from(thrown)
-        if (error.code === 'unavailable') this.#pause()
+        if (error.code === 'unavailable') this.#pause(error)
         throw error
       }
     })
@@ -84,13 +86,14 @@ export class Endpoint {
   }
 
   #requireUp(): void {
-    if (this.#failures === 0) return
-    if (this.paused) throw unavailable('it did not answer a moment ago')
+    if (this.#failure === undefined) return
+    if (this.paused) throw this.#failure
     // One asks whether it is back; the others do not wait for that.
     this.#pausedUntil = this.#now() + this.#deadline
   }
 
-  #pause(): void {
+  #pause(failure: StorageError): void {
+    this.#failure = failure
     const seconds = Math.min(longestPause, firstPause * 2 ** Math.min(10, this.#failures))
     this.#failures++
     this.#pausedUntil = this.#now() + seconds * 1000

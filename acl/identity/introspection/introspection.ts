@@ -55,7 +55,11 @@ export class Introspection {
   readonly #now: () => number
   readonly #guesses: Guesses
   /** By the hash of the token, as is the other. */
-  readonly #answers = new LRUCache<string, Answered>({ max: 2_000 })
+  readonly #answers = new LRUCache<string, Answered>({
+    max: 2_000,
+    maxSize: 16 * 1024 * 1024,
+    sizeCalculation: ({ answer }) => JSON.stringify(answer).length + 256,
+  })
   readonly #refused = new LRUCache<string, { readonly error: StorageError; readonly until: number }>({ max: 20_000 })
 
   constructor(issuers: Iterable<TrustedIssuer>, settings: IntrospectionSettings) {
