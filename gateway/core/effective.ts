@@ -1,7 +1,7 @@
 /** effective: what everybody may do with one object, by one look at it. */
 
 import type { Acl } from '../../acl/acl.ts'
-import { permitsTrail } from '../../acl/authorizer.ts'
+import { pathOfAncestor, permitsTrail } from '../../acl/authorizer.ts'
 import { explainTrail } from '../../acl/explain.ts'
 import type { Action } from '../../acl/needs.ts'
 import { anonymous, type Principal } from '../../acl/principal.ts'
@@ -13,7 +13,7 @@ import { StorageError } from './errors.ts'
 import { needsObject } from './explaining.ts'
 import { mayReadAcl, shownTo } from './explaining-shown.ts'
 import type { Effective } from './operations.ts'
-import { type Path, parentOf } from './path.ts'
+import { type Path, parentOf, rebase } from './path.ts'
 import type { Task } from './task.ts'
 
 /**
@@ -30,8 +30,10 @@ export function effective(gate: Gate, call: Call, action: Action, path: Path): P
     if (place.mount.enforce === 'delegated') {
       throw new StorageError('unsupported', 'the storage decides here, and tells nobody what others may do', { path })
     }
-    const seen = await look(gate, task, place)
-    requireAsker(asker, seen, path)
+    const looked = await look(gate, task, place)
+    const enforces = place.mount.backend.enforces(asker)
+    requireAsker(asker, looked, path, enforces)
+    const seen = enforces ? await withAcls(gate, task, place, looked) : looked
     const { entry } = seen
     if (entry === undefined && (needsObject(action) || !seen.parentExists)) throw missing(path)
     const object = entry ?? seen.ancestors.at(-1)
@@ -45,7 +47,7 @@ export function effective(gate: Gate, call: Call, action: Action, path: Path): P
       type: entry?.type,
       owner: object.acl.owner,
       group: object.acl.group,
-      exact: !place.mount.backend.enforces(asker),
+      exact: !enforces,
       groups: groupsIn(asker, seen),
       anonymous: place.mount.anonymous && judge(anonymous).allowed,
       judge,
@@ -77,12 +79,31 @@ async function look(gate: Gate, task: Task, place: Place): Promise<Trail> {
   )
 }
 
+/** Where the storage decides, a walk shows the ACL of its object alone: each directory is looked at for itself. */
+async function withAcls(gate: Gate, task: Task, place: Place, seen: Trail): Promise<Trail> {
+  if (seen.resolved !== undefined || seen.ancestors.length > mostLooks) return seen
+  const { mount } = place
+  const ancestors: Entry[] = []
+  for (const [index, directory] of seen.ancestors.entries()) {
+    const path = pathOfAncestor(seen, index, place.path)
+    if (directory.acl !== undefined || path === undefined) ancestors.push(directory)
+    else {
+      const walk = () => mount.backend.walk(rebase(path, mount.at, mount.base), task)
+      const { entry = directory } = await gate.run(task, place, walk, { admission: 'continues' })
+      ancestors.push(entry)
+    }
+  }
+  return { ...seen, ancestors }
+}
+
 /** Of a name that is not there yet it is the directory's ACL that says who may make it. */
-function requireAsker(asker: Principal, seen: Trail, path: Path): void {
+function requireAsker(asker: Principal, seen: Trail, path: Path, enforces: boolean): void {
   if (asker.administrator === true) return
   const parent = seen.ancestors.at(-1)
   const isNew = seen.entry === undefined && seen.parentExists && parent !== undefined
-  const trail = isNew ? { ...seen, ancestors: seen.ancestors.slice(0, -1), entry: parent } : seen
+  // The storage has let the asker come this far.
+  const ancestors = enforces ? [] : isNew ? seen.ancestors.slice(0, -1) : seen.ancestors
+  const trail = { ...seen, ancestors, entry: isNew ? parent : seen.entry }
   const decision = permitsTrail(asker, 'read-acl', trail, isNew ? parentOf(path) : path)
   if (!decision.allowed) throw denied(path, decision.reason)
 }
@@ -103,6 +124,9 @@ function judged(asker: Principal, subject: Principal, { action, path, seen, moun
   if (step === undefined) throw new StorageError('internal', 'nothing was decided')
   return { allowed: step.allowed === true, ...shownTo(asker, seen, path, step.reason) }
 }
+
+/** Directories that are looked at one by one. */
+const mostLooks = 64
 
 /** Groups in ACLs that the asker may read. */
 function groupsIn(asker: Principal, { ancestors, entry }: Trail): readonly string[] {

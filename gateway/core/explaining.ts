@@ -6,7 +6,7 @@
  * asked: they are told what the mount table says.
  */
 
-import { permitsPath } from '../../acl/authorizer.ts'
+import { pathOfAncestor, permitsPath } from '../../acl/authorizer.ts'
 import { isOwner } from '../../acl/evaluate.ts'
 import { explainTrail } from '../../acl/explain.ts'
 import { type Action, needs } from '../../acl/needs.ts'
@@ -202,8 +202,13 @@ class Inquiry {
 
   /** All directories of a way that was walked as the caller. */
   #passed(trail: Trail): Pick<ExplainedStep, 'directories'> {
-    const way = shownWay(this.#asker, this.#subject, trail, this.#path)
-    return way.every(({ allowed }) => allowed) ? { directories: way } : {}
+    if (trail.resolved !== undefined) return {}
+    const directories = trail.ancestors.flatMap((_, index) => {
+      const path = pathOfAncestor(trail, index, this.#path)
+      const reason = { rule: 'native', text: 'the kernel lets this user through' }
+      return path === undefined ? [] : [{ path, allowed: true, reason: { ...reason, path } }]
+    })
+    return { directories }
   }
 
   async #closed(place: Place, asked: Task): Promise<boolean> {
