@@ -46,12 +46,10 @@ export async function explained(context: ApiContext, request: FastifyRequest, as
   const subject = user === undefined ? undefined : await subjectOf(context, exchange, user)
   const explanation = await explanationOf(context, exchange, { action, path, subject })
   const { principal } = explanation
+  const told = { ...explanation, principal: { ...principal, user: principal.user ?? null } }
+  if (principal.user === undefined) return told
   const identity = await context.identity.explainCredential?.(subject ?? exchange.principal)
-  return {
-    ...explanation,
-    principal: { ...principal, user: principal.user ?? null },
-    ...(identity !== undefined && identity.length > 0 && { identity }),
-  }
+  return identity === undefined || identity.length === 0 ? told : { ...told, identity }
 }
 
 async function explanationOf(
@@ -62,13 +60,15 @@ async function explanationOf(
   const { action, path, subject } = asked
   const explanation = await storage.explain(call, action, path, subject)
   if (action !== 'create' || explanation.allowed !== true) return explanation
+  // A refused PUT does not tell whether it met a file. Where it did, replacing it is what was refused.
   const replacing = await storage.explain(call, 'replace', path, subject)
-  return tellsMore(replacing) ? replacing : explanation
+  if (replacing.allowed !== false || findsNothing(replacing)) return explanation
+  // A credential that may not replace is refused before it is known whether there is anything.
+  return findsNothing(await storage.explain(call, 'stat', path, subject)) ? explanation : replacing
 }
 
-/** A refused PUT does not tell whether it met a file. Where it did, replacing it is what was refused. */
-function tellsMore({ allowed, steps }: Explanation): boolean {
-  return allowed === false && !steps.some((step) => step.allowed === false && step.reason.rule === 'not-found')
+function findsNothing({ steps }: Explanation): boolean {
+  return steps.some((step) => step.allowed === false && step.reason.rule === 'not-found')
 }
 
 /** Whether an account exists is told to nobody but an administrator. */
