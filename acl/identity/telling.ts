@@ -96,7 +96,8 @@ async function traceOwn(principal: Principal, { accounts, options }: SessionStat
 function traceBounds(principal: Principal, { options }: SessionState, trace: Trace): void {
   const { grants, within, addresses, maxUpload, expires } = principal
   const entry = administratorBy(principal, options)
-  trace('administrator', entry === undefined ? 'no' : `yes, by ${quoted(entry)} in the configuration`)
+  const by = entry === undefined ? 'no entry of `administrators` is about this caller' : `by ${quoted(entry)}`
+  trace('administrator', by)
   trace('bounds', grants === 'unbounded' ? 'none: what the ACLs allow' : describeGrants(grants))
   if (within) trace('bounds', `and no more than its maker had: ${describeGrants(within)}`)
   for (const networks of addresses?.networks ?? []) trace('bounds', `from ${networks.join(', ')} only`)

@@ -176,7 +176,7 @@ t.test('an administrator is one by his group, until it is taken from the list', 
       ({ step }: { step: string }) => step === 'administrator',
     ),
     {
-      text: /yes, by "group:p01@lab\.example"/,
+      text: /^by "group:p01@lab\.example"/,
     },
   )
   const bounded = await gateway.token('admin', { scope: 'storage.read:/' })
