@@ -10,6 +10,8 @@ import { type LinkWorld, linkWorld, madeWith, type Process, whose } from './link
 import { bearer } from './macaroon-world.ts'
 import { accounts, issuerI, issuerP } from './setting.ts'
 
+// Two processes wait for each other again and again.
+t.setTimeout(120_000)
 const alice = 'alice@desy.de'
 const user = (process: Process, token: string) => whose(() => process.service.authenticate(bearer(token)))
 
