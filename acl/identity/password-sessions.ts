@@ -11,7 +11,7 @@ import { traceAccount } from './account-trace.ts'
 import { type Account, type Accounts, principalOf } from './accounts.ts'
 import type { Trace } from './jwt.ts'
 import type { IdentityOptions } from './options.ts'
-import { passwordOptions, type Recognized } from './passwords.ts'
+import { isFor, passwordOptions, type Recognized } from './passwords.ts'
 import { refuse } from './refusal.ts'
 
 export type PasswordSignedIn =
@@ -78,9 +78,11 @@ function stillGood(facts: PasswordSignedIn, account: Account, options: IdentityO
       }
       return 'begun with a password that the directory knew'
     case 'kerberos-password':
-      if (!ways.includes('kerberos') || facts.principal !== `${account.name}@${kerberos?.realm}`) {
+      if (!ways.includes('kerberos') || !kerberos || facts.principal !== `${account.name}@${kerberos.realm}`) {
         throw refuse('session', 'passwords of this realm are not accepted any more')
       }
+      if (!isFor(account, facts.principal, kerberos))
+        throw refuse('session', 'the rules make another account of him now')
       return `begun with the Kerberos password of ${facts.principal}`
   }
 }

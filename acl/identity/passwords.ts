@@ -168,7 +168,8 @@ async function byKerberos(
   return verdict.right ? { by: 'kerberos', account, principal } : `Kerberos: ${verdict.text}`
 }
 
-function isFor({ name }: Account, principal: string, { accountOf }: KerberosPasswordOptions): boolean {
+/** Whether the rules make this account of the principal. */
+export function isFor({ name }: Account, principal: string, { accountOf }: KerberosPasswordOptions): boolean {
   try {
     return accountOf(principal) === name
   } catch (error) {

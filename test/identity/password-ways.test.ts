@@ -2,7 +2,15 @@ import { scryptSync } from 'node:crypto'
 import t from 'tap'
 import type { Account, Accounts } from '../../acl/identity/accounts.ts'
 import type { KerberosPasswords, Verdict } from '../../acl/identity/kerberos/password.ts'
-import { hasPasswords, type PasswordWay, recognize, withoutRealm } from '../../acl/identity/passwords.ts'
+import type { IdentityOptions } from '../../acl/identity/options.ts'
+import { byPassword, type PasswordSignedIn, signedInBy } from '../../acl/identity/password-sessions.ts'
+import {
+  hasPasswords,
+  type PasswordOptions,
+  type PasswordWay,
+  recognize,
+  withoutRealm,
+} from '../../acl/identity/passwords.ts'
 import { deny, refuse } from '../../acl/identity/refusal.ts'
 import { Secret } from '../../acl/secret.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
@@ -142,4 +150,43 @@ t.test('a form is shown where anybody could have a password', async (t) => {
   t.equal(hasPasswords({ options: {}, accounts: nobody }), false)
   t.equal(hasPasswords({ options: {}, accounts: { ...nobody, asksPasswords: true } }), true)
   t.equal(hasPasswords({ options: { passwords: { ways: ['kerberos'], remember: 1 } }, accounts: nobody }), true)
+})
+
+t.test('a session ends when passwords are not checked there any more', async (t) => {
+  const { accounts } = make({ ways: ['accounts'] }).state
+  const realm = 'EXAMPLE.ORG'
+  const how = { realm, keytab: '/none', service: 'HTTP/gw@EXAMPLE.ORG', accountOf: () => 'alice' }
+  const find = async (facts: PasswordSignedIn, user: string, passwords: PasswordOptions) => {
+    const options: IdentityOptions = {
+      ...{ domain: 'lab.example', issuers: [], mapping: [], accounts: [] },
+      ...more,
+      passwords,
+    }
+    try {
+      return (await byPassword(`${user}@lab.example`, facts, { options, accounts }, () => {})).user
+    } catch (error) {
+      return StorageError.reasonOf(StorageError.from(error))?.text
+    }
+  }
+  const more = { minUid: 1000, administrators: [] }
+  const remember = 300
+  const byTicket: PasswordSignedIn = { kind: 'kerberos-password', principal: `alice@${realm}` }
+  const byBind: PasswordSignedIn = { kind: 'directory-password' }
+  const filed = known.filed
+  const byHash = signedInBy({ by: 'hash', account: filed ?? { name: '', groups: [] } })
+  const ways = ['kerberos'] as const
+  const cases: ReadonlyArray<readonly [PasswordSignedIn, user: string, PasswordOptions, expected: RegExp]> = [
+    [byTicket, 'alice', { ways, kerberos: how, remember }, /^alice@lab.example$/],
+    [byTicket, 'alice', { ways: ['accounts'], kerberos: how, remember }, /realm are not accepted/],
+    [byTicket, 'alice', { ways, kerberos: { ...how, realm: 'OTHER' }, remember }, /realm are not accepted/],
+    [byTicket, 'alice', { ways, kerberos: { ...how, accountOf: () => 'bob' }, remember }, /another account/],
+    [byTicket, 'filed', { ways, kerberos: how, remember }, /realm are not accepted/],
+    [byBind, 'alice', { ways: ['accounts'], remember }, /^alice@lab.example$/],
+    [byBind, 'alice', { ways, kerberos: how, remember }, /not checked by a directory/],
+    [byBind, 'filed', { ways: ['accounts'], remember }, /not checked by a directory/],
+    [byHash, 'filed', { ways: ['accounts'], remember }, /^filed@lab.example$/],
+    [byHash, 'filed', { ways, kerberos: how, remember }, /was changed/],
+    [byHash, 'alice', { ways: ['accounts'], remember }, /was changed/],
+  ]
+  for (const [facts, user, options, expected] of cases) t.match(await find(facts, user, options), expected)
 })
