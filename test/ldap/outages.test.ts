@@ -1,15 +1,21 @@
 /** Directories that go away, hang, come back or say too much; and how often they are asked. */
 
 import t, { type Test } from 'tap'
-import { noSlapd, Slapd } from '../peers/slapd.ts'
+import { bisBase, group, groupDn, noSlapd, Slapd, userDn } from '../peers/slapd.ts'
 import { optionsFor, outcome, worldOf } from './directory.ts'
 import { Way } from './way.ts'
 
+/** Alice is in a group in a group in a group: a search for each. */
+const tower = Array.from({ length: 10 }, (_, level) =>
+  group(bisBase, `level${level}`, 31_000 + level, [level === 0 ? userDn('alice') : groupDn(`level${level - 1}`)]),
+).join('')
+
 t.test('a directory', { skip: noSlapd() }, async (t) => {
-  const slapd = await Slapd.start(t)
+  const slapd = await Slapd.start(t, { bis: tower })
   await t.test('is asked once', (t) => once(t, slapd))
   await t.test('goes away and comes back', (t) => leaving(t, slapd))
   await t.test('hangs', (t) => hanging(t, slapd))
+  await t.test('is slow', (t) => slow(t, slapd))
   await t.test('has a second server', (t) => failOver(t, slapd))
   await t.test('closes what is idle', (t) => idle(t, slapd))
   await t.test('says too much', (t) => tooMuch(t, slapd))
@@ -69,10 +75,10 @@ async function leaving(t: Test, slapd: Slapd): Promise<void> {
 
 async function hanging(t: Test, slapd: Slapd): Promise<void> {
   const deaf = await Way.open(t)
-  const slow = optionsFor('rfc2307', { servers: [deaf.url], deadline: 200, connections: 1 })
+  const slow = optionsFor('rfc2307', { servers: [deaf.url], deadline: 600, connections: 1 })
   const retry = { least: 60_000, most: 60_000 }
   const { source } = worldOf(t, slow, retry)
-  t.match(await outcome(source.find('alice')), /^unavailable .*no answer within 200 ms/)
+  t.match(await outcome(source.find('alice')), /^unavailable .*no answer within 600 ms/)
   const refused = await Promise.all(Array.from({ length: 100 }, (_, at) => outcome(source.find(`user${at}`))))
   t.ok(refused.every((text) => /^unavailable /.test(String(text))))
   t.equal(deaf.connections, 1, 'then nobody waits for it')
@@ -94,6 +100,16 @@ async function hanging(t: Test, slapd: Slapd): Promise<void> {
   t.match(await outcome(queue.source.find('bob')), /^busy /, 'a turn is not waited for without end')
   busy.release()
   t.ok(await first)
+}
+
+async function slow(t: Test, slapd: Slapd): Promise<void> {
+  const way = await Way.open(t, { to: slapd.port, delay: 200 })
+  const times = { servers: [way.url], deadline: 600, connectDeadline: 5000, depth: 32 }
+  const flat = worldOf(t, optionsFor('rfc2307', times))
+  t.ok(await flat.source.find('alice'), 'each answer comes in time')
+  const deep = worldOf(t, optionsFor('rfc2307bis', times))
+  t.match(await outcome(deep.source.find('alice')), /^unavailable .*no answer within/, 'but together they do not')
+  t.ok(await deep.source.find('bob'))
 }
 
 async function failOver(t: Test, slapd: Slapd): Promise<void> {

@@ -9,6 +9,8 @@ export interface WayOptions {
   readonly to?: number
   /** 127.0.0.1 if absent. */
   readonly host?: string
+  /** Milliseconds that each answer takes. */
+  readonly delay?: number
   /** What is sent to the client in place of an answer; undefined for nothing. */
   readonly change?: (answer: Buffer, connection: number) => Buffer | undefined
 }
@@ -78,7 +80,7 @@ export class Way {
 
   #lead(client: Socket): void {
     const number = this.connections++
-    const { to, change } = this.#options
+    const { to, change, delay } = this.#options
     this.#keep(client)
     client.on('data', (chunk: Buffer) => this.sent.push(chunk))
     if (to === undefined) return
@@ -94,6 +96,7 @@ export class Way {
       const answer = change ? change(chunk, number) : chunk
       if (answer === undefined) return
       if (this.#holding) this.#held.push(() => client.write(answer))
+      else if (delay !== undefined) setTimeout(() => client.write(answer), delay)
       else client.write(answer)
     })
   }

@@ -5,6 +5,7 @@
 
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
+import { isAnswer } from './shape.ts'
 
 /** A message is a SEQUENCE with a definite length of at most four bytes (RFC 4511, section 5.1). */
 const sequence = 0x30
@@ -35,6 +36,7 @@ export function framed(socket: Socket, budget: Budget, offend: Offence): Duplex 
     if (budget.bytes < 0) return offend('size')
     const messages = frames.take(chunk, budget.bytes)
     if (typeof messages === 'string') return offend(messages)
+    if (!messages.every(isAnswer)) return offend('connection')
     for (const message of messages) duplex.push(message)
   })
   socket.once('close', () => duplex.destroy())
