@@ -1,5 +1,6 @@
 /** Tickets of a real KDC at a gateway with two worker processes: who is let in, who is not, and what is said of it. */
 
+import { once } from 'node:events'
 import { renameSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -275,6 +276,11 @@ t.test('a ban holds within two seconds for tickets and cookies, at all processes
   const cookie = cookieOf(await show(await one(bob)))
   const ask = () => gateway.get('/data/hello', undefined, { Cookie: cookie })
   for (let count = 0; count < 4; count++) t.equal((await ask()).status, 200)
+  // Nobody reads it, so it does not come to an end by itself.
+  const running = await gateway.open({ path: '/data/big', headers: { Cookie: cookie } })
+  t.equal(running.statusCode, 200)
+  const cut = once(running.socket, 'close', { signal: AbortSignal.timeout(10_000) })
+  running.on('error', () => {})
   const name = `principal:bob@${realm}`
   const body = JSON.stringify({ name, note: 'test' })
   const banned = await gateway.request({
@@ -290,6 +296,9 @@ t.test('a ban holds within two seconds for tickets and cookies, at all processes
   const answer = await show(await one(bob))
   t.equal(answer.status, 403)
   t.match(await refusal(answer), { rule: 'revoked' })
+  running.resume()
+  await t.resolves(cut, 'what was under way ends within ten seconds')
+  t.equal(running.complete, false)
 })
 
 t.test('two hundred tickets at once are all looked at', { skip }, async (t) => {

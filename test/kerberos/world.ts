@@ -90,6 +90,7 @@ function makeTree(top: string): void {
   const tree = new Guarded(top)
   tree.directory('', 'alice', [`A:fd:OWNER@:${everything}`, `A:fd:EVERYONE@:${look}`])
   tree.file('hello', 'alice', 'hello\n')
+  tree.file('big', 'alice', Buffer.alloc(64 * 2 ** 20))
   tree.directory('closed', 'alice', ownerOnly)
   tree.file('closed/own', 'alice', 'for alice alone\n')
 }

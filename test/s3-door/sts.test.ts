@@ -150,7 +150,7 @@ t.test('bad input has the errors of the token service', async (t) => {
   const long = (length: number) => 'x'.repeat(length)
   const rows: ReadonlyArray<readonly [Readonly<Record<string, string | undefined>>, number, string]> = [
     [{ Action: undefined }, 400, 'MissingParameter'],
-    [{ Action: 'AssumeRole' }, 400, 'InvalidAction'],
+    [{ Action: 'AssumeRoleWithSAML' }, 400, 'InvalidAction'],
     [{ Version: '2006-03-01' }, 400, 'InvalidParameterValue'],
     [{ RoleArn: undefined }, 400, 'MissingParameter'],
     [{ RoleArn: 'arn:aws:iam::1:x' }, 400, 'InvalidParameterValue'],
