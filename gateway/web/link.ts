@@ -39,11 +39,12 @@ function tableOf(links: readonly ShownLink[], action: string, token: string): st
   const rows = links.map(({ id, issuer, label, subject, note, proven, expires }) => {
     const fields = `${hidden('csrf', token)}${hidden('unlink', id)}`
     const button = `<button type="submit" aria-label="${escapeHtml(`Unlink ${subject} of ${label ?? issuer}`)}">Unlink</button>`
+    const about = note === '' ? '' : `<br><span class="name soft">${escapeHtml(note)}</span>`
     const where = label === null ? `${issuer} (does not count now)` : label
-    return `<tr><th scope="row" class="name">${escapeHtml(subject)}</th><td data-of="At">${escapeHtml(where)}</td><td data-of="Note" class="name">${escapeHtml(note)}</td><td data-of="Proven" class="date">${time(proven)}</td><td data-of="Ends" class="date">${expires === null ? 'never' : time(expires)}</td><td><form method="post" action="${escapeHtml(action)}">${fields}${button}</form></td></tr>`
+    return `<tr><th scope="row"><span class="name">${escapeHtml(subject)}</span>${about}</th><td data-of="At">${escapeHtml(where)}</td><td data-of="Proven" class="date">${time(proven)}</td><td data-of="Ends" class="date">${expires === null ? 'never' : time(expires)}</td><td><form method="post" action="${escapeHtml(action)}">${fields}${button}</form></td></tr>`
   })
   return `<table>
-<thead><tr><th scope="col">Identity</th><th scope="col">At</th><th scope="col">Note</th><th scope="col">Proven (UTC)</th><th scope="col">Ends</th><th scope="col"><span class="hidden">Unlink</span></th></tr></thead>
+<thead><tr><th scope="col">Identity</th><th scope="col">At</th><th scope="col">Proven (UTC)</th><th scope="col">Ends</th><th scope="col"><span class="hidden">Unlink</span></th></tr></thead>
 <tbody>
 ${rows.join('\n')}
 </tbody>
