@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { parsePath } from '../../gateway/core/path.ts'
 import { Client } from '../../mounts/client/client.ts'
-import type { TicketLibrary, TicketUse } from '../../mounts/client/tickets.ts'
+import { type TicketLibrary, Tickets, type TicketUse } from '../../mounts/client/tickets.ts'
 import { portolan, scratch } from './running.ts'
 
 const file = parsePath('/data/f')
@@ -109,6 +109,30 @@ t.test('a cookie that has ended costs one more ticket', async (t) => {
   forget()
   await t.rejects(client.put(file, Readable.from(['x']), { size: 1 }), { code: 'unauthenticated' }, 'sent only once')
   await client.put(file, Readable.from(['x']), { size: 1 })
+})
+
+t.test('of the cookies of an answer only the one for tickets counts, while it is good', async (t) => {
+  const own = '__Host-portolan-ticket'
+  const cases: ReadonlyArray<readonly [origin: string, given: string[], sent: string | undefined]> = [
+    ['https://gw', [`${own}=abc; Path=/; Secure; HttpOnly; Max-Age=300`], `${own}=abc`],
+    ['https://gw', ['other=1; Max-Age=300', `${own}=k1.x-_Y; max-age=60`], `${own}=k1.x-_Y`],
+    ['https://gw', ['portolan-ticket=abc; Max-Age=300'], undefined],
+    ['http://127.0.0.1', [`${own}=abc; Max-Age=300`], undefined],
+    ['http://127.0.0.1', ['portolan-ticket=abc'], 'portolan-ticket=abc'],
+    ['https://gw', [`${own}=abc; Max-Age=10`], undefined],
+    ['https://gw', [`${own}=; Max-Age=0`], undefined],
+    ['https://gw', [`${own}=a b\r\nX: y; Max-Age=300`], undefined],
+    ['https://gw', [`${own}=${'x'.repeat(5000)}; Max-Age=300`], undefined],
+    ['https://gw', [], undefined],
+  ]
+  for (const [origin, given, sent] of cases) {
+    const numbered = library()
+    const tickets = new Tickets(new URL(origin), 'required', async () => numbered)
+    const headers = { 'www-authenticate': 'Negotiate proof1', 'set-cookie': given }
+    const { headers: out } = await tickets.headersFor(async () => ({ status: 200, headers }))
+    t.equal(out.cookie, sent, given.join().slice(0, 60))
+    t.equal(out.authorization, sent === undefined ? 'Negotiate dGlja2V02' : undefined)
+  }
 })
 
 t.test('without cookies every request has a ticket of its own', async (t) => {
