@@ -71,6 +71,7 @@ async function retrace(principal: Principal, means: TellingMeans, trace: Trace):
 
 function wordsFor({ id }: Principal, signedIn: SignedIn | undefined): string {
   if (id.startsWith('basic:')) return `a user name and a password, which was right${sayerOf(signedIn)}`
+  if (id.startsWith('account:')) return 'none: asked about as an account, as if a ticket or password had been shown'
   return `known as ${quoted(id)}`
 }
 

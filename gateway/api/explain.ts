@@ -7,6 +7,7 @@ import type { Principal } from '../../acl/principal.ts'
 import { type Reason, StorageError } from '../core/errors.ts'
 import type { Path } from '../core/path.ts'
 import type { Explanation } from '../core/storage.ts'
+import { administered } from '../http/derived.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { parseQuery } from '../http/query.ts'
 import { actionOf, pathOf } from './parameters.ts'
@@ -44,7 +45,8 @@ export async function explained(context: ApiContext, request: FastifyRequest, as
   }
   context.pacing.spendCaller(exchange)
   const subject = user === undefined ? undefined : await subjectOf(context, exchange, user)
-  const explanation = await explanationOf(context, exchange, { action, path, subject })
+  const found = await explanationOf(context, exchange, { action, path, subject })
+  const explanation = subject && context.identity.isRevoked?.(subject) ? banned(found) : found
   const { principal } = explanation
   const told = { ...explanation, principal: { ...principal, user: principal.user ?? null } }
   if (principal.user === undefined) return told
@@ -71,16 +73,26 @@ function findsNothing({ steps }: Explanation): boolean {
   return steps.some((step) => step.allowed === false && step.reason.rule === 'not-found')
 }
 
+/** Of somebody else, whom no credential would let in. */
+function banned({ principal, action, path }: Explanation): Explanation {
+  const reason = { rule: 'revoked', text: 'this user, or a group of theirs, is banned' }
+  return {
+    principal,
+    action,
+    path,
+    allowed: false,
+    steps: [{ check: 'credential', allowed: false, reason }],
+    advice: 'Take the ban away first: `portolan ban list` shows it.',
+  }
+}
+
 /** Whether an account exists is told to nobody but an administrator. */
 async function subjectOf(context: ApiContext, exchange: Exchange, user: string): Promise<Principal> {
-  if (!exchange.principal.administrator) {
-    throw new StorageError('denied', 'only an administrator may ask about others', {
-      reason: { rule: 'administrator', text: 'the caller is not an administrator' },
-    })
-  }
-  const subject = await context.identity.principalOf(user)
-  if (!subject) throw new StorageError('not-found', 'no such account')
-  return subject
+  return administered(exchange, 'inspect', `what ${user} may do`, async () => {
+    const subject = await context.identity.principalOf(user)
+    if (!subject) throw new StorageError('not-found', 'no such account')
+    return subject
+  })
 }
 
 /** The credential did not even get its owner in: that is the explanation. Everything else is a failure of ours. */

@@ -4,6 +4,9 @@ import { StorageError } from '../core/errors.ts'
 import { type Path, root } from '../core/path.ts'
 import type { Exchange } from './exchange.ts'
 
+/** Characters of what callers may have put into a line themselves. */
+const mostAbout = 400
+
 export type DerivedAction = 'issue' | 'revoke' | 'rotate' | 'ban' | 'unban' | 'inspect' | 'link' | 'unlink'
 
 /** Runs `work` and writes down who did it, what `tell` says it made, and what it was about, also when it failed. Throws `unavailable` while nothing can be written. */
@@ -28,7 +31,7 @@ export async function audited<T>(
     from: x.from,
     action,
     path,
-    ...(about !== undefined && { about }),
+    ...(about !== undefined && { about: about.slice(0, mostAbout) }),
   })
   try {
     const made = await work()
