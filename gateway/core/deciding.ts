@@ -263,6 +263,7 @@ export class Gate {
       action: task.operation,
       path: task.path,
       to: task.to,
+      about: task.about,
       outcome: error === undefined ? 'ok' : refusals.has(error.code) ? 'refused' : 'failed',
       code: error?.code,
       reason: error && StorageError.reasonOf(error),

@@ -33,6 +33,7 @@ export function explain(
 ): Promise<Explanation> {
   return gate.perform(call, 'explain', path, async (task) => {
     const own = subject === call.principal
+    if (!own) task.about = subject.user ?? subject.id
     if (!own && !call.principal.administrator) {
       throw denied(path, { rule: 'administrator', text: 'only an administrator may ask about others' })
     }

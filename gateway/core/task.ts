@@ -54,6 +54,8 @@ export class Task implements Call {
   operation: Operation
   /** Milliseconds on the clock of `performance`. */
   readonly started: number
+  /** Whom it is about, where that is somebody else, for the audit line. */
+  about: string | undefined
   /** Bytes moved, for the audit line. */
   bytes: number | undefined
   /** Objects touched by an operation on a tree, for the audit line. */

@@ -192,3 +192,15 @@ t.test('the page is there without a question, and says what is wrong with one', 
   const unknown = await pageOf(port, `${page}?path=/data&action=list`)
   t.match(unknown.text, /may or may not list/)
 })
+
+t.test('whom an administrator asks about is written down, and a banned one is told as such', async (t) => {
+  const { port, audit } = await openDoor(t, {
+    identity: { ...crowd(0), isRevoked: ({ user }) => user === 'bob@desy.de' },
+  })
+  const about = (user: string, as = 'admin') =>
+    ask(port, 'GET', `${api}/explain?path=/data&action=list&user=${user}`, { as })
+  t.match(JSON.parse((await about('alice')).text), { allowed: true })
+  t.match(audit.records.at(-1), { action: 'explain', user: 'admin@desy.de', about: 'alice@desy.de', outcome: 'ok' })
+  const told = JSON.parse((await about('bob')).text)
+  t.match(told, { allowed: false, steps: [{ check: 'credential', reason: { rule: 'revoked' } }], advice: /ban/ })
+})
