@@ -152,15 +152,16 @@ t.test('a cookie opens with the key of its epoch alone, whole and unchanged', as
   t.equal(await openTicket(text, epochs), undefined, 'nothing of an epoch that was ended is good')
 })
 
-t.test('a network has so many refused tickets, and more with time', async (t) => {
+t.test('an address has so many refused tickets, and more with time', async (t) => {
   let now = 0
   const failures = new Failures(() => now)
-  for (let count = 0; count < 50; count++) {
-    failures.check('192.0.2.1')
-    failures.note('192.0.2.1')
+  for (let count = 0; count < 30; count++) {
+    failures.check('2001:db8::1')
+    failures.note('2001:db8::1')
   }
-  t.throws(() => failures.check('192.0.2.9'), { code: 'busy' }, 'a neighbour')
-  failures.check('198.51.100.1')
-  now += 1000
+  t.throws(() => failures.check('2001:db8::2'), { code: 'busy' }, 'the same machine')
+  failures.check('2001:db8:0:1::1')
   failures.check('192.0.2.1')
+  now += 1000
+  failures.check('2001:db8::1')
 })

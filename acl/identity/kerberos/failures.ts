@@ -1,15 +1,16 @@
 /**
- * A bound on tickets that are refused, for each network: looking at one costs a decryption with every key of the keytab,
- * and the library loses a few bytes of memory over each refusal.
+ * A bound on tickets that are refused, for each address: looking at one costs a decryption with every key of the keytab,
+ * and the library loses some hundred bytes of memory over each refusal. Others of the same site are not to suffer from one
+ * machine whose clock is wrong, so it is for no larger network.
  */
 
 import { LRUCache } from 'lru-cache'
 import { StorageError } from '../../../gateway/core/errors.ts'
-import { providerOf } from '../attempts.ts'
+import { networkOf } from '../attempts.ts'
 
-/** Refusals that a network may have at once, and how many come back a second. */
-const most = 50
-const perSecond = 5
+/** Refusals that an address may have at once, and how many come back a second. */
+const most = 30
+const perSecond = 1
 
 interface Level {
   readonly left: number
@@ -25,21 +26,21 @@ export class Failures {
     this.#now = now
   }
 
-  /** Throws `busy`, rule attempts, for a network that has used up its own. */
+  /** Throws `busy`, rule attempts, for an address that has used up its own. */
   check(from: string): void {
     if (this.#left(from) >= 1) return
     throw new StorageError('busy', 'too many refused tickets', {
       retryAfter: 1,
-      reason: { rule: 'attempts', text: 'too many tickets from this network were refused' },
+      reason: { rule: 'attempts', text: 'too many tickets from this address were refused' },
     })
   }
 
   note(from: string): void {
-    this.#levels.set(providerOf(from), { left: this.#left(from) - 1, at: this.#now() })
+    this.#levels.set(networkOf(from), { left: this.#left(from) - 1, at: this.#now() })
   }
 
   #left(from: string): number {
-    const level = this.#levels.get(providerOf(from))
+    const level = this.#levels.get(networkOf(from))
     if (level === undefined) return most
     return Math.min(most, level.left + (Math.max(0, this.#now() - level.at) / 1000) * perSecond)
   }
