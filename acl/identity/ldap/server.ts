@@ -20,6 +20,8 @@ export interface ServerOptions {
 
 /** Routers forget connections that nothing goes over. */
 const longestIdle = 60_000
+/** What worked for so long did work. */
+const steady = 60_000
 /** One work, in deadlines of one answer. */
 const answersOfWork = 4
 
@@ -27,7 +29,11 @@ export class Server {
   readonly address: ServerAddress
   readonly #options: ServerOptions
   readonly #idle: Array<{ readonly connection: Connection; readonly since: number }> = []
-  #failure: { readonly text: string; readonly count: number; readonly retryAt: number } | undefined
+  #failure: { readonly text: string; readonly retryAt: number } | undefined
+  /** Failures in a row; a short time of working in between does not end it. */
+  #failures = 0
+  /** By performance.now(): since when it works. */
+  #upSince = Number.NEGATIVE_INFINITY
   #probe: Promise<void> | undefined
   #keepsNone = false
 
@@ -104,31 +110,42 @@ export class Server {
   /** Connections are closed as soon as they are not in use. */
   close(): void {
     this.#keepsNone = true
-    for (const { connection } of this.#idle.splice(0)) connection.close()
+    this.#dropIdle()
   }
 
   async #watched<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.#failure
     try {
       const value = await work()
-      if (this.#failure !== undefined) {
+      // What began before it failed says nothing about now.
+      if (before !== undefined && this.#failure === before) {
         this.#failure = undefined
+        this.#upSince = performance.now()
+        // Those from before may hang as it did.
+        this.#dropIdle()
         this.#options.changed()
       }
       return value
     } catch (error) {
-      if (error instanceof LdapFailure && error.isOfServer) this.#fail(error)
+      if (error instanceof LdapFailure && error.isOfServer && this.#failure === before) this.#fail(error)
       throw error
     }
   }
 
   #fail(failure: LdapFailure): void {
     const { retry, changed } = this.#options
-    const count = (this.#failure?.count ?? 0) + 1
-    const wait = Math.min(retry.most, retry.least * 2 ** Math.min(count - 1, 20))
+    const now = performance.now()
     const isNew = this.#failure === undefined
-    for (const { connection } of this.#idle.splice(0)) connection.close()
-    this.#failure = { text: failure.message, count, retryAt: performance.now() + wait }
+    if (isNew && now - this.#upSince > steady) this.#failures = 0
+    this.#failures++
+    const wait = Math.min(retry.most, retry.least * 2 ** Math.min(this.#failures - 1, 20))
+    this.#dropIdle()
+    this.#failure = { text: failure.message, retryAt: now + wait }
     if (isNew) changed()
+  }
+
+  #dropIdle(): void {
+    for (const { connection } of this.#idle.splice(0)) connection.close()
   }
 
   #takeIdle(): Connection | undefined {
