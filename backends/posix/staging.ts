@@ -181,6 +181,10 @@ export function prepare(shop: Workshop, args: PrepareArgs): Prepared {
       requireExpected(shop, directory, args.name, args.expected)
       return closing(walker.open(directory, args.name, sys.O_PATH), (old) => {
         const stat = sys.fstat(old)
+        // Whoever may write to the directory could put another file in its place: that is not what was asked for.
+        if (shop.setup.native && !sys.faccessat2(old, '', sys.W_OK, sys.AT_EACCESS | sys.AT_EMPTY_PATH)) {
+          throw new StorageError('denied', 'the file may not be written')
+        }
         const overflow = keepsElsewhere(old, args.marker) ? { overflow: overflowId(maker.id(stat), stat) } : {}
         const kept = (!shop.setup.native || !hidesAcl(shop, old)) && passOn(shop, old, stat, draft, args.dropped)
         shop.step('prepared')
