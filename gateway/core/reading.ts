@@ -13,6 +13,7 @@ import type { Path } from './path.ts'
 import { watchReadable } from './stalls.ts'
 import type { Reading, ReadOptions } from './storage.ts'
 import type { Task } from './task.ts'
+import { requireReadable } from './unopened.ts'
 import { openVersion } from './versions.ts'
 
 /** Files up to this size come along with the open. */
@@ -159,6 +160,7 @@ async function open(gate: Gate, task: Task, place: Place, options: ReadOptions):
       try {
         task.requireAlive()
         const early = decideOpen(gate, task, place, pending, options)
+        if (early && early.kind !== 'directory') await requireReadable(task, place)
         if (early?.kind === 'attributes') return await withKept(gate, task, place, pending, options, early)
         if (early) return early
         const file = await pending.proceed()
