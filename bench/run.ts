@@ -6,12 +6,14 @@
 import { spawnSync } from 'node:child_process'
 import { resolve } from 'node:path'
 
-const all = ['acl', 'http', 'webdav', 's3', 'backends']
+const all = ['acl', 'identity', 'http', 'webdav', 's3', 'backends']
+/** Those that take names of cases. */
+const withCases = ['s3', 'identity']
 const wanted = process.argv.slice(2)
 const named: { readonly name: string; readonly cases: string[] }[] = []
 for (const word of wanted.length > 0 ? wanted : all) {
   if (all.includes(word)) named.push({ name: word, cases: [] })
-  else if (named.at(-1)?.name === 's3') named.at(-1)?.cases.push(word)
+  else if (withCases.includes(named.at(-1)?.name ?? '')) named.at(-1)?.cases.push(word)
   else {
     console.error(`no measurement ${word}; there are: ${all.join(', ')}`)
     process.exit(2)
