@@ -48,6 +48,8 @@ export class Connection {
   waitingText = 0
   /** Bytes arrived that are no HTTP: nothing more can be read from here. */
   broken = false
+  /** It began with what is known no more of whose certificates are good: no further request is taken from it. */
+  outdated = false
   /** Set while a body is being received: ends that with an error of ours. */
   cut: ((error: StorageError) => void) | undefined
   authenticated: Authenticated | undefined

@@ -138,6 +138,12 @@ class Doorkeeper implements HttpDoor {
   async reloadTls(): Promise<void> {
     const swaps = await Promise.all(this.#listeners.map((listener) => listener.readTls()))
     for (const swap of swaps) swap()
+    for (const connection of this.#connections.values()) {
+      if (!connection.listener.clientCertificates) continue
+      // What was revoked meanwhile is seen to when a connection begins.
+      connection.outdated = true
+      this.#retire(connection)
+    }
   }
 
   async close({ deadline }: { readonly deadline: number }): Promise<void> {
@@ -215,7 +221,7 @@ class Doorkeeper implements HttpDoor {
       connection.exchange = undefined
       logRequest(exchange, this.#options.observe)
     }
-    if (this.#closing || connection.broken) this.#retire(connection)
+    if (this.#closing || connection.broken || connection.outdated) this.#retire(connection)
   }
 
   async #complete(exchange: Exchange): Promise<void> {

@@ -1,9 +1,11 @@
 /** Callers with certificates of their own, in TLS and behind a proxy: whom they stand for, and which are none. */
 
 import { createHash, X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { Agent } from 'node:https'
 import { join } from 'node:path'
+import { connect } from 'node:tls'
 import t from 'tap'
 import { startTestGateway } from '../gateway/harness.ts'
 import { named, password } from '../gateway/people.ts'
@@ -70,6 +72,9 @@ async function ruleOf(by: Certified, sent: Partial<Certifying> = {}) {
 t.test('a certificate is who a mapping rule says', async (t) => {
   const { id, user, grants } = (await send(alice)).json()
   t.same([id, user, grants], ['dn:CN=Alice,O=Grid,C=DE', named('alice'), 'unbounded'])
+  const { steps } = (await send(alice, { path: `${whoami}?explain=true` })).json()
+  const told = steps.map(({ step, text }: { step: string; text: string }) => `${step}: ${text}`)
+  t.match(told, [/^credential: a certificate for CN=Alice/, /^mapping: mapping rule 3 maps to account alice/])
   t.equal((await send(bob)).json().user, named('bob'), 'in either form of writing, whatever is in it')
   t.equal((await send(alice, { path: note })).text, 'hello')
   t.equal((await send(bob, { path: note })).status, 403, 'and bounded by the ACLs as anybody')
@@ -225,6 +230,36 @@ t.test('only a trusted proxy is believed about certificates', async (t) => {
   t.equal((await ask({ ...other, by: alice })).json().user, null, "a proxy's own certificate is not its caller's")
 })
 
+t.test('a connection is never taken up again without a look at its certificate', async (t) => {
+  for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+    const connected = async (port: number, session?: Buffer) => {
+      const options = {
+        host: '127.0.0.1',
+        port,
+        ca: own.cert,
+        ...alice,
+        maxVersion,
+        ...(session && { session }),
+      }
+      const socket = connect(options)
+      const sessions: Buffer[] = []
+      socket.on('session', (each: Buffer) => sessions.push(each))
+      await once(socket, 'secureConnect')
+      const reused = socket.isSessionReused()
+      socket.write('OPTIONS * HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n')
+      await once(socket.resume(), 'close')
+      return { reused, session: sessions.at(-1) }
+    }
+    for (const [port = 0, reused] of [
+      [main, false],
+      [plain, true],
+    ] as const) {
+      const first = await connected(port)
+      t.equal((await connected(port, first.session)).reused, reused, `${maxVersion}, ${reused ? 'others may' : ''}`)
+    }
+  }
+})
+
 t.test('where one is required, there is no connection without', async (t) => {
   t.equal((await send(alice, { port: strict ?? 0 })).json().user, named('alice'))
   await t.rejects(send(undefined, { port: strict ?? 0 }))
@@ -232,10 +267,13 @@ t.test('where one is required, there is no connection without', async (t) => {
 })
 
 t.test('one that was revoked ends with the next list', async (t) => {
-  t.equal((await send(carol)).json().user, named('carol'))
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  t.teardown(() => agent.destroy())
+  t.equal((await send(carol, { agent })).json().user, named('carol'))
   grid.revoke(carol)
   writeFileSync(join(gateway.directory, 'grid.crl'), grid.revoked())
   t.equal((await gateway.reload()).msg, 'the configuration was taken over')
+  t.equal((await send(carol, { path: note, agent })).status, 401, 'also on connections that there were before')
   t.equal((await send(carol, { path: note })).status, 401)
   t.match(await ruleOf(carol), /^certificate: the certificate was revoked/)
   t.equal((await send(alice)).json().user, named('alice'))

@@ -42,7 +42,8 @@ export async function ask({
 }: Certifying): Promise<Answered> {
   const request = (ca === undefined ? http : https).request({
     ...{ host: '127.0.0.1', port, method, path, agent: agent ?? false, headers },
-    ...(ca !== undefined && { ca, ...by }),
+    // Whatever name the request is for.
+    ...(ca !== undefined && { ca, servername: 'localhost', ...by }),
     ...(from !== undefined && { localAddress: from }),
     signal: AbortSignal.timeout(30_000),
   })

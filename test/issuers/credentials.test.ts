@@ -17,7 +17,7 @@ const issuer = await TokenService.start(t)
 const gateway = await startTestGateway(t, {
   mounts: [{ path: '/lab', make: (top) => makeLab(top).file('alice/note.txt', 'alice', 'hello') }],
   passwords: true,
-  s3: { buckets: { lab: '/lab' } },
+  s3: { buckets: { lab: '/lab' }, hosts: ['s3.lab.example'] },
   secrets: {
     ...{ 'server.key': server.key, 'server.crt': server.cert, 'grid.pem': grid.cert },
     'opaque.secret': issuer.client.secret,
@@ -92,9 +92,20 @@ async function assume(token: string) {
   const body = new URLSearchParams({ ...role, Action: 'AssumeRoleWithWebIdentity', WebIdentityToken: token })
   const headers = { 'content-type': 'application/x-www-form-urlencoded', host: `127.0.0.1:${gateway.s3Port}` }
   const answer = await ask({ port: gateway.s3Port, method: 'POST', path: '/', headers, body: body.toString() })
-  const read = (name: string) => new RegExp(`<${name}>([^<]+)</${name}>`).exec(answer.text)?.[1] ?? ''
-  const key = { accessKeyId: read('AccessKeyId'), secret: read('SecretAccessKey'), sessionToken: read('SessionToken') }
-  return { answer, key }
+  return { answer, key: keyIn(answer.text) }
+}
+
+/** With what is in the Authorization header, or in TLS, in the place of a token in the form. */
+async function assumeAs(way: Way) {
+  const headers = { 'Content-Type': 'application/x-www-form-urlencoded', Host: 's3.lab.example' }
+  const form = new URLSearchParams({ ...role, Action: 'AssumeRole' }).toString()
+  const answer = await send(way, 'POST', '/', headers, form)
+  return { answer, key: keyIn(answer.text) }
+}
+
+function keyIn(text: string) {
+  const read = (name: string) => new RegExp(`<${name}>([^<]+)</${name}>`).exec(text)?.[1] ?? ''
+  return { accessKeyId: read('AccessKeyId'), secret: read('SecretAccessKey'), sessionToken: read('SessionToken') }
 }
 
 async function readWith(key: {
@@ -123,6 +134,9 @@ for (const way of ways) {
       t.equal(answer.status, 200, answer.text)
       t.equal((await readWith(key)).text, 'hello')
     }
+    const assumed = await assumeAs(way)
+    t.equal(assumed.answer.status, 200, assumed.answer.text)
+    t.equal((await readWith(assumed.key)).text, 'hello')
     const json = { 'Content-Type': 'application/json' }
     const created = await send(way, 'POST', '/.portolan/api/v1/s3-keys', json, JSON.stringify({ name: way.name }))
     t.equal(created.status, 201, created.text)
