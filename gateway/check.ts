@@ -96,6 +96,8 @@ async function checkIdentity(config: Config, report: Report): Promise<void> {
   })
 }
 
+const listless: ReadonlySet<string> = new Set(['unavailable', 'busy'])
+
 /** Principals whose account is named need one that is there. */
 async function checkNames({ kerberos, domain }: Config, identity: Identity, report: Report): Promise<void> {
   for (const { principal, account } of kerberos?.names ?? []) {
@@ -104,7 +106,7 @@ async function checkNames({ kerberos, domain }: Config, identity: Identity, repo
   }
 }
 
-/** How many numeric groups those accounts have that the configuration names, besides their first. */
+/** How many numeric groups accounts have besides their first: those that the configuration names, and all that sources list. */
 async function groupsOfAccounts(
   { issuers, mapping, kerberos, domain }: Config,
   identity: Identity,
@@ -115,6 +117,14 @@ async function groupsOfAccounts(
     if (name === undefined || name.includes('{')) continue
     const principal = await identity.principalOf(`${name}@${domain}`)
     if (principal?.posix) found.set(name, principal.posix.gids.length)
+  }
+  try {
+    for await (const { user = '', posix } of identity.people?.().principals ?? []) {
+      if (posix) found.set(user.slice(0, user.lastIndexOf('@')), posix.gids.length)
+    }
+  } catch (error) {
+    // What is wrong with a source is told by itself; too many accounts to list are none too many to serve.
+    if (!listless.has(StorageError.from(error).code)) throw error
   }
   return found
 }

@@ -7,7 +7,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Finding } from '../../backends/backend.ts'
 import type { Config } from '../config.ts'
-import { ok, problem, type Report, warning } from './report.ts'
+import { count, ok, problem, type Report, warning } from './report.ts'
 
 /** Groups that AUTH_SYS carries beside the first one. */
 const mostGroups = 16
@@ -17,7 +17,7 @@ export interface NfsMeans {
   readonly mountinfo: string
   /** Directory of idmapd.conf. */
   readonly etc: string
-  /** How many numeric groups accounts have, besides their first, as far as the configuration names them. */
+  /** How many numeric groups accounts have, besides their first, as far as they are known. */
   readonly accounts: () => Promise<ReadonlyMap<string, number>>
 }
 
@@ -36,8 +36,9 @@ export async function checkNfs({ mounts, domain }: Config, means: NfsMeans, repo
   if (over.some(({ on }) => on.type === 'nfs4')) report('nfs', await idmapFinding(domain, means.etc))
   const plain = over.filter(({ enforce, on }) => enforce === 'native' && flavourOf(on) === 'sys')
   if (plain.length === 0) return
-  const rich = [...(await means.accounts())].filter(([, groups]) => groups > mostGroups)
-  for (const { path } of plain) report(`mount ${path}`, groupsFinding(rich))
+  const accounts = [...(await means.accounts())]
+  const rich = accounts.filter(([, groups]) => groups > mostGroups)
+  for (const { path } of plain) report(`mount ${path}`, groupsFinding(rich, accounts.length))
 }
 
 /** By the deepest of all mounts, the later one where two lie over each other. */
@@ -69,7 +70,7 @@ function flavourOf({ options }: NfsMount): string {
   return options.find((option) => option.startsWith('sec='))?.slice(4) ?? 'sys'
 }
 
-function groupsFinding(rich: ReadonlyArray<readonly [string, number]>): Finding {
+function groupsFinding(rich: ReadonlyArray<readonly [string, number]>, looked: number): Finding {
   const toDo =
     'let the server look groups up (manage-gids in nfs.conf(5); a switch of that kind on other servers), or mount with sec=krb5'
   const [first, ...others] = rich
@@ -78,7 +79,7 @@ function groupsFinding(rich: ReadonlyArray<readonly [string, number]>): Finding 
     const text = `sec=sys carries ${mostGroups} groups; rights of further ones are lost for ${names.join(', ')}: ${toDo}`
     return problem('groups', text)
   }
-  const text = `sec=sys carries ${mostGroups} groups; users with more lose the rights of the others: ${toDo}. None of the accounts in the configuration has more`
+  const text = `sec=sys carries ${mostGroups} groups; users with more lose the rights of the others: ${toDo}. None of the ${count(looked, 'account')} looked at has more`
   return warning('groups', text)
 }
 
