@@ -69,7 +69,8 @@ export class LinkDesk implements Links {
     const owner = this.#requireOwner(principal, state)
     if (labelOf(issuer, state) === undefined) throw noWay()
     if (note.length > maxNote) throw new StorageError('invalid', 'the note is too long')
-    const id = randomBytes(12).toString('base64url')
+    // Never with a dash in front, which a command line would take for an option.
+    const id = randomBytes(12).toString('hex')
     const link = { id, issuer, subject, user: owner.user, by: principal.id, note }
     return shown(await store.add(link, { most: mostOfOne, since: countsFrom(optionsOf(state)) }), state)
   }
