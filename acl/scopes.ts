@@ -32,6 +32,13 @@ export function permitsType(principal: Principal, action: Action, path: Path, ty
   return permits(principal, action, path, type)
 }
 
+/** The first of the credential's own grants by which `permitsPath` allows the action, as "read:/data/d/". */
+export function coveringGrant({ grants }: Principal, action: Action, path: Path): string | undefined {
+  if (grants === 'unbounded') return undefined
+  const found = grants.find((grant) => covers(grant, needs[action].grants, action, path, undefined))
+  return found && `${found.kind}:${found.path}${found.directoryOnly && found.path !== '/' ? '/' : ''}`
+}
+
 /** The names below `directory` that lead to a grant, or `all` when the credential may list it in full. */
 export function visibleNames({ grants, within }: Principal, directory: Path): ReadonlySet<string> | 'all' {
   const names = grants === 'unbounded' ? 'all' : namesIn(grants, directory)

@@ -71,8 +71,9 @@ function onRefusal(explained: Explained, { check, reason }: ExplainedStep): stri
   }
   if (rule === 'scope') return onScope(explained)
   if (check === 'mount') return 'Nobody can change anything here: write somewhere else.'
-  if (check === 'back end') return onStorage(explained, reason.rule)
+  if (rule === 'special-file') return 'Nothing can be done with devices and pipes here.'
   if (rule === 'symlink') return 'Use the path that the link leads to; what lies there has rules of its own.'
+  if (check === 'back end') return onStorage(explained, rule)
   return onAcl(explained, rule, reason.path)
 }
 

@@ -11,7 +11,8 @@ import { isOwner } from '../../acl/evaluate.ts'
 import { explainTrail } from '../../acl/explain.ts'
 import { type Action, needs } from '../../acl/needs.ts'
 import type { Principal } from '../../acl/principal.ts'
-import type { Trail } from '../../backends/backend.ts'
+import { coveringGrant } from '../../acl/scopes.ts'
+import type { Entry, Trail } from '../../backends/backend.ts'
 import type { Enforcement, Place } from '../../mounts/namespace.ts'
 import { adviceOn } from './advising.ts'
 import type { Call } from './call.ts'
@@ -110,7 +111,9 @@ class Inquiry {
     const decision = permitsPath(this.#subject, this.#action, this.#path)
     if (!decision.allowed) return this.#say('scope', false, decision.reason)
     const bounded = this.#subject.grants !== 'unbounded' || this.#subject.within !== undefined
-    const text = bounded ? 'the bounds of the credential cover the path' : 'the credential has no bounds of its own'
+    const grant = coveringGrant(this.#subject, this.#action, this.#path)
+    const bounds = grant === undefined ? 'the bounds of the credential cover the path' : `${grant} covers the path`
+    const text = bounded ? bounds : 'the credential has no bounds of its own'
     return this.#say('scope', true, decision.reason ?? { rule: 'scope', text })
   }
 
@@ -169,6 +172,8 @@ class Inquiry {
     }
     const missing = !trail.entry && needsObject(this.#action)
     if (missing && !this.#task.namespace.leadsToMount(this.#path)) return this.#nothing(place)
+    const strange = ofBytes.has(this.#action) ? notPlain(trail.entry) : undefined
+    if (strange !== undefined) return this.#say('back end', false, { ...strange, path: place.path })
     return this.#say('back end', true, { rule: 'back-end', text: 'nothing more is decided there' })
   }
 
@@ -287,6 +292,14 @@ class Inquiry {
       this.#steps.push({ check, allowed: 'not reached', reason })
     }
   }
+}
+
+/** Actions on the bytes of a file: links are not followed for them, and devices have none. */
+const ofBytes: ReadonlySet<Action> = new Set<Action>(['read', 'replace', 'edit', 'stage'])
+
+function notPlain(entry: Entry | undefined): Reason | undefined {
+  if (entry?.type === 'symlink') return { rule: 'symlink', text: 'links are not followed here' }
+  return entry?.type === 'other' ? { rule: 'special-file', text: 'not a file or directory' } : undefined
 }
 
 /** Whether the action is about something that must be there. */

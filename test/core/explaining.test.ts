@@ -309,3 +309,17 @@ t.test('hostile names come through as they are and are nobody elses', async (t) 
     t.equal(told.allowed, false)
   }
 })
+
+t.test('the bytes of a link are nobodys, and the scope that covers a path is named', async (t) => {
+  const world = await setUp(t)
+  world.link('/data/d/link', '/data/d/f')
+  for (const action of ['read', 'replace', 'stat'] as const) {
+    const told = await world.storage.explain(callBy('keeper'), action, at('/data/d/link'))
+    t.equal(told.allowed, action === 'stat', action)
+    if (action !== 'stat') t.match(told, { advice: /the path that the link leads to/ })
+  }
+  t.equal(await outcome(world.storage.read(callBy('keeper'), at('/data/d/link'))), 'denied')
+  const job = person('alice', { grants: grants('create:/data', 'read:/data/d/') })
+  const { steps } = await world.storage.explain(callBy(job), 'read', at('/data/d/f'))
+  t.match(steps[1], { check: 'scope', allowed: true, reason: { text: 'read:/data/d/ covers the path' } })
+})
