@@ -66,6 +66,19 @@ t.test('one token that its issuer chokes on does not take the issuer away from o
   t.match(await shown(service, issuer.opaque(alice)), { user: 'alice@desy.de' })
 })
 
+t.test('an issuer that answers is up again, whatever it says', async (t) => {
+  const issuer = await TokenService.start(t)
+  const clock = makeClock(Date.now())
+  const service = await identityFor(t, [issuerOf(issuer, 'main')], { now: clock.now })
+  issuer.instead.set('/introspect', (_, response) => json(response, {}, 500))
+  t.equal(await shown(service, issuer.opaque(alice)), 'unavailable introspection')
+  issuer.instead.set('/introspect', (_, response) => json(response, { error: 'invalid_request' }, 400))
+  clock.pass(3)
+  t.equal(await shown(service, issuer.opaque(alice)), 'unauthenticated token-inactive')
+  issuer.instead.delete('/introspect')
+  t.match(await shown(service, issuer.opaque(alice)), { user: 'alice@desy.de' })
+})
+
 t.test('keys outlive their issuer by two days, and no more', async (t) => {
   const issuer = await TokenService.start(t)
   const clock = makeClock(Date.now())

@@ -28,6 +28,17 @@ t.test('an address that guesses has to wait, and others have not', async (t) => 
   t.match(await shown(service, later, { from: '192.0.2.1' }), { user: 'alice@desy.de' })
 })
 
+t.test('guesses count while another issuer is down, too', async (t) => {
+  const [down, up] = [await TokenService.start(t), await TokenService.start(t)]
+  down.stop()
+  const service = await identityFor(t, [issuerOf(down, 'down'), issuerOf(up, 'up')])
+  const answers: unknown[] = []
+  for (let index = 0; index < 40; index++) answers.push(await shown(service, guess(index), { from: '192.0.2.1' }))
+  t.equal(answers.filter((answer) => answer === 'unavailable introspection').length, 30, 'it may be of the other')
+  t.equal(answers.filter((answer) => answer === 'busy attempts').length, 10)
+  t.equal(up.shown.length, 30)
+})
+
 t.test('whoever has an IPv6 address has one count for all of his network', async (t) => {
   const issuer = await TokenService.start(t)
   const service = await identityFor(t, [issuerOf(issuer, 'main')])

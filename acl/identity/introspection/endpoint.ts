@@ -68,13 +68,12 @@ export class Endpoint {
       this.#requireUp()
       try {
         const answer = await this.#askOnce(token)
-        this.#failures = 0
-        this.#failure = undefined
-        this.#pausedUntil = Number.NEGATIVE_INFINITY
+        this.#resume()
         return answer
       } catch (thrown) {
         const error = StorageError.from(thrown)
         if (error.code === 'unavailable') this.#pause(error)
+        else this.#resume()
         throw error
       }
     })
@@ -90,6 +89,12 @@ export class Endpoint {
     if (this.paused) throw this.#failure
     // One asks whether it is back; the others do not wait for that.
     this.#pausedUntil = this.#now() + this.#deadline
+  }
+
+  #resume(): void {
+    this.#failures = 0
+    this.#failure = undefined
+    this.#pausedUntil = Number.NEGATIVE_INFINITY
   }
 
   #pause(failure: StorageError): void {

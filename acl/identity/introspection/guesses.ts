@@ -27,19 +27,19 @@ export class Guesses {
   }
 
   /**
-   * Runs `ask` for a token from this address; what it refuses counts. Throws `busy`, rule `attempts`, without running it
-   * for an address that has guessed too often. Callers without an address share one count.
+   * Runs `ask` for a token from this address, which calls what it is given for a token that was a guess. Throws `busy`,
+   * rule `attempts`, without running it for an address that has guessed too often. Callers without an address share one
+   * count.
    */
-  async judge<T>(from: string | undefined, ask: () => Promise<T>): Promise<T> {
+  async judge<T>(from: string | undefined, ask: (count: () => void) => Promise<T>): Promise<T> {
     const tally = this.#tallyOf(networkOf(from ?? ''))
     if (tally.failures >= free) throw tooMany(Math.ceil(((tally.failures - free + 1) * forgiven) / 1000))
     if (tally.running >= atOnce) throw tooMany(1)
     tally.running++
     try {
-      return await ask()
-    } catch (error) {
-      if (StorageError.from(error).code === 'unauthenticated') tally.failures++
-      throw error
+      return await ask(() => {
+        tally.failures++
+      })
     } finally {
       tally.running--
     }

@@ -85,7 +85,7 @@ export class Introspection {
     if (candidates.length === 0)
       throw refuse('token-format', 'neither a signed JWT nor a token of an issuer that is asked')
     trace('form', 'no signed JWT: its issuer is asked')
-    const ask = () => this.#guesses.judge(from, () => this.#answerOf(candidates, token))
+    const ask = () => this.#guesses.judge(from, (count) => this.#answerOf(candidates, token, count))
     const { asked, answer, until } = await this.#remembered(token, ask)
     const { issuer, options } = asked
     trace('issuer', `issuer ${issuer.options.name} says that the token is active`)
@@ -167,20 +167,23 @@ export class Introspection {
   }
 
   /** The first that knows it. An issuer that cannot be asked may be the one, so without an answer it is not refused. */
-  async #answerOf(candidates: readonly Asked[], token: string): Promise<Answered> {
+  async #answerOf(candidates: readonly Asked[], token: string, count: () => void = () => {}): Promise<Answered> {
     let failure: StorageError | undefined
     let refusal: StorageError | undefined
     for (const asked of candidates) {
       try {
         const answer = await asked.endpoint.ask(token)
         if (answer !== undefined) return this.#keep(token, asked, answer)
+        refusal ??= refuse('token-inactive', 'no issuer that was asked calls the token active')
       } catch (thrown) {
         const error = StorageError.from(thrown)
         if (error.code === 'unauthenticated') refusal ??= error
         else failure ??= error
       }
     }
-    throw failure ?? refusal ?? refuse('token-inactive', 'no issuer that was asked calls the token active')
+    // Also where another could not be asked: nobody is to try his luck with those that can while one is down.
+    if (refusal !== undefined) count()
+    throw failure ?? refusal ?? refuse('token-inactive', 'no issuer was asked')
   }
 
   #keep(token: string, asked: Asked, answer: JsonObject): Answered {
