@@ -21,6 +21,10 @@ t.test('a refusal leads to its explanation', async (t) => {
   t.match(JSON.parse((await run(['explain', '--json', 'read', '/data/hello.txt'])).stdout), { allowed: true })
   const other = await run(['explain', '--user', 'bob@desy.de', 'remove', '/data/hello.txt'], { as: 'admin' })
   t.match(other.stdout, /^bob@desy\.de may not remove/m)
+  t.match(other.stdout, /^What to do: alice@desy\.de, the owner of \/data, can give the right to delete it\.$/m)
+  const likewise = await run(['explain', '--as', 'bob', 'remove', '/data/hello.txt'], { as: 'admin' })
+  t.equal(likewise.stdout, other.stdout, 'where there is no demo')
+  t.equal((await run(['explain', '--as', 'bob', '--user', 'bob', 'read', '/data'], { as: 'admin' })).code, 2)
   t.equal((await run(['explain', 'fly', '/data'])).code, 2)
 })
 
