@@ -43,8 +43,10 @@ export async function tellSteps(principal: Principal, means: TellingMeans): Prom
 async function retrace(principal: Principal, means: TellingMeans, trace: Trace): Promise<void> {
   const { user, macaroon, guest, session, counted, credential } = principal
   if (user === undefined) return trace('credential', 'none: without one only what is open to everyone is there')
+  // Whoever opens a link has nothing to do with the account and the groups of its maker.
+  if (guest) return trace('credential', `a share link of ${user}`)
   if (macaroon) {
-    trace('credential', guest ? 'a share link' : 'a macaroon')
+    trace('credential', 'a macaroon')
     await means.verify(macaroon.reveal(), trace)
   } else if (session !== undefined) {
     trace('credential', `the cookie of session ${session}`)

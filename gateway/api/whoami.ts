@@ -1,5 +1,6 @@
 /** GET whoami: what the gateway takes the caller for, and with `explain=true` how it came to that; for himself alone. */
 
+import type { Principal } from '../../acl/principal.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { headerOf } from '../http/page-header.ts'
 import { parseQuery } from '../http/query.ts'
@@ -12,7 +13,8 @@ export const whoami: ApiHandler = async (context, request) => {
   const exchange = await context.door.authenticate(request)
   const { explain } = parseQuery(exchange.query, ['explain'])
   const wanted = flagOf(explain, 'explain')
-  const { id, user, groups, grants, within, addresses, maxUpload, posix, administrator, expires } = exchange.principal
+  const { id, user, grants, within, addresses, maxUpload, administrator, expires } = exchange.principal
+  const { groups, posix } = ownOf(exchange.principal)
   return {
     id,
     user: user ?? null,
@@ -32,9 +34,15 @@ export const whoami: ApiHandler = async (context, request) => {
 export const showWhoami: ApiHandler = async (context, request, reply) => {
   const x = await context.door.authenticate(request)
   parseQuery(x.query, [])
-  const { id, user, groups } = x.principal
+  const { id, user } = x.principal
+  const { groups } = ownOf(x.principal)
   const steps = await stepsFor(context, x)
   return sendPage(x, reply, whoamiPage({ header: headerOf(x), id, user, groups: [...groups], steps }))
+}
+
+/** Whoever opens a link has nothing to do with the groups and numbers of its maker. */
+function ownOf({ guest, groups, posix }: Principal): Pick<Principal, 'groups' | 'posix'> {
+  return guest ? { groups: new Set() } : { groups, ...(posix && { posix }) }
 }
 
 function stepsFor({ identity }: ApiContext, { principal }: Exchange) {
