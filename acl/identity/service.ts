@@ -269,7 +269,7 @@ class Service implements IdentityService {
   async #verify(state: IdentityState, token: string, trace: Trace, from?: string): Promise<Known> {
     const now = clock(state.options)
     const { epochs, accounts, issuers, linked, options } = state
-    if (epochs && looksLikeMacaroon(token) && (!state.introspection.isFor(token) || isMacaroon(token))) {
+    if (epochs && (state.introspection.isFor(token) ? isMacaroon(token) : looksLikeMacaroon(token))) {
       const { domain } = options
       const found = await authenticateMacaroon(token, { epochs, accounts, issuers, linked, domain, now, trace })
       return this.#hold(found)

@@ -145,6 +145,26 @@ for (const way of ways) {
   })
 }
 
+t.test('a damaged macaroon is shown to nobody', async (t) => {
+  const made = await gateway.request({
+    ...{ method: 'POST', path: note, user: 'alice', headers: { 'Content-Type': 'application/macaroon-request' } },
+    body: JSON.stringify({ caveats: ['activity:DOWNLOAD'], validity: 'PT5M' }),
+  })
+  const { macaroon } = made.json()
+  const before = issuer.shown.length
+  for (const damaged of [
+    `${macaroon}.`,
+    `${macaroon}~`,
+    macaroon.slice(0, -3),
+    `${macaroon}=x`,
+    macaroon.slice(0, 40),
+  ]) {
+    t.not((await gateway.request({ path: note, token: damaged })).status, 200)
+  }
+  t.equal(issuer.shown.length, before)
+  t.equal((await gateway.request({ path: note, token: macaroon })).text, 'hello')
+})
+
 t.test('a token that its issuer ends is refused within the time that it is believed', async (t) => {
   const way = { name: '', ...bearer(issuer.opaque(claims)) }
   t.equal((await send(way, 'GET', note)).status, 200)
