@@ -9,11 +9,11 @@ import { root } from '../core/path.ts'
 import { formToken, requireFormToken, requireOwnPage } from '../http/csrf.ts'
 import { audited } from '../http/derived.ts'
 import type { Exchange } from '../http/exchange.ts'
-import { negotiateToken } from '../http/negotiate.ts'
+import { dropTicket, negotiateToken } from '../http/negotiate.ts'
 import { headerOf } from '../http/page-header.ts'
 import { parseQuery } from '../http/query.ts'
 import { asTooMany, requirePrivacy } from '../http/serve.ts'
-import { clearSession, setSession } from '../http/session-cookie.ts'
+import { clearSession, sessionCookie, setSession } from '../http/session-cookie.ts'
 import { accountPage, kerberosPage, loginPage, logoutPage, returnPath } from '../http/sign-in-links.ts'
 import { signInPage, signOutPage } from '../web/sign-in.ts'
 import { readForm } from './form-body.ts'
@@ -90,8 +90,22 @@ export const loginByTicket: ApiHandler = async (context, request, reply) => {
     const page = loginForm(context, x, { to: returnPath(to), problem })
     return sendPage(x, reply, page, { status: 401, headers: ['WWW-Authenticate', 'Negotiate'] })
   }
+  const before = await sessionBefore(context, x)
   const learn = async () => x.principal
-  return enter(context, x, reply, { learn, how: 'kerberos', to: returnPath(to) })
+  return enter(context, x, reply, { learn, how: 'kerberos', to: returnPath(to), ...(before && { before }) })
+}
+
+/** The session that the browser has still: the ticket went before its cookie. */
+async function sessionBefore({ identity }: ApiContext, x: Exchange): Promise<Principal | undefined> {
+  const secret = sessionCookie(x, 'api')
+  if (secret === undefined) return undefined
+  try {
+    return await identity.authenticate({ kind: 'session', secret })
+  } catch (error) {
+    const { code } = StorageError.from(error)
+    if (code === 'unauthenticated' || code === 'denied') return undefined
+    throw error
+  }
 }
 
 export const showLogout: ApiHandler = async (context, request, reply) => {
@@ -109,7 +123,7 @@ export const logout: ApiHandler = async (context, request, reply) => {
   requireFormToken(x, csrf)
   const { session } = x.principal
   if (session !== undefined) await endSession(x, entrance(context).sessions, session)
-  return sendTo(x, reply, '/', ['Set-Cookie', clearSession(x)])
+  return sendTo(x, reply, '/', ['Set-Cookie', clearSession(x), 'Set-Cookie', dropTicket(x)])
 }
 
 /** Ends one, with a line in the audit log. Throws as `Sessions.end`. */
@@ -123,13 +137,15 @@ interface Entering {
   /** For the audit log. */
   readonly how: string
   readonly to: string
+  /** Who the browser was until now, where that is not the caller. */
+  readonly before?: Principal
 }
 
 /** A session of its own for whoever has just shown who he is; the one that the browser had before ends. */
 async function enter(context: ApiContext, x: Exchange, reply: FastifyReply, entering: Entering): Promise<void> {
   const { learn, how, to } = entering
   const { sessions } = entrance(context)
-  const before = x.principal
+  const { before = x.principal } = entering
   const begin = async () => {
     const principal = await learn()
     x.begin(principal, 'api')

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Line, TestGateway } from '../gateway/harness.ts'
 import type { Answer } from '../gateway/http.ts'
+import { eventually } from '../gateway/processes.ts'
 import {
   alias,
   give,
@@ -328,7 +329,18 @@ t.test('a browser signs in with its ticket and has a session', { skip }, async (
   t.equal((await gateway.get('/data/closed/own', undefined, { Cookie })).text, 'for alice alone\n')
   const me = await gateway.get('/.portolan/api/v1/whoami', undefined, { Cookie })
   t.match(me.json(), { id: `alice@${realm}`, user: 'alice@lab.example' })
-  t.equal((await show(await one(alice), '/.portolan/login/kerberos?to=%2F%2Fevil.example')).headers.location, '/')
+  const again = await show(await one(alice), '/.portolan/login/kerberos?to=%2F%2Fevil.example', { Cookie })
+  t.equal(again.headers.location, '/')
+  const hasEnded = async () => (await gateway.get('/data/closed/own', undefined, { Cookie })).status === 401
+  await eventually(hasEnded, 2000, 'the session before has not ended')
+  const next =
+    (again.headers['set-cookie'] ?? []).find((each) => each.startsWith('portolan-session='))?.split(';')[0] ?? ''
+  const leaving = await gateway.get('/.portolan/logout', undefined, { Cookie: next })
+  const body = new URLSearchParams({ csrf: /name="csrf" value="([^"]+)"/.exec(leaving.text)?.[1] ?? '' }).toString()
+  const headers = { Cookie: next, 'Content-Type': 'application/x-www-form-urlencoded', 'Sec-Fetch-Site': 'same-origin' }
+  const left = await gateway.request({ method: 'POST', path: '/.portolan/logout', headers, body })
+  const dropped = (left.headers['set-cookie'] ?? []).map((each) => each.split(';').slice(0, 3).join(';'))
+  t.same(dropped, ['portolan-session=; Path=/; Max-Age=0', 'portolan-ticket=; Path=/; Max-Age=0'])
 })
 
 t.test('keys are changed under load, and old ones are good while the keytab holds them', { skip }, async (t) => {
