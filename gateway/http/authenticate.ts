@@ -19,7 +19,10 @@ export function parseAuthorization(header: string | undefined): Credential {
   if (scheme === 'bearer') return parseBearer(rest)
   if (scheme === 'basic') return parseBasic(rest)
   throw new StorageError('unauthenticated', 'this kind of credential is not accepted', {
-    reason: { rule: 'unknown-scheme', text: 'the Authorization header names a scheme other than Bearer, Basic and Negotiate' },
+    reason: {
+      rule: 'unknown-scheme',
+      text: 'the Authorization header names a scheme other than Bearer, Basic and Negotiate',
+    },
   })
 }
 
