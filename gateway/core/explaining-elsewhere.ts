@@ -1,6 +1,6 @@
 /** What is told of an answer that is not the gateway's to give: the storage is asked, as the one who is asked about. */
 
-import type { Rights } from '../../acl/acl.ts'
+import { type Rights, right } from '../../acl/acl.ts'
 import { type Action, type Need, needs } from '../../acl/needs.ts'
 import { rightsNames } from '../../acl/rights-names.ts'
 import type { Trail } from '../../backends/backend.ts'
@@ -25,7 +25,7 @@ export interface Word {
  */
 export async function wordOf(gate: Gate, asked: Task, place: Place, trail: Trail, action: Action): Promise<Word> {
   const { mount, path, inner } = place
-  const ways = waysTo(action)
+  const ways = waysTo(action, mount)
   const [{ target, parent = 0 } = {}] = ways
   const where = target === undefined ? parentOf(path) : path
   const none: Word = { allowed: 'unknown', text: 'a look at the path was not refused', path: where }
@@ -37,6 +37,8 @@ export async function wordOf(gate: Gate, asked: Task, place: Place, trail: Trail
   const isDirectory = target === undefined || trail.entry?.type === 'directory'
   const names = rightsNames(target ?? parent, isDirectory ? 'directory' : 'file').join(', ')
   if (mount.enforce === 'native') {
+    const beside = holds && action === 'replace' ? await mayWriteBeside(gate, asked, place) : undefined
+    if (beside) return beside
     const text = holds ? `the kernel grants ${names} to this user` : `the kernel does not grant ${names} to this user`
     return { allowed: holds, text, path: where }
   }
@@ -48,10 +50,24 @@ export async function wordOf(gate: Gate, asked: Task, place: Place, trail: Trail
   }
 }
 
-/** The alternatives that are rights on one and the same object: deleting is asked of the object, where sticky directories count. */
-function waysTo(action: Action): Need['rights'] {
+/** New content is written in the directory of the old, before it takes its place. Undefined: nothing is in the way of that. */
+async function mayWriteBeside(gate: Gate, asked: Task, { mount, path, inner }: Place): Promise<Word | undefined> {
+  if (path === mount.at) return undefined
+  const held = await heldOn(gate, asked, { mount, path, inner }, parentOf(inner))
+  if (held === 'unknown' || covers(held, right.addFile)) return undefined
+  const text = 'new content is written beside the old, and the kernel does not grant ADD_FILE to this user there'
+  return { allowed: false, text, path: parentOf(path) }
+}
+
+/**
+ * The alternatives that are rights on one and the same object: deleting is asked of the object, where sticky directories
+ * count. Extended attributes are guarded by the kernel like the content, and not like other attributes (xattr(7)).
+ */
+function waysTo(action: Action, { enforce }: Place['mount']): Need['rights'] {
   const { rights } = needs[action]
-  return action === 'remove' || action === 'move-away' ? rights.slice(0, 1) : rights
+  const isDeletion = action === 'remove' || action === 'move-away'
+  const isOfKernel = enforce === 'native' && (action === 'read-properties' || action === 'write-properties')
+  return isDeletion || isOfKernel ? rights.slice(0, 1) : rights
 }
 
 function covers(held: Rights, mask: Rights): boolean {

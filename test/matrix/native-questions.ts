@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { groups, named, users } from '../gateway/people.ts'
 import { type Attempt, type Cell, type MatrixDoor, type MatrixIdentity, type OtherWay, waysFor } from './doors.ts'
-import { restDoor, webdavDoor } from './http-doors.ts'
+import { explainDoor, restDoor, webdavDoor } from './http-doors.ts'
 import type { Trial, Trials } from './kernel-program.ts'
 import { makeGuarded, modeCases } from './modes.ts'
 import { type MatrixAction, matrixActions, mayByCredential, type Place } from './oracle.ts'
@@ -34,10 +34,13 @@ t.setTimeout(600_000)
 
 const talk = new Talk(() => gateway.port)
 const s3Talk = new Talk(() => gateway.s3Port)
+/** What no system call of the program here stands for. */
+const untried: readonly MatrixAction[] = ['edit', 'set-times-now', 'set-owner', 'stage']
 const doors: readonly MatrixDoor[] = [
   webdavDoor(talk),
   restDoor(talk),
   s3Door(s3Talk, () => `127.0.0.1:${gateway.s3Port}`),
+  withoutUntried(explainDoor(talk)),
 ]
 /** Objects for the kernel, one for each decision. */
 const kernelObjects = new Map<string, Pick<Attempt, 'object' | 'source'>>(
@@ -51,6 +54,11 @@ t.teardown(() => {
 })
 const identities = await identitiesOf(gateway, means)
 const tree = gateway.tree('/lab')
+
+function withoutUntried(door: MatrixDoor): MatrixDoor {
+  const others = untried.map((action) => [action, { not: 'it is not tried here' }])
+  return { ...door, attempts: { ...door.attempts, ...Object.fromEntries(others) } }
+}
 
 function objectFor(action: MatrixAction): Pick<Attempt, 'object' | 'source'> {
   if (action === 'list') return { object: 'directory' }
@@ -94,7 +102,7 @@ const inTree = (path: string) => join(tree, path.slice('/lab/'.length))
 
 /** What the kernel says to an identity, by ACL and action. */
 function askKernel(identity: MatrixIdentity): (index: number, action: MatrixAction) => boolean {
-  const tried = matrixActions.filter((action) => !['edit', 'set-times-now', 'set-owner', 'stage'].includes(action))
+  const tried = matrixActions.filter((action) => !untried.includes(action))
   const trials: (Trial & { readonly key: string })[] = modeCases.flatMap((_, index) =>
     tried.map((action) => {
       const { path, free } = cellOf(identity, index, `kernel-${action}`)
