@@ -23,7 +23,7 @@ export interface PasswordAttempt {
 
 /**
  * Throws `unauthenticated` (password), `busy` (attempts) when this account and address must wait, or everyone must, and
- * `unavailable` when nobody can tell now, which is not counted.
+ * `unavailable` when nobody can tell now, which is not counted unless somebody knew that it was wrong.
  */
 export type CheckPassword = (attempt: PasswordAttempt, state: PasswordState) => Promise<Recognized>
 
@@ -62,13 +62,17 @@ export function createPasswordCheck(store: () => AttemptStore, kerberos: Kerbero
     if (length === 0 || length > maxPasswordLength) throw refuse('password', 'the password is empty or too long')
     return shares(providerOf(from ?? ''), async () => {
       const permit = wasRight ? undefined : await permitted(user, from)
+      let isGuess = false
+      const onNo = () => {
+        isGuess = true
+      }
       try {
-        const recognized = await recognize(user, password, state, means)
+        const recognized = await recognize(user, password, state, means, onNo)
         await (permit?.succeed() ?? noteSuccess(store(), { user, from }))
         return recognized
       } catch (error) {
-        // Nobody guessed wrong when the check itself could not be made.
-        if (StorageError.from(error).code !== 'unauthenticated') await permit?.undo()
+        // Nobody guessed wrong when the check itself could not be made. But an outage of one gives no free guesses at another.
+        if (!isGuess && StorageError.from(error).code !== 'unauthenticated') await permit?.undo()
         throw error
       }
     })

@@ -56,14 +56,18 @@ export async function byPassword(
 ): Promise<Pick<Principal, 'user' | 'groups' | 'posix'>> {
   const at = `@${options.domain}`
   const account = await accounts.find(user.endsWith(at) ? user.slice(0, -at.length) : user)
-  trace('session', stillGood(facts, account, options))
+  trace('session', stillGood(facts, account, { options, accounts }))
   const local = principalOf(account, options.domain, { groups: new Set(), joined: new Map() })
   traceAccount(trace, account, local, { accounts, domain: options.domain })
   return local
 }
 
 /** Why, for people. */
-function stillGood(facts: PasswordSignedIn, account: Account, options: IdentityOptions): string {
+function stillGood(
+  facts: PasswordSignedIn,
+  account: Account,
+  { options, accounts }: { readonly options: IdentityOptions; readonly accounts: Accounts },
+): string {
   const { ways, kerberos } = passwordOptions(options)
   switch (facts.kind) {
     case 'password':
@@ -73,7 +77,7 @@ function stillGood(facts: PasswordSignedIn, account: Account, options: IdentityO
       return 'begun with a password, which was not changed since'
     case 'directory-password':
       // What a file says of this name by now is somebody else's word.
-      if (!ways.includes('accounts') || account.passwordHash !== undefined) {
+      if (!ways.includes('accounts') || !accounts.asksPasswords || account.passwordHash !== undefined) {
         throw refuse('session', 'passwords are not checked by a directory any more')
       }
       return 'begun with a password that the directory knew'
@@ -84,5 +88,8 @@ function stillGood(facts: PasswordSignedIn, account: Account, options: IdentityO
       if (!isFor(account, facts.principal, kerberos))
         throw refuse('session', 'the rules make another account of him now')
       return `begun with the Kerberos password of ${facts.principal}`
+    default:
+      // Written down by another version of ours.
+      throw refuse('session', 'it was begun in a way that is not known here')
   }
 }

@@ -73,22 +73,31 @@ export function withoutRealm(user: string, options: Pick<IdentityOptions, 'passw
   return ways.includes('kerberos') && user.endsWith(at) ? user.slice(0, -at.length) : user
 }
 
+/** Whether an account source knows any password. */
+function knowsPasswords({ passwords, asksPasswords }: Accounts): boolean {
+  return passwords.size > 0 || asksPasswords
+}
+
 /** Whether some account's password is known elsewhere only. */
 function asksOthers({ options, accounts }: PasswordState): boolean {
   const { ways } = passwordOptions(options)
   return ways.includes('kerberos') || (ways.includes('accounts') && accounts.asksPasswords)
 }
 
-/** `user` is an account name. Throws `unauthenticated`, rule `password`; `unavailable` or `busy` when nobody can tell. */
+/**
+ * `user` is an account name. Throws `unauthenticated`, rule `password`; `unavailable` or `busy` when nobody can tell.
+ * `onNo` is called when somebody said that it is wrong, also where another one cannot tell.
+ */
 export async function recognize(
   user: string,
   password: Secret,
   state: PasswordState,
   means: PasswordMeans,
+  onNo: () => void,
 ): Promise<Recognized> {
   const started = performance.now()
   try {
-    return await ask(user, password, state, means)
+    return await ask(user, password, state, means, onNo)
   } catch (error) {
     const isRefusal = StorageError.from(error).code === 'unauthenticated'
     if (isRefusal && asksOthers(state)) await pause(Math.max(0, started + least - performance.now()))
@@ -96,13 +105,22 @@ export async function recognize(
   }
 }
 
-async function ask(user: string, password: Secret, state: PasswordState, means: PasswordMeans): Promise<Recognized> {
+async function ask(
+  user: string,
+  password: Secret,
+  state: PasswordState,
+  means: PasswordMeans,
+  onNo: () => void,
+): Promise<Recognized> {
   const { options, accounts } = state
+  // The same for all names: how attempts are counted does not tell which are accounts.
+  const say = (way: PasswordWay) => (way === 'kerberos' || knowsPasswords(accounts) ? onNo() : undefined)
   const isElsewhere = asksOthers(state)
   // Where only files have passwords, guessing other names costs no call to the name service.
   const account = isElsewhere || accounts.passwords.has(user) ? await findQuietly(user, accounts) : undefined
   if (account === undefined) {
     if (!isElsewhere) await means.hashing(async () => verifyPassword(password, await decoy(accounts)))
+    if (passwordOptions(options).ways.includes('accounts')) say('accounts')
     await askForNobody(options, means)
     throw refuse('password', `no account ${user} with a password`)
   }
@@ -116,12 +134,14 @@ async function ask(user: string, password: Secret, state: PasswordState, means: 
         : byKerberos(account, password, state, means))
       if (typeof answer !== 'string') return answer
       said.push(answer)
+      say(way)
     } catch (error) {
       const failure = StorageError.from(error)
       // A directory that knows the account may say why it is closed.
-      if (failure.code === 'unauthenticated' || failure.code === 'denied')
+      if (failure.code === 'unauthenticated' || failure.code === 'denied') {
         said.push(StorageError.reasonOf(failure)?.text ?? 'refused')
-      else failures.push(failure)
+        say(way)
+      } else failures.push(failure)
     }
   }
   const [failure] = failures

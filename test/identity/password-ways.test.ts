@@ -1,6 +1,8 @@
 import { scryptSync } from 'node:crypto'
 import t from 'tap'
 import type { Account, Accounts } from '../../acl/identity/accounts.ts'
+import { attemptsInMemory } from '../../acl/identity/attempts.ts'
+import { createPasswordCheck } from '../../acl/identity/basic.ts'
 import type { KerberosPasswords, Verdict } from '../../acl/identity/kerberos/password.ts'
 import type { IdentityOptions } from '../../acl/identity/options.ts'
 import { byPassword, type PasswordSignedIn, signedInBy } from '../../acl/identity/password-sessions.ts'
@@ -67,16 +69,17 @@ function make({ ways, directory, kerberos = { right: false, text: 'no' } }: Worl
   const options = { passwords: { ways, kerberos: how, remember: 300 } }
   const means = { hashing: <T>(work: () => Promise<T>) => work(), kerberos: realm }
   const state = { options, accounts }
+  const said: string[] = []
   const ask = async (user: string, password = 'secret') => {
     try {
-      return (await recognize(user, new Secret(password), state, means)).by
+      return (await recognize(user, new Secret(password), state, means, () => void said.push('no'))).by
     } catch (thrown) {
       const error = StorageError.from(thrown)
       const reason = StorageError.reasonOf(error)
       return `${error.code}${reason ? `: ${reason.text}` : ''}`
     }
   }
-  return { ask, asked, state }
+  return { ask, asked, said, state, realm }
 }
 
 const yes: Verdict = { right: true }
@@ -104,6 +107,39 @@ t.test('one yes is enough, and who cannot tell has not said no', async (t) => {
     [{ ways: both, kerberos: yes }, 'kerberos'],
   ]
   for (const [world, expected] of cases) t.equal(await make(world).ask('alice'), expected, JSON.stringify(world))
+})
+
+t.test('who knows that it is wrong is heard while another cannot tell, of any name alike', async (t) => {
+  const both: readonly PasswordWay[] = ['accounts', 'kerberos']
+  const cases: ReadonlyArray<readonly [World, user: string, isHeard: boolean]> = [
+    [{ ways: both, kerberos: 'down' }, 'filed', true],
+    [{ ways: both, kerberos: 'down' }, 'alice', true],
+    [{ ways: both, kerberos: 'down' }, 'nosuch', true],
+    [{ ways: both, directory: 'down', kerberos: no }, 'alice', true],
+    [{ ways: both, directory: 'down', kerberos: 'down' }, 'alice', false],
+    [{ ways: ['kerberos'], kerberos: 'down' }, 'alice', false],
+    [{ ways: ['kerberos'], kerberos: 'down' }, 'nosuch', false],
+  ]
+  for (const [world, user, isHeard] of cases) {
+    const { ask, said } = make(world)
+    t.equal(await ask(user), 'unavailable')
+    t.equal(said.length > 0, isHeard, `${user} ${JSON.stringify(world)}`)
+  }
+})
+
+t.test('an outage of a KDC gives no free guesses at hashes', async (t) => {
+  const { state, realm } = make({ ways: ['accounts', 'kerberos'], kerberos: 'down' })
+  const check = createPasswordCheck(() => attempts, realm)
+  const attempts = attemptsInMemory(() => 0)
+  const guess = async (user: string, index: number) => {
+    const attempt = { user, password: new Secret(`guess-${index}`), from: '192.0.2.1', wasRight: false }
+    return check(attempt, state).catch((error) => StorageError.from(error).code)
+  }
+  for (const user of ['filed', 'nosuch']) {
+    const codes: unknown[] = []
+    for (let index = 0; index < 6; index++) codes.push(await guess(user, index))
+    t.same(codes, [...Array.from({ length: 5 }, () => 'unavailable'), 'busy'], user)
+  }
 })
 
 t.test('an account of a file has its hash for a password, and nobody asks a directory', async (t) => {
@@ -153,17 +189,18 @@ t.test('a form is shown where anybody could have a password', async (t) => {
 })
 
 t.test('a session ends when passwords are not checked there any more', async (t) => {
-  const { accounts } = make({ ways: ['accounts'] }).state
+  const { accounts } = make({ ways: ['accounts'], directory: true }).state
+  const files: Accounts = { ...accounts, asksPasswords: false }
   const realm = 'EXAMPLE.ORG'
   const how = { realm, keytab: '/none', service: 'HTTP/gw@EXAMPLE.ORG', accountOf: () => 'alice' }
-  const find = async (facts: PasswordSignedIn, user: string, passwords: PasswordOptions) => {
+  const find = async (facts: PasswordSignedIn, user: string, passwords: PasswordOptions, from = accounts) => {
     const options: IdentityOptions = {
       ...{ domain: 'lab.example', issuers: [], mapping: [], accounts: [] },
       ...more,
       passwords,
     }
     try {
-      return (await byPassword(`${user}@lab.example`, facts, { options, accounts }, () => {})).user
+      return (await byPassword(`${user}@lab.example`, facts, { options, accounts: from }, () => {})).user
     } catch (error) {
       return StorageError.reasonOf(StorageError.from(error))?.text
     }
@@ -189,4 +226,7 @@ t.test('a session ends when passwords are not checked there any more', async (t)
     [byHash, 'alice', { ways: ['accounts'], remember }, /was changed/],
   ]
   for (const [facts, user, options, expected] of cases) t.match(await find(facts, user, options), expected)
+  t.match(await find(byBind, 'alice', { ways: ['accounts'], remember }, files), /not checked by a directory/)
+  const unknown = { kind: 'fingerprint' } as unknown as PasswordSignedIn
+  t.match(await find(unknown, 'alice', { ways: ['accounts'], remember }), /way that is not known/)
 })
