@@ -87,12 +87,15 @@ class TreeChange {
       if (type === 'directory') await this.#directory(top)
       else if (type === 'file') await this.#begin(top, 'file')
       else throw new UsageError('this is neither a file nor a directory; symbolic links are not followed')
+    } catch (thrown) {
+      if (thrown instanceof UsageError) throw thrown
+      this.#failure ??= thrown
     } finally {
       await Promise.all(this.#running.values())
       this.#meter.clear()
     }
-    if (this.#failure !== undefined) throw this.#failure
     await this.#summary()
+    if (this.#failure !== undefined) throw this.#failure
   }
 
   get #ended(): boolean {
@@ -221,7 +224,7 @@ class TreeChange {
 
   async #summary(): Promise<void> {
     const { changed, unchanged, refused, skipped } = this.#counts
-    const interrupted = this.#stopped
+    const interrupted = this.#ended
     if (this.#options.json) return sayJson({ changed, unchanged, refused, skipped, interrupted })
     const words = [
       `${changed} ${this.#options.dryRun ? 'would change' : 'changed'}`,

@@ -16,7 +16,10 @@ export function whoCommand(): Command {
     .argument('<path>', 'absolute path in the namespace')
     .addArgument(new Argument('[action]', 'what would be done').choices(actions).default('read'))
     .option('--all', 'also those who may not')
-    .addHelpText('after', '\nIt takes an administrator, or the right to read the ACL.')
+    .addHelpText(
+      'after',
+      '\nFor create and mkdir name what would be made. It takes an administrator, or the right to read the ACL.',
+    )
     .action(async (text: string, action: Action, options: WhoOptions) => {
       const path = parsePath(text)
       const client = await connect(options)

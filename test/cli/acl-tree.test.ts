@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { formatNfs4Text, parseNfs4Text } from '../../acl/codec/nfs4-text.ts'
 import { acesFromJson, changedInTree, requireForTree } from '../../gateway/cli/acl-changes.ts'
+import { treeMeter } from '../../gateway/cli/acl-meter.ts'
 import { parsePath } from '../../gateway/core/path.ts'
 import type { StorageOperations } from '../../gateway/core/storage.ts'
 import {
@@ -59,6 +60,24 @@ t.test('entries are made to fit files', async (t) => {
   t.equal(formatNfs4Text(acesFromJson(json)), 'A:fd:OWNER@:r\n')
   for (const wrong of ['{', '[]', '{"aces":[{}]}', '{"aces":[],"more":1}', 'null'])
     t.throws(() => acesFromJson(wrong), wrong)
+})
+
+t.test('progress is a bar at a terminal, and now and then a line elsewhere', async (t) => {
+  const written: string[] = []
+  const captured = t.capture(process.stderr, 'write', (text: unknown) => written.push(String(text)) > 0)
+  t.ok(captured)
+  const bar = treeMeter('acl', true)
+  bar.show({ found: 10, done: 4, refused: 1 })
+  bar.show({ found: 10, done: 5, refused: 1 })
+  bar.clear()
+  bar.clear()
+  const last = '\r\x1b[K'
+  t.same(written, [`${last}acl [${'#'.repeat(12)}xxx${'-'.repeat(15)}] 4 of 10 found, 1 refused`, last])
+  written.length = 0
+  const lines = treeMeter('acl', false)
+  for (let done = 0; done <= 2500; done += 50) lines.show({ found: 3000, done, refused: 0 })
+  lines.clear()
+  t.same(written, ['acl: 1000 of 3000 found\n', 'acl: 2000 of 3000 found\n'])
 })
 
 /** /data/t with directories a, a/b and hidden, six files and a link; hidden is alice's no more. */
