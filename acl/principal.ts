@@ -65,6 +65,8 @@ export interface Principal {
   readonly macaroon?: Secret
   /** The link between an identity and the account by which alone it came to it; what is made with it ends with that. */
   readonly link?: string
+  /** When that link is of no account any more (milliseconds since 1970), unless it is proven anew; absent: never. */
+  readonly linkEnds?: number
   /** The id of the session whose cookie spoke for it: such a credential a browser adds to requests by itself. */
   readonly session?: string
   /** Whom the limits of calls, connections and staged bytes count it for, where that is not `id`. */

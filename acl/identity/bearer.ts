@@ -10,7 +10,7 @@ import { audiencesOf } from './claims.ts'
 import type { Introspected, Introspection } from './introspection/introspection.ts'
 import { type Trace, type TrustedIssuer, verifyToken } from './jwt.ts'
 import type { LinkedAccounts } from './links/linked.ts'
-import { type MappingInput, mapToken } from './mapping.ts'
+import { linkParts, type MappingInput, mapToken } from './mapping.ts'
 import type { IdentityOptions } from './options.ts'
 import { readPermissions } from './profiles.ts'
 import { deny, quoted } from './refusal.ts'
@@ -87,7 +87,7 @@ async function verify(token: string, context: BearerContext): Promise<Introspect
 export async function localIdentity(
   input: MappingInput,
   { options, accounts, linked, trace }: Pick<BearerContext, 'options' | 'accounts' | 'linked' | 'trace'>,
-): Promise<Pick<Principal, 'user' | 'groups' | 'posix' | 'link'>> {
+): Promise<Pick<Principal, 'user' | 'groups' | 'posix' | 'link' | 'linkEnds'>> {
   const known = input.subject === undefined ? undefined : await linked?.find(input.issuer, input.subject)
   const mapped = mapToken({ ...input, linked: known ?? [] }, options.mapping)
   for (const sentence of mapped.explanation) trace('mapping', sentence)
@@ -95,7 +95,7 @@ export async function localIdentity(
   const joined = await findJoined(mapped.joins, accounts)
   const local = principalOf(account, options.domain, { groups: mapped.groups, joined })
   traceAccount(trace, account, local, { accounts, domain: options.domain })
-  return { ...local, ...(mapped.link !== undefined && { link: mapped.link }) }
+  return { ...local, ...linkParts(mapped) }
 }
 
 /** The gids of groups joined by rule; a group that no source numbers counts by its name alone. */

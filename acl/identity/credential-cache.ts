@@ -35,7 +35,7 @@ interface Refused {
 }
 
 /** Refusals that a later moment may undo without the token changing. */
-const passing: ReadonlySet<string> = new Set(['token-key', 'token-not-yet-valid'])
+const passing: ReadonlySet<string> = new Set(['token-key', 'token-not-yet-valid', 'link'])
 
 export class CredentialCache {
   readonly #tokens = new LRUCache<string, Known>({
@@ -101,6 +101,7 @@ export class CredentialCache {
   }
 }
 
-function untilWhen({ expires }: Principal, now: number): number {
-  return Math.min(now + cacheLifetime * 1000, expires === undefined ? Number.POSITIVE_INFINITY : expires * 1000)
+function untilWhen({ expires, linkEnds }: Principal, now: number): number {
+  const never = Number.POSITIVE_INFINITY
+  return Math.min(now + cacheLifetime * 1000, expires === undefined ? never : expires * 1000, linkEnds ?? never)
 }

@@ -7,6 +7,7 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import { type Path, root } from '../../gateway/core/path.ts'
 import type { Grant, Principal } from '../principal.ts'
 import { addressesOf, grantsOf, readCaveats } from './caveats.ts'
+import { lastingMarks } from './holder.ts'
 import type { Trace } from './jwt.ts'
 import { requireLink } from './links/linked.ts'
 import { localOf } from './macaroons.ts'
@@ -58,6 +59,8 @@ interface Terms {
   readonly issuer?: string
   /** `Principal.link` of whoever made it. */
   readonly link?: string
+  /** `lastingMarks` of whoever made it. */
+  readonly marks?: readonly string[]
 }
 
 const maxName = 100
@@ -81,6 +84,7 @@ export async function termsFor(
   const tokenId = holder?.tokenId
   const signedIn = way?.kind === 'issuer' ? way : undefined
   const issuer = principal.credential?.issuer
+  const marks = lastingMarks(holder)
   const terms: Terms = {
     caveats,
     groups: signedIn ? [] : groups,
@@ -89,6 +93,7 @@ export async function termsFor(
     ...(tokenId !== undefined && { tokenId }),
     ...(issuer !== undefined && { issuer }),
     ...(principal.link !== undefined && { link: principal.link }),
+    ...(marks.length > 0 && { marks }),
   }
   return JSON.stringify(terms)
 }
@@ -108,14 +113,14 @@ export async function standFor(
   if (terms.issuer !== undefined && !state.issuers.has(terms.issuer)) {
     throw refuse(kind, 'it was made by somebody of an issuer that is trusted no more')
   }
-  await requireLink(terms.link, kept.user, state.linked)
+  const link = await requireLink(terms.link, kept.user, state.linked)
   const bounds = readCaveats(terms.caveats)
   const local = await localIn(terms, kept.user, kind, { ...state, trace })
   const addresses = addressesOf(bounds)
   const principal: Principal = {
     id: `${kept.principal}#${kind}:${kept.id}`,
     ...local,
-    ...(terms.link !== undefined && { link: terms.link }),
+    ...link,
     grants: grantsOf(bounds),
     ...(terms.within && { within: terms.within }),
     ...(addresses && { addresses }),
@@ -123,7 +128,8 @@ export async function standFor(
     expires: kept.expires / 1000,
     counted: kept.principal,
   }
-  return { principal, holder: { id: kept.principal, user: kept.user, tokenId: terms.tokenId, marks } }
+  const { tokenId, marks: lasting = [] } = terms
+  return { principal, holder: { id: kept.principal, user: kept.user, tokenId, marks: [...marks, ...lasting] } }
 }
 
 async function localIn(

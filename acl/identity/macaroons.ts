@@ -16,6 +16,7 @@ import { type Accounts, principalOf } from './accounts.ts'
 import { findJoined } from './bearer.ts'
 import { addressesOf, type Bounds, grantsOf, readCaveats } from './caveats.ts'
 import type { Epoch, Epochs } from './epochs.ts'
+import { lastingMarks } from './holder.ts'
 import type { IssuedMacaroon, MacaroonOrder } from './identity.ts'
 import type { Trace } from './jwt.ts'
 import { type LinkedAccounts, requireLink } from './links/linked.ts'
@@ -72,7 +73,7 @@ export async function authenticateMacaroon(
   if (snapshot.issuer !== undefined && !context.issuers.has(snapshot.issuer)) {
     throw refuse('macaroon-issuer', 'it was made with a token of an issuer that is trusted no more')
   }
-  await requireLink(snapshot.linked, snapshot.user, context.linked)
+  const link = await requireLink(snapshot.linked, snapshot.user, context.linked)
   trace('macaroon', `${snapshot.link ? 'share' : 'macaroon'} ${snapshot.id} of ${snapshot.principal}`)
   const local = await localOf(snapshot, accounts, domain, trace)
   const id = `${snapshot.principal}#${snapshot.link ? 'share' : 'macaroon'}:${snapshot.id}`
@@ -80,7 +81,7 @@ export async function authenticateMacaroon(
   const principal: Principal = {
     id,
     ...local,
-    ...(snapshot.linked !== undefined && { link: snapshot.linked }),
+    ...link,
     grants: grantsOf(bounds),
     ...(snapshot.within && { within: snapshot.within }),
     ...(addresses && { addresses }),
@@ -112,8 +113,8 @@ export async function localOf(
 }
 
 function holderOf(snapshot: Snapshot, { identifier }: Macaroon): Holder {
-  const { principal, user, tokenId, id } = snapshot
-  return { id: principal, user, tokenId, marks: [`macaroon:${id}`, `epoch:${epochOf(identifier) ?? ''}`] }
+  const { principal, user, tokenId, id, marks = [] } = snapshot
+  return { id: principal, user, tokenId, marks: [`macaroon:${id}`, `epoch:${epochOf(identifier) ?? ''}`, ...marks] }
 }
 
 /** Throws `unauthenticated` for what is not of ours, or was changed other than by adding caveats. */
@@ -250,6 +251,7 @@ async function fresh(
     ...(holder?.tokenId !== undefined && { tokenId: holder.tokenId }),
     ...(issuer !== undefined && { issuer }),
     ...(principal.link !== undefined && { linked: principal.link }),
+    marks: lastingMarks(holder),
   }
   const identifier = sealSnapshot(snapshot, epoch)
   const made = createMacaroon({ location: link ? '' : options.location, identifier, rootKey: rootKeyOf(epoch) })

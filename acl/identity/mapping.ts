@@ -6,6 +6,7 @@
  */
 
 import { type JsonObject, member } from '../json.ts'
+import type { Principal } from '../principal.ts'
 import { canonicalName } from './distinguished-names.ts'
 import {
   type Entitlement,
@@ -32,16 +33,18 @@ export interface MappingInput {
   readonly linked?: readonly Linked[]
 }
 
-/** An account that somebody proved to have besides the identity. */
-export interface Linked {
+/** What is known of a link of ours. */
+export type LinkParts = Pick<Principal, 'link' | 'linkEnds'>
+
+/** An account that somebody proved to have besides the identity; with a link if it is known by one of ours. */
+export interface Linked extends LinkParts {
   readonly account: string
   /** Who knows, for explanations: "the link of this identity". */
   readonly by: string
-  /** The link's id, if it is one of ours. */
-  readonly link?: string
 }
 
-export interface Mapped {
+/** With a link if that alone gave the account. */
+export interface Mapped extends LinkParts {
   readonly account: string
   /** Local groups joined by rule. */
   readonly joins: ReadonlySet<string>
@@ -49,8 +52,6 @@ export interface Mapped {
   readonly groups: ReadonlySet<string>
   /** One sentence for each rule that spoke. */
   readonly explanation: readonly string[]
-  /** The link that alone gave the account. */
-  readonly link?: string
 }
 
 /**
@@ -87,14 +88,18 @@ export function mapToken(input: MappingInput, rules: readonly MappingRule[]): Ma
   said.push(...(input.linked ?? []))
   const account = choose(said, input, lacking)
   if (said.length === 0) explanation.push(`the scopes of issuer ${issuer.name} use its account ${account}`)
-  const link = said.every((each) => each.link !== undefined) ? said[0]?.link : undefined
   return {
     account,
     joins,
     groups: groupsOf(input, held, joined),
     explanation: [...explanation, ...lacking],
-    ...(link !== undefined && { link }),
+    ...(said.every((each) => each.link !== undefined) && linkParts(said[0])),
   }
+}
+
+/** Those of its parts that are there. */
+export function linkParts({ link, linkEnds }: LinkParts = {}): LinkParts {
+  return { ...(link !== undefined && { link }), ...(linkEnds !== undefined && { linkEnds }) }
 }
 
 /** The account of a TLS client certificate, by its subject as `canonicalName` reads it. Throws as `mapToken`. */

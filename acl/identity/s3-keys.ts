@@ -186,7 +186,7 @@ export class S3KeyDesk implements S3Keys {
     const secret = await secrets.get(secretName(id))
     if (secret === undefined) return undefined
     const { principal, holder } = await standFor(kept, 's3-key', [`s3-key:${id}`, markOf(id)], state)
-    const until = Math.min(clock(state) + believed, kept.expires)
+    const until = untilWhen(principal, kept.expires, state)
     return { key: { accessKeyId: id, secret, principal }, holder, state, until }
   }
 
@@ -197,7 +197,7 @@ export class S3KeyDesk implements S3Keys {
     }
     if (session.expires <= clock(state)) throw refuse('key-expired', 'the session has ended')
     const { principal, holder } = await session.standFor(state)
-    const until = Math.min(clock(state) + believed, session.expires)
+    const until = untilWhen(principal, session.expires, state)
     return { key: { accessKeyId: id, secret: session.secret, principal }, holder, state, until }
   }
 
@@ -273,6 +273,10 @@ function isEnded(id: string, { options }: S3KeyState): boolean {
 
 function clock({ options }: S3KeyState): number {
   return options.now === undefined ? Date.now() : options.now()
+}
+
+function untilWhen({ linkEnds = Number.POSITIVE_INFINITY }: Principal, expires: number, state: S3KeyState): number {
+  return Math.min(clock(state) + believed, expires, linkEnds)
 }
 
 function shown(kept: StoredS3Key): S3KeyInfo {

@@ -14,6 +14,7 @@ import { Secret } from '../secret.ts'
 import { addressesOf, readCaveats } from './caveats.ts'
 import type { Source } from './derived.ts'
 import type { Epoch, Epochs } from './epochs.ts'
+import { lastingMarks } from './holder.ts'
 import type { S3Session, S3SessionOrder } from './identity.ts'
 import { requireLink } from './links/linked.ts'
 import { localOf } from './macaroons.ts'
@@ -41,6 +42,8 @@ interface Sealed {
   readonly issuer?: string
   /** `Principal.link`. */
   readonly link?: string
+  /** `lastingMarks` of whoever began it. */
+  readonly marks?: readonly string[]
   readonly audiences: readonly string[]
   /** The token itself, for storage that decides by it; absent where it is too long to carry. */
   readonly bearer?: string
@@ -109,6 +112,7 @@ export async function beginSession(
   if (groups.length > maxGroups) throw new StorageError('too-large', 'the token has too many groups')
   const id = newKeyId('ASIA')
   const { tokenId } = holder
+  const marks = lastingMarks(holder)
   const sealed: Sealed = {
     ...{ id, principal: principal.id, user, groups, expires },
     ...(issuer !== undefined && { issuer }),
@@ -119,6 +123,7 @@ export async function beginSession(
     ...(principal.maxUpload !== undefined && { maxUpload: principal.maxUpload }),
     ...(tokenId !== undefined && { tokenId }),
     ...(principal.link !== undefined && { link: principal.link }),
+    ...(marks.length > 0 && { marks }),
   }
   const epoch = await epochs.current()
   const isCarried = credential !== undefined && issuer !== undefined && !credential.bound
@@ -166,13 +171,13 @@ async function standFor(sealed: Sealed, epoch: Epoch, { options, accounts, issue
   if (issuer !== undefined && !issuers.has(issuer)) {
     throw refuse('key-disabled', 'it was made with a token of an issuer that is trusted no more')
   }
-  await requireLink(link, user, linked)
+  const standing = await requireLink(link, user, linked)
   const local = await localOf(sealed, accounts, options.domain)
   const addresses = addressesOf(readCaveats(networks.map((each) => `ip:${each.join()}`)))
   const principal: Principal = {
     id: `${sealed.principal}#s3-key:${id}`,
     ...local,
-    ...(link !== undefined && { link }),
+    ...standing,
     grants: (policy ?? token)?.map(read) ?? 'unbounded',
     ...(policy && token && { within: token.map(read) }),
     ...(addresses && { addresses }),
@@ -184,7 +189,7 @@ async function standFor(sealed: Sealed, epoch: Epoch, { options, accounts, issue
       }),
     counted: sealed.principal,
   }
-  const marks = [`s3-key:${id}`, markOf(id), `epoch:${epoch.id}`]
+  const marks = [`s3-key:${id}`, markOf(id), `epoch:${epoch.id}`, ...(sealed.marks ?? [])]
   return { principal, holder: { id: sealed.principal, user, tokenId, marks, ...(issuer !== undefined && { issuer }) } }
 }
 

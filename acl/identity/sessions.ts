@@ -221,7 +221,7 @@ export async function byIssuer(
   { issuer: url, subject, groups, claims }: Extract<SignedIn, { kind: 'issuer' }>,
   { options, issuers, accounts, linked }: SessionState,
   trace: Trace = () => {},
-): Promise<Pick<Principal, 'user' | 'groups' | 'posix' | 'link'>> {
+): Promise<Pick<Principal, 'user' | 'groups' | 'posix' | 'link' | 'linkEnds'>> {
   const issuer = issuers.get(url)?.options
   if (issuer === undefined || !options.signIn?.issuers.some(({ name }) => name === issuer.name)) {
     throw refuse('session', 'people do not sign in at this issuer any more')

@@ -112,6 +112,22 @@ t.test('a link that was not proven anew counts no more, and all that was made by
   t.equal(await user(here, person('s1')), alice, 'the same link, proven anew')
 })
 
+t.test('what was believed of a link ends with it, and goes on if it is proven anew', async (t) => {
+  const { here, there, clock, person, link } = await linkWorld(t)
+  const id = await link('s1', 'alice')
+  clock.pass(10 * 86_400 - 100)
+  const token = person('s1')
+  const made = await madeWith(token, here)
+  for (const [what, use] of made) for (const process of [here, there]) t.equal(await use(process), alice, what)
+  clock.pass(90)
+  for (const [what, use] of made) t.equal(await use(here), alice, what)
+  clock.pass(11)
+  for (const [what, use] of made) for (const process of [here, there]) t.not(await use(process), alice, what)
+  await link('s1', 'alice')
+  for (const [what, use] of made) for (const process of [here, there]) t.equal(await use(process), alice, what)
+  t.equal((await here.service.authenticate(bearer(token))).link, id, 'by the same link')
+})
+
 t.test('when the account goes or is banned, so does who is linked to it', async (t) => {
   const { here, there, directory, person, link } = await linkWorld(t)
   await link('s1', 'alice')

@@ -3,7 +3,7 @@
 import type { Finding } from '../../../backends/backend.ts'
 import { StorageError } from '../../../gateway/core/errors.ts'
 import type { StoredLink } from '../../../gateway/state/state.ts'
-import type { Linked } from '../mapping.ts'
+import type { Linked, LinkParts } from '../mapping.ts'
 import type { IdentityOptions, IssuerOptions, LinkOptions } from '../options.ts'
 import { refuse } from '../refusal.ts'
 import { Alise } from './alise.ts'
@@ -50,10 +50,10 @@ export class LinkedAccounts {
     return this.#links?.issuers.includes(name ?? '') === true && this.#links.store.now() < end
   }
 
-  /** Whether what was made by this link is still good: it is there, and counts. */
-  async stands(id: string, user: string): Promise<boolean> {
+  /** Undefined where what was made by this link is good no more: it has gone, or does not count. */
+  async standing(id: string, user: string): Promise<LinkParts | undefined> {
     const link = await this.#links?.store.get(id)
-    return link?.user === user && this.counts(link)
+    return link?.user === user && this.counts(link) ? this.#partsOf(link) : undefined
   }
 
   /** Whether each service answers as one that knows our site and our key. */
@@ -83,17 +83,27 @@ export class LinkedAccounts {
     const at = `@${this.#domain}`
     if (link === undefined || !link.user.endsWith(at) || !this.counts(link)) return []
     const account = link.user.slice(0, -at.length)
-    return [{ account, by: `the link ${link.id} of this identity`, link: link.id }]
+    return [{ account, by: `the link ${link.id} of this identity`, ...this.#partsOf(link) }]
+  }
+
+  #partsOf(link: StoredLink): LinkParts {
+    const end = this.endOf(link)
+    return { link: link.id, ...(end !== undefined && { linkEnds: end }) }
   }
 }
 
-/** Throws `unauthenticated` where something was made by a link that has gone, or does not count any more. */
+/**
+ * The link that something was made by, as it is now. Throws `unauthenticated` where that has gone, or does not count any
+ * more.
+ */
 export async function requireLink(
   id: string | undefined,
   user: string,
   linked: LinkedAccounts | undefined,
-): Promise<void> {
-  if (id === undefined || (await linked?.stands(id, user))) return
+): Promise<LinkParts> {
+  if (id === undefined) return {}
+  const standing = await linked?.standing(id, user)
+  if (standing) return standing
   throw refuse('link', 'the identity that it was made with is not linked to the account any more')
 }
 
