@@ -28,6 +28,8 @@ export interface Snapshot {
   readonly issuer?: string
   /** `Principal.link` of the issuer. */
   readonly linked?: string
+  /** `lastingMarks` of the issuer. */
+  readonly marks?: readonly string[]
 }
 
 const cipher = 'aes-256-gcm'
@@ -38,7 +40,7 @@ const grammar = /^p1\.([0-9a-z]{8,9}-[0-9a-f]{16})\.([A-Za-z0-9_-]{40,8192})$/
 
 /** An identifier. */
 export function sealSnapshot(snapshot: Snapshot, epoch: Epoch): string {
-  const { id, link, principal, user, groups, within, expires, tokenId, issuer, linked } = snapshot
+  const { id, link, principal, user, groups, within, expires, tokenId, issuer, linked, marks = [] } = snapshot
   const text = JSON.stringify({
     i: id,
     p: principal,
@@ -50,6 +52,7 @@ export function sealSnapshot(snapshot: Snapshot, epoch: Epoch): string {
     ...(tokenId !== undefined && { t: tokenId }),
     ...(issuer !== undefined && { s: issuer }),
     ...(linked !== undefined && { k: linked }),
+    ...(marks.length > 0 && { m: marks }),
   })
   const iv = randomBytes(ivBytes)
   const sealing = createCipheriv(cipher, epoch.key(purpose), iv, { authTagLength: tagBytes })
@@ -73,7 +76,7 @@ export function openSnapshot(identifier: string, epoch: Epoch): Snapshot {
   try {
     const text = Buffer.concat([opening.update(bytes.subarray(ivBytes, -tagBytes)), opening.final()]).toString()
     // Sealed by us, so it is of the form that we gave it.
-    const { i, p, u, x, l, g = [], w, t, s, k } = JSON.parse(text) as Written
+    const { i, p, u, x, l, g = [], w, t, s, k, m } = JSON.parse(text) as Written
     return {
       id: i,
       link: l === 1,
@@ -85,6 +88,7 @@ export function openSnapshot(identifier: string, epoch: Epoch): Snapshot {
       ...(t !== undefined && { tokenId: t }),
       ...(s !== undefined && { issuer: s }),
       ...(k !== undefined && { linked: k }),
+      ...(m !== undefined && { marks: m }),
     }
   } catch (cause) {
     throw strange(cause)
@@ -102,6 +106,7 @@ interface Written {
   readonly t?: string
   readonly s?: string
   readonly k?: string
+  readonly m?: readonly string[]
 }
 
 function strange(cause?: unknown): StorageError {
