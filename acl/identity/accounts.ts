@@ -107,6 +107,12 @@ interface Opened {
   readonly source: AccountSource
 }
 
+/** What the first source that knows a name says. */
+interface Answer {
+  readonly from: Opened
+  readonly account: Account
+}
+
 class OpenAccounts implements Accounts {
   readonly sources: readonly Opened[]
   readonly passwords: ReadonlySet<string>
@@ -125,13 +131,28 @@ class OpenAccounts implements Accounts {
 
   async find(name: string): Promise<Account> {
     checkName(name)
-    for (const { name: origin, source } of this.sources) {
-      const account = await source.find(name)
-      if (account === undefined) continue
-      this.#origins.set(account, origin)
-      return checked(account, this.#minUid)
+    const answer = await this.#ask(name)
+    if (answer === undefined) throw deny('account-unknown', `no account source knows ${name}`)
+    const account = checked(answer.account, this.#minUid)
+    this.#origins.set(account, answer.from.name)
+    return account
+  }
+
+  async #ask(name: string): Promise<Answer | undefined> {
+    const answer = await this.#first(name)
+    if (answer === undefined || answer.account.name === name) return answer
+    // Another name of somebody leads to him only where his own name does: that may be somebody else's by now.
+    const own = await this.#first(answer.account.name)
+    if (own?.from === answer.from && own.account.name === answer.account.name) return own
+    throw deny('account-refused', `${name} is another name of ${answer.account.name}, who is somebody else here`)
+  }
+
+  async #first(name: string): Promise<Answer | undefined> {
+    for (const from of this.sources) {
+      const account = await from.source.find(name)
+      if (account !== undefined) return { from, account }
     }
-    throw deny('account-unknown', `no account source knows ${name}`)
+    return undefined
   }
 
   async findGroup(name: string): Promise<{ readonly gid?: number } | undefined> {
@@ -145,11 +166,9 @@ class OpenAccounts implements Accounts {
   async checkPassword(name: string, password: Secret): Promise<boolean | undefined> {
     try {
       checkName(name)
-      for (const { source } of this.sources) {
-        // Never a later source: the password of another person of that name would open this one's account.
-        if ((await source.find(name)) !== undefined) return await source.checkPassword?.(name, password)
-      }
-      return undefined
+      // Never a later source: the password of another person of that name would open this one's account.
+      const answer = await this.#ask(name)
+      return await answer?.from.source.checkPassword?.(answer.account.name, password)
     } catch (error) {
       // Who does not know the password learns nothing about an account that is closed.
       if (StorageError.from(error).code !== 'denied') throw error

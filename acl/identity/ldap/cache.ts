@@ -14,8 +14,12 @@ export interface CacheSettings<T> {
   readonly load: (name: string) => Promise<T>
   /** Whether this says that somebody is there and may come in. */
   readonly isGood: (value: T) => boolean
+  /** Whether this may be told while nobody can be asked. */
+  readonly survives: (value: T) => boolean
   /** What it takes in memory, in names. */
   readonly weigh: (value: T) => number
+  /** Milliseconds since 1970 from which on this is certainly no longer so; Infinity where nobody knows. */
+  readonly endOf: (value: T) => number
   /** True while it makes no sense to ask. */
   readonly isDown: () => boolean
 }
@@ -30,8 +34,11 @@ interface Known<T> {
 const maxNames = 20_000
 const maxWeight = 2_000_000
 const maxBadNames = 10_000
-/** The directory could not be asked, or not by so many at once. */
-const silences: ReadonlySet<string> = new Set(['unavailable', 'busy'])
+/**
+ * A directory that only has too much to do is not down: whoever keeps it busy must not stay somebody for as long as
+ * in an outage.
+ */
+const crowded = 60_000
 
 export class DirectoryCache<T> {
   readonly #settings: CacheSettings<T>
@@ -50,8 +57,11 @@ export class DirectoryCache<T> {
   async get(name: string): Promise<T> {
     const known = this.#good.get(name) ?? this.#bad.get(name)
     const now = this.#settings.now()
-    if (known !== undefined && now < known.until) return known.value
-    if (known !== undefined && this.#isUsable(known) && this.#settings.isDown()) return known.value
+    const { survives, isDown } = this.#settings
+    if (known !== undefined && now < known.until) {
+      // While nobody can be asked, a no is for everybody the same, or it would tell which names somebody asked for before.
+      if (survives(known.value) || !isDown()) return known.value
+    } else if (known !== undefined && this.#isUsable(known) && isDown()) return known.value
     const running = this.#running.get(name)
     if (running !== undefined) return running
     const started = this.#load(name, known)
@@ -60,21 +70,28 @@ export class DirectoryCache<T> {
   }
 
   #isUsable(known: Known<T>): boolean {
-    return this.#settings.isGood(known.value) && this.#settings.now() < known.usableUntil
+    return this.#settings.survives(known.value) && this.#settings.now() < known.usableUntil
+  }
+
+  /** Whether what was known holds although asking failed. */
+  #outlives(known: Known<T>, error: unknown): boolean {
+    if (!this.#isUsable(known)) return false
+    const { now, isDown } = this.#settings
+    const { code } = StorageError.from(error)
+    return code === 'unavailable' || (code === 'busy' && (now() < known.until + crowded || isDown()))
   }
 
   async #load(name: string, known: Known<T> | undefined): Promise<T> {
     try {
       const value = await this.#settings.load(name)
-      const { now, found, missing, stale, isGood } = this.#settings
+      const { now, found, missing, stale, isGood, endOf } = this.#settings
       const [kept, other, lifetime] = isGood(value) ? [this.#good, this.#bad, found] : [this.#bad, this.#good, missing]
-      kept.set(name, { value, until: now() + lifetime, usableUntil: now() + stale })
+      const end = endOf(value)
+      kept.set(name, { value, until: Math.min(now() + lifetime, end), usableUntil: Math.min(now() + stale, end) })
       other.delete(name)
       return value
     } catch (error) {
-      if (known !== undefined && this.#isUsable(known) && silences.has(StorageError.from(error).code)) {
-        return known.value
-      }
+      if (known !== undefined && this.#outlives(known, error)) return known.value
       throw error
     } finally {
       this.#running.delete(name)

@@ -185,6 +185,8 @@ export function readGroup(entry: LdapEntry, schema: LdapSchema): Group {
 function nameOf(entry: LdapEntry, schema: LdapSchema): string | undefined {
   const stored = readName(entry, schema.group.name)
   if (stored instanceof Unusable) return undefined
+  // A character that is another way to write a letter (the Kelvin sign) would make two groups one in lower case.
+  if (schema.lowerCase && stored.normalize('NFC') !== stored) return undefined
   const name = schema.lowerCase ? stored.toLowerCase() : stored
   const isUsable = name !== '' && name.length <= 255 && !/[@\p{Cc}]/u.test(name) && !/^\d+$/.test(name)
   return isUsable ? name : undefined

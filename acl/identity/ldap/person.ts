@@ -14,6 +14,8 @@ export interface Person {
   readonly mail: string | undefined
   /** Security identifier of the primary group: Active Directory's. */
   readonly primaryGroup: Buffer | undefined
+  /** Milliseconds since 1970 from which on the account is closed; Infinity where that is not known. */
+  readonly expires: number
 }
 
 /** Why an entry is nobody; for the audit log and `explain`. */
@@ -29,10 +31,12 @@ export class Unusable {
 export function readPerson(entry: LdapEntry, schema: LdapSchema, now: number): Person | Unusable {
   const name = readName(entry, schema.user.name)
   if (name instanceof Unusable) return name
-  const stored = schema.lowerCase ? name.toLowerCase() : name
+  // Other characters have ASCII ones as their lower case: the Kelvin sign becomes a k.
+  const stored = schema.lowerCase && /^[\x21-\x7e]+$/.test(name) ? name.toLowerCase() : name
   if (!accountName.test(stored))
     return new Unusable(`the directory writes the name as ${quoted(name)}, which is no account name`)
-  const closed = whyClosed(entry, now)
+  const expiry = expiryOf(entry)
+  const closed = now >= expiry.at ? `has expired (${expiry.by})` : whyClosed(entry)
   if (closed !== undefined) return new Unusable(`the account of ${stored} ${closed}`)
   const uid = readNumber(entry, schema.user.uid)
   const gid = readNumber(entry, schema.user.gid)
@@ -42,7 +46,8 @@ export function readPerson(entry: LdapEntry, schema: LdapSchema, now: number): P
   if (uid !== undefined && gid === undefined && primaryGroup === undefined) {
     return new Unusable(`${stored} has a uid number, but no group number`)
   }
-  return { dn: entry.dn, name: stored, uid, gid, mail: readMail(entry, schema.user.mail), primaryGroup }
+  const mail = readMail(entry, schema.user.mail)
+  return { dn: entry.dn, name: stored, uid, gid, mail, primaryGroup, expires: expiry.at }
 }
 
 /** The one value, or of several the one that names the entry: two names for one person would be two people to ACLs. */
@@ -82,21 +87,10 @@ const never = 9_223_372_036_854_775_807n
 const accountDisable = 2
 
 /** What a directory says about an account that is not to be used; an attribute that cannot be read closes it. */
-function whyClosed(entry: LdapEntry, now: number): string | undefined {
+function whyClosed(entry: LdapEntry): string | undefined {
   const [control] = entry.texts('userAccountControl') ?? ['']
   if (control !== undefined && (!/^-?\d{1,10}$/.test(control) || (Number(control) & accountDisable) !== 0)) {
     return 'is disabled (userAccountControl)'
-  }
-  const [expires] = entry.texts('accountExpires') ?? ['']
-  if (expires !== undefined && isPast(expires, now)) return 'has expired (accountExpires)'
-  // shadow(5): days since 1970; -1 is never. On the day itself pam_unix refuses already.
-  const [shadow] = entry.texts('shadowExpire') ?? ['']
-  if (
-    shadow !== undefined &&
-    shadow !== '-1' &&
-    !(/^\d{1,10}$/.test(shadow) && Math.floor(now / day) < Number(shadow))
-  ) {
-    return 'has expired (shadowExpire)'
   }
   const [locked] = entry.texts('nsAccountLock') ?? ['true']
   if (locked !== undefined && locked.toLowerCase() !== 'false') return 'is locked (nsAccountLock)'
@@ -106,10 +100,24 @@ function whyClosed(entry: LdapEntry, now: number): string | undefined {
   return time === '000001010000Z' ? 'is locked (pwdAccountLockedTime)' : undefined
 }
 
-function isPast(fileTime: string, now: number): boolean {
-  if (!/^\d{1,19}$/.test(fileTime)) return true
-  const time = BigInt(fileTime)
-  return time !== 0n && time !== never && time <= BigInt(now) * 10_000n + fileTimeOf1970
+/** When the account ends by itself, and what says so; a time that cannot be read is long ago. */
+function expiryOf(entry: LdapEntry): { readonly at: number; readonly by: string } {
+  const [expires = '0'] = entry.texts('accountExpires') ?? ['']
+  const [shadow = '-1'] = entry.texts('shadowExpire') ?? ['']
+  const [one, other] = [fromFileTime(expires), fromDays(shadow)]
+  return one <= other ? { at: one, by: 'accountExpires' } : { at: other, by: 'shadowExpire' }
+}
+
+function fromFileTime(text: string): number {
+  if (!/^\d{1,19}$/.test(text)) return Number.NEGATIVE_INFINITY
+  const time = BigInt(text)
+  return time === 0n || time === never ? Number.POSITIVE_INFINITY : Number((time - fileTimeOf1970) / 10_000n)
+}
+
+/** shadow(5): days since 1970; -1 is never. On the day itself pam_unix refuses already. */
+function fromDays(text: string): number {
+  if (text === '-1') return Number.POSITIVE_INFINITY
+  return /^\d{1,10}$/.test(text) ? Number(text) * day : Number.NEGATIVE_INFINITY
 }
 
 /** The domain of the person's own identifier with the number of the group ([MS-DTYP], section 2.4.2.2). */

@@ -59,7 +59,11 @@ export class Server {
 
   /** Begins to look whether it works again, when that is due. */
   poke(): void {
-    if (this.#failure === undefined || this.#probe !== undefined || performance.now() < this.#failure.retryAt) return
+    if (this.#failure !== undefined && performance.now() >= this.#failure.retryAt) this.#look()
+  }
+
+  #look(): void {
+    if (this.#probe !== undefined) return
     this.#probe = this.lendLong(answers).finally(() => {
       this.#probe = undefined
     })
@@ -83,16 +87,20 @@ export class Server {
     })
   }
 
-  /** On a connection of its own that knows nobody, closed afterwards. Throws as `lend`. */
+  /**
+   * On a connection of its own that knows nobody, closed afterwards. Throws as `lend`. What one password meets with does
+   * not end the look-ups of all others (servers delay answers to whoever guesses): then the server is looked at by itself.
+   */
   async alone<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
-    return this.#watched(async () => {
-      const connection = await this.#connect()
-      try {
-        return await work(connection)
-      } finally {
-        connection.close()
-      }
-    })
+    const connection = await this.#watched(() => this.#connect())
+    try {
+      return await work(connection)
+    } catch (error) {
+      if (error instanceof LdapFailure && error.isOfServer) this.#look()
+      throw error
+    } finally {
+      connection.close()
+    }
   }
 
   /** As `lend`, but on a connection for this alone and without a bound on the whole work. */

@@ -63,11 +63,15 @@ export async function openSocket(address: ServerAddress, { ca, deadline }: Socke
 }
 
 async function certificates(file: string): Promise<string> {
+  let text: string
   try {
-    return await readFile(file, 'utf8')
+    text = await readFile(file, 'utf8')
   } catch (error) {
     throw new LdapFailure('tls', `the certificates in ${file} cannot be read (${codeOf(error)})`, error)
   }
+  // An empty text would mean the system's authorities.
+  if (!/-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/.test(text)) throw new LdapFailure('tls', `${file} holds no certificates`)
+  return text
 }
 
 interface TlsTerms {

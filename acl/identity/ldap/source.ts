@@ -34,6 +34,8 @@ export interface LdapSettings {
 interface KnownAccount {
   readonly dn: string
   readonly account: Account
+  /** Milliseconds since 1970, or Infinity. */
+  readonly expires: number
 }
 
 /** Never connects before it is asked something. The options are those that `checkLdapOptions` lets pass. */
@@ -61,14 +63,19 @@ class Directory implements AccountSource {
     this.#people = new DirectoryCache({
       ...times,
       load: (name) => this.#ask((connection) => this.#findPerson(connection, name)),
-      isGood: (value) => value !== undefined && !(value instanceof Unusable),
-      weigh: (value) => (value === undefined || value instanceof Unusable ? 0 : value.account.groups.length),
+      isGood,
+      survives: isGood,
+      weigh: (value) => (value === undefined || value instanceof Unusable ? 0 : weightOf(value.account)),
+      endOf: (value) => (value === undefined || value instanceof Unusable ? Number.POSITIVE_INFINITY : value.expires),
     })
     this.#groups = new DirectoryCache({
       ...times,
       load: (name) => this.#ask((connection) => this.#findGroup(connection, name)),
-      isGood: (value) => value !== undefined && !(value instanceof Unusable),
+      isGood,
+      // Rules may name groups that are nobody's here; who has them by a rule has them in an outage too.
+      survives: (value) => !(value instanceof Unusable),
       weigh: () => 0,
+      endOf: () => Number.POSITIVE_INFINITY,
     })
   }
 
@@ -146,7 +153,7 @@ class Directory implements AccountSource {
     const membership = await membershipOf(person, finder, { schema: this.#schema, depth, minGid })
     if (membership instanceof Unusable) return membership
     const account = accountOf(person, membership, minUid)
-    return account instanceof Unusable ? account : { dn: person.dn, account }
+    return account instanceof Unusable ? account : { dn: person.dn, account, expires: person.expires }
   }
 
   async #findGroup(connection: Connection, name: string): Promise<{ readonly gid?: number } | Unusable | undefined> {
@@ -164,6 +171,14 @@ class Directory implements AccountSource {
       return new Unusable(`the gid of ${name} is too small`)
     return group.gid === undefined ? {} : { gid: group.gid }
   }
+}
+
+function isGood(value: unknown): boolean {
+  return value !== undefined && !(value instanceof Unusable)
+}
+
+function weightOf({ groups, ids }: Account): number {
+  return groups.length + (ids?.gids.length ?? 0)
 }
 
 function usable<T>(value: T | Unusable | undefined): T | undefined {
