@@ -61,6 +61,8 @@ const debian = {
     'ceph-common': '/usr/bin/ceph',
     radosgw: '/usr/bin/radosgw',
     'util-linux': '/usr/bin/setpriv',
+    // The proxy at which TLS with certificates of callers ends.
+    nginx: '/usr/sbin/nginx',
     // Clients and suites of WebDAV and the grid, and others' macaroons.
     litmus: '/usr/bin/litmus',
     davfs2: '/usr/sbin/mount.davfs',
