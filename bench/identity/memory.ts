@@ -9,7 +9,7 @@ import { type Setting, startIdentity, userName } from './setting.ts'
 const usersAnHour = 10_000
 const hours = 3
 /** Each user's token is renewed so often, as clients do. */
-const tokensAnHour = 4
+const tokensAnHour = 2
 const requestsOfToken = 5
 
 /** Hours of traffic, each of other users, on a clock that runs faster; heap after each hour. */

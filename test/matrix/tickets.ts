@@ -11,6 +11,8 @@ import { Kdc } from '../peers/kdc.ts'
 export interface Tickets {
   /** For the configuration of the gateway. */
   readonly more: Readonly<Record<string, unknown>>
+  /** An Authorization header for one request of that user. */
+  headerOf(user: string): Promise<string>
   /** What stands for a ticket of that user, as a client keeps it. */
   cookieOf(gateway: TestGateway, user: string): Promise<string>
 }
@@ -28,12 +30,16 @@ export async function startTickets(t: Test, users: readonly string[]): Promise<T
   const keytab = join(place, 'krb5.keytab')
   await kdc.addKey(http, keytab)
   give(keytab)
+  const headerOf = async (user: string) => {
+    const cache = await kdc.login(`${user}@${realm}`, `${user}-pw`)
+    const [token = ''] = await tokensOf(kdc, cache)
+    return `Negotiate ${token}`
+  }
   return {
+    headerOf,
     more: { hosts: ['localhost'], kerberos: { keytab, realm, services: [http], cookie: '10m' } },
     async cookieOf(gateway, user) {
-      const cache = await kdc.login(`${user}@${realm}`, `${user}-pw`)
-      const [token = ''] = await tokensOf(kdc, cache)
-      const headers = { Authorization: `Negotiate ${token}` }
+      const headers = { Authorization: await headerOf(user) }
       const answer = await gateway.get('/.portolan/api/v1/whoami', undefined, headers)
       const [cookie = ''] = answer.headers['set-cookie'] ?? []
       if (answer.status !== 200 || cookie === '') throw new Error(`no cookie: ${answer.status} ${answer.text}`)

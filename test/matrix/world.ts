@@ -173,7 +173,7 @@ function isKnown(group: string): boolean {
 }
 
 const bySignature = { not: 'HTTP knows no signatures' }
-const onlySigned = { not: 'S3 takes nothing but signatures' }
+const notHimself = { not: 'keys of S3 are given to whoever signs in himself' }
 
 /** All of them, with what they come with. Tokens come to S3 by way of temporary keys. */
 export async function identitiesOf(
@@ -207,7 +207,7 @@ export async function identitiesOf(
   }
   const byToken: MatrixIdentity[] = []
   for (const name of Object.keys(tokens) as (keyof typeof tokens)[]) {
-    const s3 = { is: await temporaryKey(gateway, tokens[name]) }
+    const s3 = { is: await temporaryKey(gateway, { WebIdentityToken: tokens[name] }) }
     byToken.push({ name, caller: callers[name], http: { is: bearer(tokens[name]) }, s3 })
   }
   const some = ['LIST', 'DOWNLOAD', 'UPLOAD', 'MANAGE']
@@ -226,21 +226,25 @@ export async function identitiesOf(
       bearer(handedOn),
     ),
     { name: 'access-key', caller: person('bob'), http: bySignature, s3: { is: accessKeyOf('bob') } },
-    { name: 'ticket', caller: person('bob'), http: await byTicket(gateway, tickets), s3: onlySigned },
-    identity('password', directory ? person('erin', [named('p01')]) : person('carol'), {
-      Authorization: `Basic ${basic}`,
-    }),
+    { name: 'ticket', caller: person('bob'), ...(await byTicket(gateway, tickets)) },
+    {
+      name: 'password',
+      caller: directory ? person('erin', [named('p01')]) : person('carol'),
+      http: { is: { Authorization: `Basic ${basic}` } },
+      s3: { is: await temporaryKey(gateway, {}, `Basic ${basic}`) },
+    },
     { name: 'anonymous', caller: { user: undefined, groups: [], bounds: [] }, http: { is: {} }, s3: { is: undefined } },
   ]
 }
 
 function identity(name: IdentityName, caller: Caller, headers: Readonly<Record<string, string>>): MatrixIdentity {
-  return { name, caller, http: { is: headers }, s3: onlySigned }
+  return { name, caller, http: { is: headers }, s3: notHimself }
 }
 
-async function byTicket(gateway: TestGateway, tickets: Tickets | string): Promise<MatrixIdentity['http']> {
-  if (typeof tickets === 'string') return { not: tickets }
-  return { is: { Cookie: await tickets.cookieOf(gateway, 'bob') } }
+async function byTicket(gateway: TestGateway, tickets: Tickets | string): Promise<Pick<MatrixIdentity, 'http' | 's3'>> {
+  if (typeof tickets === 'string') return { http: { not: tickets }, s3: { not: tickets } }
+  const s3 = { is: await temporaryKey(gateway, {}, await tickets.headerOf('bob')) }
+  return { http: { is: { Cookie: await tickets.cookieOf(gateway, 'bob') } }, s3 }
 }
 
 function bearer(token: string): Readonly<Record<string, string>> {
@@ -257,15 +261,23 @@ async function macaroonOf(gateway: TestGateway, token: string, path: string, act
   return String(JSON.parse(text).macaroon)
 }
 
-/** AssumeRoleWithWebIdentity of the AWS STS API Reference. */
-async function temporaryKey(gateway: TestGateway, token: string): Promise<SigningKey> {
+/** AssumeRoleWithWebIdentity of the AWS STS API Reference; AssumeRole for whoever shows what he has in a header. */
+async function temporaryKey(
+  gateway: TestGateway,
+  fields: Readonly<Record<string, string>>,
+  authorization?: string,
+): Promise<SigningKey> {
   const form = new URLSearchParams({
-    ...{ Action: 'AssumeRoleWithWebIdentity', Version: '2011-06-15', RoleSessionName: 'matrix' },
-    ...{ RoleArn: 'arn:aws:iam::000000000000:role/any', WebIdentityToken: token },
+    ...{ Action: authorization ? 'AssumeRole' : 'AssumeRoleWithWebIdentity', Version: '2011-06-15' },
+    ...{ RoleArn: 'arn:aws:iam::000000000000:role/any', RoleSessionName: 'matrix' },
+    ...fields,
   })
   const { status, text } = await gateway.s3({
     ...{ method: 'POST', path: '/', body: form.toString() },
-    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    headers: {
+      'content-type': 'application/x-www-form-urlencoded',
+      ...(authorization !== undefined && { authorization }),
+    },
   })
   const textIn = (name: string) => new RegExp(`<${name}>([^<]+)</${name}>`).exec(text)?.[1] ?? ''
   if (status !== 200) throw new Error(`no temporary key: ${status} ${text}`)
