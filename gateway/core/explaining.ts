@@ -84,10 +84,12 @@ class Inquiry {
     const goesOn = this.#credential(place) && this.#scope() && this.#mount(place)
     const allowed = goesOn ? await this.#storage(place) : false
     this.#fill()
-    const { id, user, groups } = this.#subject
+    const { id, user, macaroon } = this.#subject
+    // Whoever was handed a link need not learn what groups its maker is in.
+    const groups = macaroon === undefined ? [...this.#subject.groups] : []
     const advice = this.#advice(allowed)
     return {
-      principal: { id, user, groups: [...groups] },
+      principal: { id, user, groups },
       action: this.#action,
       path: this.#path,
       allowed,

@@ -291,6 +291,7 @@ t.test('a sentence says what can be done', async (t) => {
     if (expected === undefined) t.equal(advice, undefined, name)
     else t.match(advice, expected, name)
   }
+  t.same((await world.storage.explain(callBy(link), 'read', at('/data/d/f'))).principal.groups, [], 'of its maker')
   const admin = person('admin', { administrator: true })
   const about = await world.storage.explain(callBy(admin), 'read', at('/data/d/f'), person('bob'))
   t.equal(about.advice, 'alice@x, the owner of /data/d/f, can give read access.')
