@@ -13,7 +13,7 @@ import { createSystemAccounts } from './account-system.ts'
 import { createLdapAccounts } from './ldap/source.ts'
 import { accountName, reservedAccounts } from './names.ts'
 import type { AccountSourceOptions, IdentityOptions } from './options.ts'
-import { deny, refuse } from './refusal.ts'
+import { deny, quoted, refuse } from './refusal.ts'
 
 export interface Account {
   readonly name: string
@@ -38,7 +38,7 @@ export interface SourceState {
 export interface AccountSource {
   /** Names that have a password here. */
   readonly passwords?: ReadonlySet<string>
-  /** Undefined when this source does not know the name; throws `unavailable` when it cannot tell. */
+  /** Of that very name. Undefined when this source does not know it; throws `unavailable` when it cannot tell. */
   find(name: string): Promise<Account | undefined>
   findGroup(name: string): Promise<{ readonly gid?: number } | undefined>
   /**
@@ -107,12 +107,6 @@ interface Opened {
   readonly source: AccountSource
 }
 
-/** What the first source that knows a name says. */
-interface Answer {
-  readonly from: Opened
-  readonly account: Account
-}
-
 class OpenAccounts implements Accounts {
   readonly sources: readonly Opened[]
   readonly passwords: ReadonlySet<string>
@@ -131,28 +125,15 @@ class OpenAccounts implements Accounts {
 
   async find(name: string): Promise<Account> {
     checkName(name)
-    const answer = await this.#ask(name)
-    if (answer === undefined) throw deny('account-unknown', `no account source knows ${name}`)
-    const account = checked(answer.account, this.#minUid)
-    this.#origins.set(account, answer.from.name)
-    return account
-  }
-
-  async #ask(name: string): Promise<Answer | undefined> {
-    const answer = await this.#first(name)
-    if (answer === undefined || answer.account.name === name) return answer
-    // Another name of somebody leads to him only where his own name does: that may be somebody else's by now.
-    const own = await this.#first(answer.account.name)
-    if (own?.from === answer.from && own.account.name === answer.account.name) return own
-    throw deny('account-refused', `${name} is another name of ${answer.account.name}, who is somebody else here`)
-  }
-
-  async #first(name: string): Promise<Answer | undefined> {
-    for (const from of this.sources) {
-      const account = await from.source.find(name)
-      if (account !== undefined) return { from, account }
+    for (const { name: origin, source } of this.sources) {
+      const account = await source.find(name)
+      if (account === undefined) continue
+      // By another name he would be none of those that bans, links and earlier sources know.
+      if (account.name !== name) throw deny('account-refused', `${name} is another name of ${quoted(account.name)}`)
+      this.#origins.set(account, origin)
+      return checked(account, this.#minUid)
     }
-    return undefined
+    throw deny('account-unknown', `no account source knows ${name}`)
   }
 
   async findGroup(name: string): Promise<{ readonly gid?: number } | undefined> {
@@ -166,9 +147,11 @@ class OpenAccounts implements Accounts {
   async checkPassword(name: string, password: Secret): Promise<boolean | undefined> {
     try {
       checkName(name)
-      // Never a later source: the password of another person of that name would open this one's account.
-      const answer = await this.#ask(name)
-      return await answer?.from.source.checkPassword?.(answer.account.name, password)
+      for (const { source } of this.sources) {
+        // Never a later source: the password of another person of that name would open this one's account.
+        if ((await source.find(name)) !== undefined) return await source.checkPassword?.(name, password)
+      }
+      return undefined
     } catch (error) {
       // Who does not know the password learns nothing about an account that is closed.
       if (StorageError.from(error).code !== 'denied') throw error
@@ -250,8 +233,6 @@ const nobodyIds: ReadonlySet<number> = new Set([65_534, 65_535, 4_294_967_294, 4
 
 function checked(account: Account, minUid: number): Account {
   const { ids, name } = account
-  // A source may tell another name than it was asked for.
-  checkName(name)
   if (ids === undefined) return account
   if (ids.uid === 0 || ids.uid < minUid) {
     throw deny('account-refused', `the uid of ${name} is smaller than the least allowed, ${minUid}`)

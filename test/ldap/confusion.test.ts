@@ -42,7 +42,6 @@ t.test('another name of somebody opens nobody else’s account', async (t) => {
     person('uid=erin', 20_009, ['erin', 'erin-alias']),
     person('uid=twin,ou=one', 20_010, ['twin', 'twin-alias']),
     person('uid=twin,ou=two', 20_011, ['twin']),
-    person('uid=frank', 20_012, ['frank', 'frank-alias']),
   ]
   const { options } = await directoryOf(t, entries)
   const file = join(directoryFor(t), 'accounts.yaml')
@@ -50,13 +49,10 @@ t.test('another name of somebody opens nobody else’s account', async (t) => {
   const given = { domain: 'x', issuers: [], mapping: [], minUid: 1000, administrators: [] }
   const accounts = await openAccounts({ ...given, accounts: [{ file }, { ldap: options() }] }, Date.now)
   t.teardown(() => accounts.close())
-  t.match(await outcome(accounts.find('erin-alias')), /^denied account-refused: .*somebody else/, 'she is in the file')
+  t.match(await outcome(accounts.find('erin-alias')), /^denied account-refused: .*another name/, 'she is in the file')
   t.match(await outcome(accounts.find('twin')), /^denied account-refused: 2 entries/)
-  t.match(await outcome(accounts.find('twin-alias')), /^denied account-refused: 2 entries/, 'nor by a detour')
+  t.match(await outcome(accounts.find('twin-alias')), /^denied account-refused: .*another name/, 'nor by a detour')
   t.match(await outcome(accounts.checkPassword('twin-alias', new Secret('x'))), /^unauthenticated password/)
-  const frank = await accounts.find('frank-alias')
-  t.equal(frank.name, 'frank')
-  t.equal(accounts.sourceOf(frank), 'source 2 (ldap)')
 })
 
 t.test('a character whose lower case is a letter of ASCII is not that letter', async (t) => {

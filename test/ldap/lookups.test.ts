@@ -77,7 +77,8 @@ async function rfc2307(t: Test, slapd: Slapd): Promise<void> {
   t.same((await source.find('bob'))?.groups, ['p02', 'staff'], 'no ACL could name a number or another domain')
   t.same((await source.find('bob'))?.ids?.gids, [30_002, 30_003, 30_004])
   t.equal(await source.find('nobody-there'), undefined)
-  t.equal((await source.find('erin-alias'))?.name, 'erin', 'of two names the one that names the entry')
+  t.ok(await source.find('erin'), 'of two names the one that names the entry')
+  t.match(await outcome(source.find('erin-alias')), /^denied account-refused: erin-alias is another name of erin$/)
   t.ok(await source.find('stays'), '-1 is never')
   const refused = ['dora', 'twin', 'two', 'tiny', 'wheel', 'wheeler', 'gone', 'lost-one', 'root']
   for (const name of refused) t.match(await outcome(source.find(name)), /^denied account-refused: /, name)

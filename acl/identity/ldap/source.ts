@@ -148,6 +148,7 @@ class Directory implements AccountSource {
     if (more.length > 0) return new Unusable(`${entries.length} entries of the directory have the name ${name}`)
     const person = readPerson(entry, this.#schema, this.#now())
     if (person instanceof Unusable) return person
+    if (person.name !== name) return new Unusable(`${name} is another name of ${person.name}`)
     const { depth, minGid, minUid } = this.#options
     const finder = new DirectoryGroups(this.#schema, this.#options, connection)
     const membership = await membershipOf(person, finder, { schema: this.#schema, depth, minGid })
