@@ -1,8 +1,9 @@
 /** Tickets of a real KDC at a gateway with two worker processes: who is let in, who is not, and what is said of it. */
 
 import { once } from 'node:events'
-import { renameSync } from 'node:fs'
+import { renameSync, statSync } from 'node:fs'
 import { Agent, request } from 'node:http'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Line, TestGateway } from '../gateway/harness.ts'
@@ -164,6 +165,8 @@ t.test('a token is good once, at whichever process, also after a restart', { ski
     t.match(await refusal(refused), { rule: 'kerberos-ticket', text: /replay/i })
     t.notMatch(refused.text, /replay/i, 'why, is for the audit log')
   }
+  const replays = statSync(join(world.gateway.directory, 'state/kerberos-replays'))
+  t.equal(replays.mode & 0o777, 0o600, 'what was seen lies in the state directory')
   world.gateway.kill9()
   await world.gateway.start()
   t.equal((await show(token)).status, 401)
