@@ -3,6 +3,7 @@
  * and then a page that names both and asks. Everything on this way is bound to the session that it began in.
  */
 
+import { randomBytes } from 'node:crypto'
 import type { FastifyReply } from 'fastify'
 import type { ProvenIdentity } from '../../acl/identity/identity.ts'
 import { StorageError } from '../core/errors.ts'
@@ -29,6 +30,8 @@ const proofCookie = 'portolan-proof'
 const patience = 600
 
 interface Proof {
+  /** Known to the page that asks: its button is for what it shows, whatever was proven in another tab since. */
+  readonly id: string
   readonly proven: ProvenIdentity
   readonly session: string
 }
@@ -61,7 +64,8 @@ export async function finishLinking(
     const tell = ({ issuer, subject }: ProvenIdentity) =>
       `${JSON.stringify(`${issuer}|${subject}`)} was shown, to be linked`
     const proven = await audited(x, 'link', root, work, tell, `issuer ${pending.issuer}`)
-    const cookie = sealCookie(x, proofCookie, { proven, session } satisfies Proof, patience)
+    const proof: Proof = { id: randomBytes(12).toString('hex'), proven, session }
+    const cookie = sealCookie(x, proofCookie, proof, patience)
     await sendTo(x, reply, address, ['Set-Cookie', dropPending(x), 'Set-Cookie', cookie])
   })
 }
@@ -69,12 +73,13 @@ export async function finishLinking(
 /** The button of the page that asks. */
 export const confirmLinking: ApiHandler = async (context, request, reply) => {
   const x = await context.door.authenticate(request)
-  const { csrf, note = '' } = readForm(request.headers['content-type'], request.body, ['csrf', 'note'])
+  const names = ['csrf', 'proof', 'note'] as const
+  const { csrf, proof: shown, note = '' } = readForm(request.headers['content-type'], request.body, names)
   requireCaller(x)
   requireOwnPage(x)
   requireFormToken(x, csrf)
   const proof = proofOf(x)
-  if (proof === undefined) throw strange()
+  if (proof === undefined || shown !== proof.id) throw strange()
   return orTell(x, reply, async () => {
     const { issuer, subject } = proof.proven
     const work = () => linksOf(context).add(x.principal, proof.proven, note)
@@ -87,7 +92,7 @@ function ask(x: Exchange, reply: FastifyReply): Promise<void> {
   const proof = proofOf(x)
   if (proof === undefined) return sendTo(x, reply, accountPage)
   const { label, issuer, subject } = proof.proven
-  const page = { label, issuer, subject, user: x.principal.user ?? '', account: accountPage }
+  const page = { proof: proof.id, label, issuer, subject, user: x.principal.user ?? '', account: accountPage }
   return sendPage(x, reply, linkPage({ ...page, header: headerOf(x), action: address, token: formToken(x) }))
 }
 

@@ -56,6 +56,8 @@ export interface LinkPage {
   readonly header: PageHeader
   readonly action: string
   readonly token: string
+  /** Which of the identities that were proven it is about. */
+  readonly proof: string
   readonly label: string
   readonly issuer: string
   readonly subject: string
@@ -65,7 +67,8 @@ export interface LinkPage {
 }
 
 /** Asks whether to link two; all values are plain text. */
-export function linkPage({ header, action, token, label, issuer, subject, user, account }: LinkPage): string {
+export function linkPage(page: LinkPage): string {
+  const { header, action, token, proof, label, issuer, subject, user, account } = page
   return `${pageStart('Link an identity', header)}<main id="content">
 <h1>Link this identity to your account?</h1>
 <dl>
@@ -74,7 +77,7 @@ export function linkPage({ header, action, token, label, issuer, subject, user, 
 <dt>Account here</dt><dd class="name">${escapeHtml(user)}</dd>
 </dl>
 <p>Whoever signs in there as this identity, or comes with a token of it, will be this account here. Confirm only if both are yours.</p>
-<form method="post" action="${escapeHtml(action)}">${hidden('csrf', token)}
+<form method="post" action="${escapeHtml(action)}">${hidden('csrf', token)}${hidden('proof', proof)}
 <p><label for="note">Note, to know it by</label><br><input id="note" name="note" maxlength="200" autocomplete="off"></p>
 <p><button type="submit">Link</button></p>
 </form>
