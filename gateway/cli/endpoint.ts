@@ -32,7 +32,7 @@ export function withEndpoint(command: Command): Command {
       `${ways.join(', ')}: sign in with a token, a Kerberos ticket or whichever there is (default)`,
     )
     .option('--anonymous', 'send no credential: --auth none')
-    .option('--insecure', 'send the token over plain HTTP to another machine')
+    .option('--insecure', 'send the token or ticket over plain HTTP to another machine')
     .option('--json', 'print JSON')
 }
 

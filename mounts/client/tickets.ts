@@ -40,8 +40,8 @@ export interface TicketHeaders {
 const without: TicketHeaders = { headers: {} }
 /** Milliseconds before its end from which a cookie is not used any more. */
 const margin = 15_000
-/** Milliseconds that a KDC may take; for who has not asked for Kerberos. */
-const patience = { required: 30_000, 'if-any': 4_000 } as const
+/** Milliseconds that a KDC may take: less for who has not asked for Kerberos. */
+const patience = { required: 15_000, 'if-any': 4_000 } as const
 const maxCookie = 4096
 const maxLifetime = 3_600_000
 const maxProof = 65_536
@@ -75,13 +75,16 @@ export class Tickets {
     const state = this.#state
     if (state === undefined || state === 'nothing') return without
     if (state === 'each') return this.#fresh()
-    return { headers: { cookie: `${cookieName(this.#origin)}=${state.cookie.reveal()}` } }
+    return { headers: { cookie: this.#header(state.cookie) } }
   }
 
   /** Whether a request that was answered with 401 may be worth another try: the cookie it had does not hold any more. */
   forget(sent: TicketHeaders): boolean {
-    if (sent.headers.cookie === undefined) return false
-    this.#state = undefined
+    const { cookie } = sent.headers
+    if (cookie === undefined) return false
+    // Another request may have got a newer one meanwhile.
+    const state = this.#state
+    if (typeof state === 'object' && cookie === this.#header(state.cookie)) this.#state = undefined
     return true
   }
 
@@ -132,6 +135,10 @@ export class Tickets {
       'unavailable',
       `${this.#origin.origin}: whoever answered did not prove to be ${this.#service}`,
     )
+  }
+
+  #header(cookie: Secret): string {
+    return `${cookieName(this.#origin)}=${cookie.reveal()}`
   }
 
   get #service(): string {

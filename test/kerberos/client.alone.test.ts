@@ -1,6 +1,12 @@
 /** `portolan` with the ticket of its user, and the passwords that a KDC knows, at a whole gateway. */
 
-import t from 'tap'
+import { writeFileSync } from 'node:fs'
+import { createServer, type Socket } from 'node:net'
+import { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
+import { connect, type EndpointOptions } from '../../gateway/cli/endpoint.ts'
+import { parsePath } from '../../gateway/core/path.ts'
 import { portolan, scratch } from '../cli/running.ts'
 import { Browser } from '../gateway/browser.ts'
 import type { Answer } from '../gateway/http.ts'
@@ -10,6 +16,7 @@ t.setTimeout(120_000)
 
 const skip = noKerberos()
 const api = '/.portolan/api/v1'
+const own = parsePath('/data/closed/own')
 
 let world: TicketWorld
 let alice: string
@@ -23,10 +30,25 @@ t.before(async () => {
   alice = await world.login('alice')
 })
 
-/** As the owner of a ticket cache. */
-function run(cache: string, words: readonly string[], env: Readonly<Record<string, string>> = {}, input = '') {
-  const url = { PORTOLAN_URL: `http://localhost:${world.gateway.port}` }
-  return portolan(words, { env: { ...world.kdc.environment, KRB5CCNAME: `FILE:${cache}`, ...url, ...env }, input })
+/** The environment of whoever owns a ticket cache, and no other. */
+function environment(cache: string, more: Readonly<Record<string, string>> = {}) {
+  const url = `http://localhost:${world.gateway.port}`
+  return { ...world.kdc.environment, KRB5CCNAME: `FILE:${cache}`, PORTOLAN_URL: url, ...more }
+}
+
+/** What a command of that owner works with, in this process: libkrb5 reads the environment at every question. */
+async function clientOf(t: Test, cache: string, options: EndpointOptions = {}, BEARER_TOKEN = '') {
+  for (const [name, value] of Object.entries(environment(cache, { BEARER_TOKEN }))) {
+    const before = process.env[name]
+    process.env[name] = value
+    t.teardown(() => {
+      if (before === undefined) delete process.env[name]
+      else process.env[name] = before
+    })
+  }
+  const client = await connect(options)
+  t.teardown(() => client.close())
+  return client
 }
 
 function basic(user: string, password: string, path = '/data/closed/own'): Promise<Answer> {
@@ -35,49 +57,67 @@ function basic(user: string, password: string, path = '/data/closed/own'): Promi
 }
 
 t.test('the command is who the ticket says', { skip }, async (t) => {
-  const me = await run(alice, ['whoami', '--json'])
-  t.equal(me.stderr, '')
-  t.match(JSON.parse(me.stdout), { id: `alice@${realm}`, user: 'alice@lab.example' })
-  t.match((await run(alice, ['whoami'])).stdout, new RegExp(`alice@${realm.replace('.', '\\.')}`))
-  t.equal((await run(alice, ['cat', '/data/closed/own'])).stdout, 'for alice alone\n')
-  const bob = await run(await world.login('bob'), ['cat', '/data/closed/own'])
-  t.equal(bob.code, 1)
-  t.match(bob.stderr, /You may not/)
+  const { stdout, stderr } = await portolan(['whoami'], { env: environment(alice) })
+  t.equal(stderr, '')
+  t.match(stdout, new RegExp(`alice@${realm.replace('.', '\\.')}`))
+  const client = await clientOf(t, alice)
+  t.match(await client.whoami(), { id: `alice@${realm}`, user: 'alice@lab.example' })
+  t.equal(await text((await client.get(own)).body), 'for alice alone\n')
+  const bob = await clientOf(t, await world.login('bob'))
+  await t.rejects(bob.get(own), { code: 'denied' })
 })
 
 t.test('an upload shows its ticket before the body', { skip }, async (t) => {
-  const text = 'x'.repeat(300_000)
-  const put = await run(alice, ['put', '-', '/data/from-ticket'], {}, text)
-  t.equal(put.stderr, '')
-  t.equal(put.code, 0)
-  t.equal((await run(alice, ['cat', '/data/from-ticket'])).stdout, text)
+  const client = await clientOf(t, alice)
+  const [file, body] = [parsePath('/data/from-ticket'), 'x'.repeat(300_000)]
+  await client.put(file, Readable.from([body]))
+  t.equal(await text((await client.get(file)).body), body)
 })
 
 t.test('a token that is found goes first, --auth says otherwise', { skip }, async (t) => {
-  const BEARER_TOKEN = await world.gateway.token('bob')
-  const idOf = async (...words: string[]) =>
-    (JSON.parse((await run(alice, ['whoami', '--json', ...words], { BEARER_TOKEN })).stdout) as { user: unknown }).user
-  t.equal(await idOf(), 'bob@lab.example')
-  t.equal(await idOf('--auth', 'kerberos'), 'alice@lab.example')
-  t.notOk(await idOf('--auth', 'none'))
+  const token = await world.gateway.token('bob')
+  const userOf = async (options: EndpointOptions) => (await (await clientOf(t, alice, options, token)).whoami()).user
+  t.equal(await userOf({}), 'bob@lab.example')
+  t.equal(await userOf({ auth: 'kerberos' }), 'alice@lab.example')
+  t.notOk(await userOf({ auth: 'none' }))
 })
 
 t.test('without a ticket it goes without, or says what to do', { skip }, async (t) => {
   const none = `${scratch(t)}/none`
-  t.match(JSON.parse((await run(none, ['whoami', '--json'])).stdout), { user: null })
-  const required = await run(none, ['whoami', '--auth', 'kerberos'])
-  t.equal(required.code, 1)
-  t.match(required.stderr, /no Kerberos ticket for HTTP@localhost: run kinit/)
-  const stranger = await run(await world.login('dave'), ['ls', '/data'])
-  t.equal(stranger.code, 1, 'a principal without an account is told so')
-  t.match(stranger.stderr, /You may not/)
+  t.notOk((await (await clientOf(t, none)).whoami()).user)
+  const required = await clientOf(t, none, { auth: 'kerberos' })
+  await t.rejects(required.whoami(), { message: /no Kerberos ticket for HTTP@localhost: run kinit/ })
+  const stranger = await clientOf(t, await world.login('dave'))
+  await t.rejects(stranger.get(own), { code: 'denied' }, 'a principal without an account is told so')
 })
 
 t.test('a name that the KDC does not know gets no ticket, and is not asked as anybody', { skip }, async (t) => {
   const url = `http://127.0.0.1:${world.gateway.port}`
-  t.match(JSON.parse((await run(alice, ['whoami', '--json', '--url', url])).stdout), { user: null })
-  const required = await run(alice, ['whoami', '--url', url, '--auth', 'kerberos'])
-  t.match(required.stderr, /no Kerberos ticket for HTTP@127.0.0.1/)
+  t.notOk((await (await clientOf(t, alice, { url })).whoami()).user)
+  const required = await clientOf(t, alice, { url, auth: 'kerberos' })
+  await t.rejects(required.whoami(), { message: /no Kerberos ticket for HTTP@127.0.0.1/ })
+})
+
+t.test('a KDC that hangs keeps no command for long', { skip }, async (t) => {
+  const sockets: Socket[] = []
+  const silent = createServer((socket) => void sockets.push(socket.on('error', () => {})))
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    silent.close()
+    for (const socket of sockets) socket.destroy()
+  })
+  const address = silent.address()
+  const kdc = `127.0.0.1:${typeof address === 'object' ? address?.port : 0}`
+  const KRB5_CONFIG = `${scratch(t)}/krb5.conf`
+  const defaults = `default_realm = ${realm}\ndns_canonicalize_hostname = false\nudp_preference_limit = 1`
+  writeFileSync(KRB5_CONFIG, `[libdefaults]\n${defaults}\n[realms]\n${realm} = {\nkdc = ${kdc}\n}\n`)
+  const cache = await world.login('alice')
+  const started = performance.now()
+  const { code, stdout } = await portolan(['whoami', '--json'], { env: environment(cache, { KRB5_CONFIG }) })
+  t.equal(code, 0)
+  t.match(JSON.parse(stdout), { user: null }, 'it goes without')
+  t.ok(sockets.length > 0, 'the KDC was asked')
+  t.ok(performance.now() - started < 20_000, 'libkrb5 itself waits for longer')
 })
 
 t.test('the password that the KDC knows opens what the ticket opens', { skip }, async (t) => {
@@ -104,8 +144,8 @@ t.test('a session begun with it goes on, and ends with a ban of the principal', 
   const browser = new Browser(() => gateway.port)
   t.equal((await browser.signInByPassword('alice', 'bob-pw', '/data/')).status, 401)
   t.equal((await browser.signInByPassword('alice', 'alice-pw', '/data/')).status, 303)
-  const own = () => browser.visit('/data/closed/own')
-  t.equal((await own()).status, 200)
+  const visit = () => browser.visit('/data/closed/own')
+  t.equal((await visit()).status, 200)
   const steps = (await browser.visit(`${api}/whoami?explain=true`)).text
   t.match(steps, /begun with the Kerberos password of alice@LAB.EXAMPLE/)
   const order = { name: 'laptop', path: '/data/closed' }
@@ -115,15 +155,27 @@ t.test('a session begun with it goes on, and ends with a ban of the principal', 
   const { password } = made.json() as { readonly password: string }
   gateway.credentials.add(password)
   t.equal((await basic('alice', password)).status, 200, 'for programs, as anybody who signed in')
+  const headers = {
+    Authorization: `Basic ${Buffer.from('alice:alice-pw').toString('base64')}`,
+    'Content-Type': 'application/macaroon-request',
+  }
+  const minted = await gateway.request({ method: 'POST', path: '/data/closed/own', headers, body: '{}' })
+  t.equal(minted.status, 200, minted.text)
+  const { macaroon: token } = minted.json() as { readonly macaroon: string }
+  gateway.credentials.add(token)
+  const byMacaroon = () => gateway.request({ path: '/data/closed/own', token })
+  t.equal((await byMacaroon()).status, 200)
   const admin = await gateway.token('admin')
   const ban = (method: string, query: string, more = {}) =>
     gateway.request({ method, path: `${api}/bans${query}`, token: admin, ...more })
   const entry = JSON.stringify({ name: `principal:alice@${realm}`, note: 'test' })
   t.match((await ban('POST', '', { headers: json, body: entry })).status, /^20/)
-  t.not((await own()).status, 200)
+  t.not((await visit()).status, 200)
   t.not((await basic('alice', 'alice-pw')).status, 200)
+  t.not((await basic('alice', password)).status, 200, 'nor by what he handed on')
+  t.not((await byMacaroon()).status, 200)
   t.match((await ban('DELETE', `?${new URLSearchParams({ name: `principal:alice@${realm}` })}`)).status, /^20/)
-  t.equal((await own()).status, 200)
+  t.equal((await visit()).status, 200)
 })
 
 t.test('a KDC that is down is no wrong password', { skip }, async (t) => {
