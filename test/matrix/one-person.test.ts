@@ -41,12 +41,13 @@ async function setUp(t: Test): Promise<Site> {
   const keytab = join(place, 'krb5.keytab')
   await kdc.addKey(service, keytab)
   give(keytab)
-  const [slapd, issuer] = [await Slapd.start(t), await startOidcIssuer(t)]
+  const [slapd, issuer, other] = [await Slapd.start(t), await startOidcIssuer(t), await startOidcIssuer(t)]
   for (const name of ['alice', 'bob']) issuer.people.set(`id-${name}`, { preferred_username: name })
   const text = adapted(configurationOfPage(), {
     'HTTP/gw.example.org@EXAMPLE.ORG': service,
     '/etc/portolan/krb5.keytab': keytab,
     'https://login.example.org/realms/staff': issuer.url,
+    'https://iam.example.org/': other.url,
     'keys: { discovery: true }': 'keys: { discovery: true }\n    insecure: true',
     'ldaps://ldap1.example.org': slapd.tlsUrl,
     'ldaps://ldap2.example.org': slapd.tlsUrl,
@@ -101,6 +102,22 @@ t.test('one person', { skip: noKerberos() || noSlapd() }, async (t) => {
   const { gateway } = site
   const get = async (path: string, way: () => Promise<string>) =>
     gateway.get(path, undefined, { Authorization: await way() })
+
+  await t.test('the check asks every server, and finds nothing wrong but that nobody looks after it yet', async (t) => {
+    const { stdout } = await portolan(['check', '--config', gateway.configFile], { env: site.kdc.environment })
+    const lines = stdout.split('\n')
+    t.same(
+      lines.filter((line) => !line.startsWith('ok ')).map((line) => /^(\w+) +accounts +(\w+)/.exec(line)?.slice(1)),
+      [['WARNING', 'administrators'], ['WARNING', 'administrators'], undefined],
+      { stdout },
+    )
+    for (const subject of ['keytab', 'kdc', 'issuer staff', 'ldaps:']) {
+      t.ok(
+        lines.some((line) => line.startsWith('ok ') && line.includes(subject)),
+        subject,
+      )
+    }
+  })
 
   await t.test('Alice is the same, whichever way she comes', async (t) => {
     for (const [name, way] of Object.entries(waysOf(site, 'alice'))) {
