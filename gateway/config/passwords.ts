@@ -1,11 +1,12 @@
 /** The section `passwords`: who checks those of accounts. */
 
+import { cacheLifetime } from '../../acl/identity/limits.ts'
 import { passwordWays } from '../../acl/identity/passwords.ts'
 import type { BrokenRule } from './problems.ts'
 import { choice, list, section, span } from './values.ts'
 
-/** Nobody tells when a password was changed. */
-const longest = 3_600_000
+/** Nobody tells when a password was changed; and the account behind it is not believed for longer either. */
+const longest = cacheLifetime * 1000
 
 export function passwordSection() {
   return section({
@@ -14,7 +15,7 @@ export function passwordSection() {
       .min(1, 'expected at least one way')
       .default(['accounts']),
     /** For how long a right password is believed without asking again. */
-    remember: span.refine((value) => value <= longest, 'expected at most 1h').default(300_000),
+    remember: span.refine((value) => value <= longest, 'expected at most 5m').default(longest),
   }).prefault({})
 }
 

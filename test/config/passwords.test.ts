@@ -34,7 +34,7 @@ t.test('who checks passwords, and for how long they are believed', async (t) => 
       kerberos,
       /c\.yaml:8:\d+: passwords\.ways\[0\]: expected accounts or kerberos; did you mean/,
     ],
-    ['{ remember: 2h }', '', /c\.yaml:8:\d+: passwords\.remember: expected at most 1h/],
+    ['{ remember: 301s }', '', /c\.yaml:8:\d+: passwords\.remember: expected at most 5m/],
     ['{ remember: 0s }', '', /c\.yaml:8:\d+: passwords\.remember: /],
     ['{ way: [accounts] }', '', /c\.yaml:8:\d+: passwords\.way: .*did you mean ways/],
   ]
