@@ -21,6 +21,7 @@ const same: readonly (readonly [string, string])[] = [
   ['cn=a\\,b,dc=x', 'cn="a,b";dc=x'],
   ['cn=a+ou=b,dc=x', 'ou=b+cn=a,dc=x'],
   ['cn=a  b,dc=x', 'cn=a b,dc=x'],
+  ['cn=\\61lice,dc=x', 'CN=alice;DC= x'],
 ]
 
 t.test('two ways to write one name are one name', async (t) => {

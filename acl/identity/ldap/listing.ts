@@ -1,5 +1,6 @@
 /** All accounts of a directory: groups with their members are read once, then people, and put together here. */
 
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Account } from '../accounts.ts'
 import { accountOf } from './account.ts'
 import type { Connection } from './connection.ts'
@@ -24,6 +25,7 @@ const maxPeople = 200_000
 const groupPage = { size: 50, bytes: 64 * 2 ** 20 }
 const maxListedGroups = 50_000
 const maxMemberships = 2_000_000
+const membersAtOnce = 1000
 
 /** Those that a look-up would give. Throws LdapFailure, of kind `size` when there are too many. */
 export async function listAccounts(means: ListMeans): Promise<readonly Account[]> {
@@ -60,16 +62,25 @@ async function readGroups({ schema, options, connection }: ListMeans): Promise<L
     for (const entry of page) {
       const group = readGroup(entry, schema)
       const range = entry.range(member)
-      listed.add(group, [...(entry.texts(member) ?? []), ...(range?.values ?? [])])
+      await addGently(listed, group, [...(entry.texts(member) ?? []), ...(range?.values ?? [])])
       if (range?.next !== undefined) long.push({ group, next: range.next })
     }
   }
   for (const { group, next } of long) {
     for await (const members of furtherMembers(group.dn, { member, next, schema, connection })) {
-      listed.add(group, members)
+      await addGently(listed, group, members)
     }
   }
   return listed
+}
+
+/** A group may have so many members that the process would answer nobody meanwhile. */
+async function addGently(listed: ListedGroups, group: Group, members: readonly string[]): Promise<void> {
+  listed.add(group, members.slice(0, membersAtOnce))
+  for (let at = membersAtOnce; at < members.length; at += membersAtOnce) {
+    await turn()
+    listed.add(group, members.slice(at, at + membersAtOnce))
+  }
 }
 
 interface Further {

@@ -25,11 +25,17 @@ const steady = 60_000
 /** One work, in deadlines of one answer. */
 const answersOfWork = 4
 
+interface Failure {
+  readonly text: string
+  /** By performance.now(). */
+  readonly retryAt: number
+}
+
 export class Server {
   readonly address: ServerAddress
   readonly #options: ServerOptions
   readonly #idle: Array<{ readonly connection: Connection; readonly since: number }> = []
-  #failure: { readonly text: string; readonly retryAt: number } | undefined
+  #failure: Failure | undefined
   /** Failures in a row; a short time of working in between does not end it. */
   #failures = 0
   /** By performance.now(): since when it works. */
@@ -92,7 +98,7 @@ export class Server {
    * not end the look-ups of all others (servers delay answers to whoever guesses): then the server is looked at by itself.
    */
   async alone<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
-    const connection = await this.#watched(() => this.#connect())
+    const connection = await this.#connectWatched()
     try {
       return await work(connection)
     } catch (error) {
@@ -135,9 +141,25 @@ export class Server {
       }
       return value
     } catch (error) {
-      if (error instanceof LdapFailure && error.isOfServer && this.#failure === before) this.#fail(error)
+      this.#blame(error, before)
       throw error
     }
+  }
+
+  /** That it takes connections ends no failure, but that it takes none is one. */
+  async #connectWatched(): Promise<Connection> {
+    const before = this.#failure
+    try {
+      return await this.#connect()
+    } catch (error) {
+      this.#blame(error, before)
+      throw error
+    }
+  }
+
+  /** `before`: what was known when the work began that failed so. */
+  #blame(error: unknown, before: Failure | undefined): void {
+    if (error instanceof LdapFailure && error.isOfServer && this.#failure === before) this.#fail(error)
   }
 
   #fail(failure: LdapFailure): void {
