@@ -8,6 +8,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { StoredAppPassword } from '../../gateway/state/state.ts'
+import { newId } from '../ids.ts'
 import type { Principal } from '../principal.ts'
 import { Secret } from '../secret.ts'
 import { requireAdministrator } from './administrators.ts'
@@ -71,7 +72,7 @@ export class AppPasswordDesk implements AppPasswords {
     const name = nameOf(order.name)
     const terms = await termsFor(person, order, this.#sourceOf(principal), state)
     const expires = endOf(principal, order, { now: appPasswords.now(), usual, most })
-    const id = randomBytes(12).toString('base64url')
+    const id = newId(12)
     const secret = randomBytes(24).toString('base64url')
     const { user } = person
     const kept = { id, hash: hashOf(secret), principal: principal.id, user, name, terms, expires }

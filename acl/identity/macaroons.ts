@@ -5,9 +5,9 @@
  * and is revoked with it. The account is looked up at every use; bans of it, and of the token it came from, hold.
  */
 
-import { randomBytes } from 'node:crypto'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { isWithin, type Path, rebase, root } from '../../gateway/core/path.ts'
+import { newId } from '../ids.ts'
 import { attenuate, createMacaroon, isIntact, type Macaroon, parseMacaroon, serializeMacaroon } from '../macaroon.ts'
 import type { Principal } from '../principal.ts'
 import { Secret } from '../secret.ts'
@@ -239,7 +239,7 @@ async function fresh(
   const { user, grants, credential } = principal
   const issuer = credential?.issuer ?? holder?.issuer
   const own = (await localOf({ user, groups: [] }, accounts, domain)).groups
-  const id = randomBytes(12).toString('base64url')
+  const id = newId(12)
   const snapshot: Snapshot = {
     id,
     link,

@@ -9,6 +9,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { StoredSession } from '../../gateway/state/state.ts'
+import { newId } from '../ids.ts'
 import { type JsonObject, member } from '../json.ts'
 import type { Principal } from '../principal.ts'
 import { Secret } from '../secret.ts'
@@ -116,7 +117,7 @@ export class SessionDesk implements Sessions {
     const end = Math.min(sessions.now() + lifetime * 1000, until ?? Number.POSITIVE_INFINITY)
     const kept = await sessions.add(
       {
-        id: randomBytes(12).toString('base64url'),
+        id: newId(12),
         hash: hashOf(secret),
         principal: principal.id,
         user: principal.user,

@@ -1,6 +1,6 @@
 /** How an upload comes to be: its draft, and what is known of it. */
 
-import { randomBytes } from 'node:crypto'
+import { newId } from '../../acl/ids.ts'
 import type { CommitCondition, Entry, LastingDraft } from '../../backends/backend.ts'
 import type { NewStoredUpload, StoredUpload } from '../state/state.ts'
 import { commitCondition } from './conditions.ts'
@@ -26,7 +26,7 @@ export class Creation {
   readonly #target: Target
   readonly #options: NewCreation
   readonly #expires: number
-  readonly #id = randomBytes(24).toString('base64url')
+  readonly #id = newId(24)
   /** The draft's name, once it is known to the store. */
   #kept: string | undefined
 

@@ -152,7 +152,7 @@ t.test('signed in with the account one signs in at the issuer too, is asked, and
   })
   t.match((await browser.visit(page)).text, /s-alice.*my other self.*Unlink/s)
   t.match(gateway.auditText(), /"action":"link".*s-alice.*was shown/)
-  t.match(gateway.auditText(), /"action":"link".*link [0-9a-f]{24} of .*s-alice.* to alice@lab\.example/)
+  t.match(gateway.auditText(), /"action":"link".*link \w[\w-]{15} of .*s-alice.* to alice@lab\.example/)
   t.equal((await confirm(browser)).status, 403, 'what was shown is good once')
   await unlinkAll()
 })
@@ -377,7 +377,7 @@ t.test('the command line shows links, takes them back, and bans groups', async (
     run(['ban', 'group:nobody@lab.example', '--until', '1h'], 'admin'),
     run(['link', 'remove', 'not an id']),
   ])
-  t.match(listed, { code: 0, stdout: /^[0-9a-f]{24} +20\d\d-.*o'<b>dd&"name at http:.*mine\n$/ })
+  t.match(listed, { code: 0, stdout: /^\w[\w-]{15} +20\d\d-.*o'<b>dd&"name at http:.*mine\n$/ })
   const [all] = JSON.parse(whole.stdout)
   t.match(all, { subject: 'o\'<b>dd&"name', user: named('alice'), label: 'The home issuer' })
   t.equal(wrong.code, 2)

@@ -1,8 +1,8 @@
 /** Where people link identities of issuers to their accounts, after proving that they have both. */
 
-import { randomBytes } from 'node:crypto'
 import { StorageError } from '../../../gateway/core/errors.ts'
 import type { StoredLink } from '../../../gateway/state/state.ts'
+import { newId } from '../../ids.ts'
 import type { Principal } from '../../principal.ts'
 import { requireAdministrator } from '../administrators.ts'
 import { wholeHolder } from '../holder.ts'
@@ -69,9 +69,7 @@ export class LinkDesk implements Links {
     const owner = this.#requireOwner(principal, state)
     if (labelOf(issuer, state) === undefined) throw noWay()
     if (note.length > maxNote) throw new StorageError('invalid', 'the note is too long')
-    // Never with a dash in front, which a command line would take for an option.
-    const id = randomBytes(12).toString('hex')
-    const link = { id, issuer, subject, user: owner.user, by: principal.id, note }
+    const link = { id: newId(12), issuer, subject, user: owner.user, by: principal.id, note }
     return shown(await store.add(link, { most: mostOfOne, since: countsFrom(optionsOf(state)) }), state)
   }
 
