@@ -20,6 +20,8 @@ export async function receivePayload(
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   if (connection.broken && !request.complete) throw endedEarly()
   const source = body.stream()
+  // A part of a form may have failed while there was no reader yet: it would neither end nor fail once more.
+  if (source.destroyed && !source.readableEnded) throw source.errored ?? endedEarly()
   let received = 0
   const count = (chunk: Uint8Array) => {
     received += chunk.length

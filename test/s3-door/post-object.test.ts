@@ -42,6 +42,18 @@ t.test('a signed form stores its file', async (t) => {
   t.match(entry, { user: 'alice@lab.example', door: 's3', path: '/data/form/a.txt' })
 })
 
+t.test('a form that ends within its file is answered at once, also while the file is being opened', async (t) => {
+  for (const storage of ['memory', 'posix'] as const) {
+    const world = await openS3(t, { storage })
+    for (const kept of [0, 1, 4]) {
+      const spoil = (body: string) => body.slice(0, body.indexOf('hello') + kept)
+      const answer = await post(world, { fields: [['key', 'cut']], sign: { conditions: anything }, spoil })
+      t.match(answer, { status: 400, code: 'MalformedPOSTRequest' }, `${storage}, ${kept} bytes of the file`)
+    }
+    t.equal((await read(world, '/data/cut')).status, 404)
+  }
+})
+
 t.test('the name of the file may be part of the key', async (t) => {
   const world = await openS3(t)
   const conditions = [['starts-with', '$key', 'up/']]
