@@ -94,15 +94,19 @@ export async function openAccounts(options: IdentityOptions, now: () => number, 
   const sources: Opened[] = []
   for (const [index, given] of options.accounts.entries()) {
     const name = `source ${index + 1} (${kindOf(given)})`
-    const report = (state: Omit<SourceState, 'name'>) => options.report?.({ name, ...state })
-    const kept = before.find((each) => isSameDirectory(each.given, given))?.source
-    sources.push({ name, given, source: kept ?? (await openSource(given, now, report)) })
+    const kept = before.find((each) => isSameDirectory(each.given, given))
+    const place = kept?.place ?? { name }
+    place.name = name
+    const report = (state: Omit<SourceState, 'name'>) => options.report?.({ name: place.name, ...state })
+    sources.push({ name, place, given, source: kept?.source ?? (await openSource(given, now, report)) })
   }
   return new OpenAccounts(sources, options.minUid)
 }
 
 interface Opened {
   readonly name: string
+  /** By what name it is reported; a directory that is kept open may get another one. */
+  readonly place: { name: string }
   readonly given: AccountSourceOptions
   readonly source: AccountSource
 }

@@ -153,3 +153,27 @@ t.test('an empty file of authorities trusts nobody', async (t) => {
   const { source } = worldOf(t, optionsFor('rfc2307', { servers: [`ldaps://127.0.0.1:${way.port}`], ca }))
   t.match(await outcome(source.find('alice')), /^unavailable .*holds no certificates/)
 })
+
+t.test(
+  'a directory that another place in the list is given keeps what it knows, and is told of by that place',
+  async (t) => {
+    const { way, options } = await directoryOf(t, [alice])
+    const file = join(directoryFor(t), 'accounts.yaml')
+    writeFileSync(file, 'users: {}\n', { mode: 0o600 })
+    const told: string[] = []
+    const report = ({ name, available }: { name: string; available: boolean }) => void told.push(`${name} ${available}`)
+    const given = { domain: 'x', issuers: [], mapping: [], minUid: 1000, administrators: [], report }
+    const before = await openAccounts({ ...given, accounts: [{ ldap: options() }] }, Date.now)
+    await before.find('alice')
+    const after = await openAccounts({ ...given, accounts: [{ file }, { ldap: options() }] }, Date.now, before)
+    t.teardown(() => after.close())
+    await before.close(after)
+    const { connections } = way
+    t.ok(await after.find('alice'))
+    t.match(await outcome(after.find('bob')), /^denied account-unknown/)
+    t.equal(way.connections, connections)
+    await way.close()
+    t.match(await outcome(after.find('carol')), /^unavailable /)
+    t.same(told, ['source 2 (ldap) false'])
+  },
+)
