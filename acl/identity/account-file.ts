@@ -114,10 +114,19 @@ function parse(file: string, text: string): Users {
     const line = text.slice(0, problem.pos[0]).split('\n').length
     throw wrong(file, `line ${line}: ${problem.code}`)
   }
-  const parsed = schema.safeParse(document.toJS() ?? {})
+  const parsed = schema.safeParse(contentsOf(file, document) ?? {})
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   throw wrong(file, `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'is wrong'}`)
+}
+
+function contentsOf(file: string, document: ReturnType<typeof parseDocument>): unknown {
+  try {
+    return document.toJS()
+  } catch {
+    // Its message may quote the file.
+    throw wrong(file, 'has an alias that leads nowhere, or too many')
+  }
 }
 
 function wrong(file: string, text: string): StorageError {

@@ -104,6 +104,7 @@ t.test('a file that is wrong or writable by others is refused and never quoted',
     ['users: { alice: { passwordHash: secret } }', 0o600, /no scrypt hash/],
     ['users: { alice: { passwordHash: "scrypt$1024$8$1$AAAAAAAAAAAAAAAAAAAAAA$AAAA" } }', 0o600, /no scrypt hash/],
     ['- alice', 0o600, /accounts\.yaml/],
+    ['users: *scrypt$', 0o600, /has an alias that leads nowhere/],
     [`users: { alice: { passwordHash: "${hash}" } }`, 0o604, /holds password hashes and may be read by others/],
   ]
   for (const [text, mode, expected] of cases) {
