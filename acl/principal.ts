@@ -1,5 +1,6 @@
 /** Who is calling, as told by the credential and the identity map, whatever the protocol. */
 
+import { StorageError } from '../gateway/core/errors.ts'
 import type { Path } from '../gateway/core/path.ts'
 import type { Secret } from './secret.ts'
 
@@ -95,3 +96,11 @@ export interface Forwardable {
 
 /** A caller without any credential. Whether a mount admits it is for the mount to say. */
 export const anonymous: Principal = { id: 'anonymous', user: undefined, groups: new Set(), grants: 'unbounded' }
+
+/** Throws `denied`. */
+export function requireAdministrator({ administrator }: Principal): void {
+  if (administrator) return
+  throw new StorageError('denied', 'this is for administrators', {
+    reason: { rule: 'administrator', text: 'the caller is not an administrator' },
+  })
+}

@@ -1,6 +1,5 @@
 /** Who looks after the gateway, as the configuration names them: users, and groups of our own domain. */
 
-import { StorageError } from '../../gateway/core/errors.ts'
 import type { Principal } from '../principal.ts'
 import type { IdentityOptions } from './options.ts'
 
@@ -26,12 +25,4 @@ export function administratorBy(
 /** To be asked wherever a principal is made. */
 export function isAdministrator(parts: Parts, options: Pick<IdentityOptions, 'administrators'>): boolean {
   return administratorBy(parts, options) !== undefined
-}
-
-/** Throws `denied`. */
-export function requireAdministrator({ administrator }: Principal): void {
-  if (administrator) return
-  throw new StorageError('denied', 'only an administrator may ask about others', {
-    reason: { rule: 'administrator', text: 'the caller is not an administrator' },
-  })
 }

@@ -7,9 +7,8 @@ import { randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { StoredS3Key } from '../../gateway/state/state.ts'
-import type { Principal } from '../principal.ts'
+import { type Principal, requireAdministrator } from '../principal.ts'
 import { Secret } from '../secret.ts'
-import { requireAdministrator } from './administrators.ts'
 import {
   endOf,
   isOwn,

@@ -2,9 +2,8 @@
 
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Share as KeptShare, ShareStore } from '../../gateway/state/state.ts'
-import type { Principal } from '../principal.ts'
+import { type Principal, requireAdministrator } from '../principal.ts'
 import type { Secret } from '../secret.ts'
-import { requireAdministrator } from './administrators.ts'
 import type { Macaroons, Share, ShareOrder, Shares } from './identity.ts'
 
 /** Links of one user. */

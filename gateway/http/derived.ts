@@ -1,5 +1,6 @@
 /** The audit lines of what callers hand on of their rights and take back, and of what administrators do. Calls on data have theirs from Storage. */
 
+import { requireAdministrator } from '../../acl/principal.ts'
 import { StorageError } from '../core/errors.ts'
 import { type Path, root } from '../core/path.ts'
 import type { Exchange } from './exchange.ts'
@@ -57,16 +58,8 @@ export function administered<T>(
   tell: (made: T) => string = () => about,
 ): Promise<T> {
   const permitted = async () => {
-    requireAdministrator(x)
+    requireAdministrator(x.principal)
     return work()
   }
   return audited(x, action, root, permitted, tell, about)
-}
-
-/** Throws `denied`. */
-function requireAdministrator({ principal }: Exchange): void {
-  if (principal.administrator) return
-  throw new StorageError('denied', 'this is for administrators', {
-    reason: { rule: 'administrator', text: 'the caller is not an administrator' },
-  })
 }
