@@ -101,8 +101,10 @@ const listless: ReadonlySet<string> = new Set(['unavailable', 'busy'])
 /** Principals whose account is named need one that is there. */
 async function checkNames({ kerberos, domain }: Config, identity: Identity, report: Report): Promise<void> {
   for (const { principal, account } of kerberos?.names ?? []) {
-    if (await identity.principalOf(`${account}@${domain}`)) continue
-    report('kerberos', problem('account', `${principal}: no account source knows ${account}, or it is refused`))
+    await attempt(report, 'kerberos', 'account', async () => {
+      if (await identity.principalOf(`${account}@${domain}`)) return
+      report('kerberos', problem('account', `${principal}: no account source knows ${account}, or it is refused`))
+    })
   }
 }
 
@@ -113,12 +115,12 @@ async function groupsOfAccounts(
 ): Promise<ReadonlyMap<string, number>> {
   const named = [...issuers, ...mapping, ...(kerberos?.names ?? [])].map(({ account }) => account)
   const found = new Map<string, number>()
-  for (const name of new Set(named)) {
-    if (name === undefined || name.includes('{')) continue
-    const principal = await identity.principalOf(`${name}@${domain}`)
-    if (principal?.posix) found.set(name, principal.posix.gids.length)
-  }
   try {
+    for (const name of new Set(named)) {
+      if (name === undefined || name.includes('{')) continue
+      const principal = await identity.principalOf(`${name}@${domain}`)
+      if (principal?.posix) found.set(name, principal.posix.gids.length)
+    }
     for await (const { user = '', posix } of identity.people?.().principals ?? []) {
       if (posix) found.set(user.slice(0, user.lastIndexOf('@')), posix.gids.length)
     }

@@ -37,7 +37,9 @@ async function dateOf(address: string): Promise<number | undefined> {
     const signal = AbortSignal.timeout(patience)
     const response = await fetch(address, { method: 'HEAD', redirect: 'manual', signal })
     const date = Date.parse(response.headers.get('date') ?? '')
-    return Number.isNaN(date) ? undefined : date
+    // A cache on the way gives the time at which it was told (RFC 9111, section 5.1).
+    const [age = '0'] = /^\d{1,9}$/.exec(response.headers.get('age') ?? '') ?? []
+    return Number.isNaN(date) ? undefined : date + Number(age) * 1000
   } catch {
     // Whether its keys can be fetched is told with the issuers.
     return undefined

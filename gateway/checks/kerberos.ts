@@ -29,6 +29,8 @@ const silent: ReadonlyMap<number, string> = new Map([
   [-1_765_328_228, 'no KDC of the realm answers: is port 88 open from here, and krb5.conf right?'],
   [-1_765_328_230, 'krb5.conf and DNS name no KDC of the realm: add it to [realms] of krb5.conf'],
   [-1_765_328_164, 'the name of the KDC in krb5.conf cannot be resolved'],
+  [-1_765_328_249, 'krb5.conf cannot be read: see /etc/krb5.conf, or what KRB5_CONFIG names'],
+  [-1_765_328_248, 'krb5.conf is not well-formed: see /etc/krb5.conf, or what KRB5_CONFIG names'],
 ])
 const others: ReadonlyMap<number, string> = new Map([
   [base + 1, 'the principal has expired: prolong it at the KDC'],
@@ -81,7 +83,7 @@ function keysFinding(
 /** What came of asking the KDC. */
 export function trialFindings(keytab: string, result: TrialResult | undefined): readonly Finding[] {
   if (result === undefined) return [problem('kdc', `no KDC of the realm has answered within ${patience / 1000} s`)]
-  if (!result.library) return [warning('kdc', 'not asked: libkrb5.so.3 cannot be loaded; on Debian install libkrb5-3')]
+  if (!result.library) return [warning('kdc', 'not asked: libkrb5.so.3 cannot be used; on Debian install libkrb5-3')]
   const { clients, services, ahead } = result
   const last = clients.at(-1)
   if (last === undefined || last.code !== 0) return clients.map(({ name, code }) => refusal(keytab, name, code))

@@ -3,14 +3,17 @@
  * AUTH_SYS carries (RFC 5531, appendix A).
  */
 
-import { readdir, readFile } from 'node:fs/promises'
+import { access, readdir, readFile, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Finding } from '../../backends/backend.ts'
 import type { Config } from '../config.ts'
 import { count, ok, problem, type Report, warning } from './report.ts'
 
 /** Groups that AUTH_SYS carries beside the first one. */
 const mostGroups = 16
+/** Milliseconds for a directory to be found: a server of NFS that is away answers never. */
+const patience = 3000
 
 export interface NfsMeans {
   /** /proc/self/mountinfo, or what is to be taken for it. */
@@ -28,9 +31,13 @@ interface NfsMount {
 }
 
 export async function checkNfs({ mounts, domain }: Config, means: NfsMeans, report: Report): Promise<void> {
+  const trees = mounts.flatMap(({ path, enforce, backend }) =>
+    'root' in backend && backend.type !== 'dcache' ? [{ path, enforce, root: backend.root }] : [],
+  )
+  const places = await Promise.all(trees.map(({ root }) => placeOf(root)))
   const known = parseMounts(await readFile(means.mountinfo, 'utf8').catch(() => ''))
-  const over = mounts.flatMap(({ path, enforce, backend }) => {
-    const on = 'root' in backend && backend.type !== 'dcache' ? mountOf(backend.root, known) : undefined
+  const over = trees.flatMap(({ path, enforce }, index) => {
+    const on = mountOf(places[index] ?? '', known)
     return on === undefined || !/^nfs4?$/.test(on.type) ? [] : [{ path, enforce, on }]
   })
   if (over.some(({ on }) => on.type === 'nfs4')) report('nfs', await idmapFinding(domain, means.etc))
@@ -39,6 +46,12 @@ export async function checkNfs({ mounts, domain }: Config, means: NfsMeans, repo
   const accounts = [...(await means.accounts())]
   const rich = accounts.filter(([, groups]) => groups > mostGroups)
   for (const { path } of plain) report(`mount ${path}`, groupsFinding(rich, accounts.length))
+}
+
+/** Where a root really lies, and mounted where that is done on demand; as it is written where that cannot be found out. */
+async function placeOf(root: string): Promise<string> {
+  const found = access(`${root}/.`).then(() => realpath(root))
+  return Promise.race([found.catch(() => root), sleep(patience, root, { ref: false })])
 }
 
 /** By the deepest of all mounts, the later one where two lie over each other. */

@@ -1,13 +1,18 @@
 /** What `portolan check` makes of certificates, clocks and the answers of a KDC. */
 
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
-import { clockFinding } from '../../gateway/checks/clocks.ts'
+import { tryKeytab } from '../../acl/identity/kerberos/keytab-trial.ts'
+import { checkClocks, clockFinding } from '../../gateway/checks/clocks.ts'
 import { trialFindings } from '../../gateway/checks/kerberos.ts'
 import { certificateFindings } from '../../gateway/checks/listeners.ts'
+import { parseConfig } from '../../gateway/config.ts'
 
 function certificateOf(t: Test, names: string): string {
   const directory = mkdtempSync(join(tmpdir(), 'portolan-check-'))
@@ -50,6 +55,56 @@ t.test('a clock is told of in the direction that it is wrong', (t) => {
   t.match(clockFinding(0.4, 'kdc', 60), { level: 'ok', text: '0 s ahead of kdc' })
   t.match(clockFinding(-61, 'kdc', 60), { level: 'error', text: /^61 s behind kdc, more than the 60 s.*chrony/ })
   t.end()
+})
+
+t.test('an answer from a cache tells the time at which it was made, and how long ago that was', async (t) => {
+  let age: string | undefined
+  const server = createServer((_request, response) => {
+    response.setHeader('Date', new Date(Date.now() - 600_000).toUTCString())
+    if (age !== undefined) response.setHeader('Age', age)
+    response.end()
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => void server.close().closeAllConnections())
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`
+  const config = parseConfig(
+    [
+      'domain: example.org',
+      'listen: [{ address: 127.0.0.1, port: 0 }]',
+      'state: { directory: state }',
+      `issuers: [{ name: idp, issuer: "https://idp.example.org", profile: plain, audiences: [gw], insecure: true, keys: { jwksUrl: "${url}" } }]`,
+      'mounts: [{ path: /m, backend: { type: posix, root: /m, acl: [xattr] } }]',
+    ].join('\n'),
+    '/etc/p.yaml',
+  )
+  const levels = async () => {
+    const found: string[] = []
+    await checkClocks(config, (_part, { level }) => found.push(level))
+    return found
+  }
+  t.same(await levels(), ['error'])
+  age = '600'
+  t.same(await levels(), ['ok'])
+  age = 'rubbish'
+  t.same(await levels(), ['error'])
+})
+
+t.test('a Kerberos configuration that is none is told of as that', async (t) => {
+  const file = join(mkdtempSync(join(tmpdir(), 'portolan-check-')), 'krb5.conf')
+  t.teardown(() => rmSync(dirname(file), { recursive: true, force: true }))
+  writeFileSync(file, '[libdefaults\n  }{')
+  const before = process.env.KRB5_CONFIG
+  t.teardown(() => {
+    if (before === undefined) delete process.env.KRB5_CONFIG
+    else process.env.KRB5_CONFIG = before
+  })
+  process.env.KRB5_CONFIG = file
+  const trial = { keytab: join(dirname(file), 'keytab'), clients: ['x@EX.ORG'], services: [] }
+  const result = await tryKeytab(trial, 30_000)
+  if (result?.library) t.match(trialFindings('k', result), [{ level: 'error', text: /^krb5\.conf is not well-formed/ }])
+  // As of a thread that could not do its work: that is no silence of a KDC.
+  const broken = await tryKeytab({ ...trial, clients: [7 as never] }, 30_000)
+  t.notMatch(trialFindings('k', broken), [{ text: /has answered/ }])
 })
 
 t.test('what a KDC answers becomes what is to be done', (t) => {

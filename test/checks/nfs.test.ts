@@ -1,6 +1,6 @@
 /** What `portolan check` says of mounts over NFS. */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -15,14 +15,22 @@ const mountinfo = `22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
 43 40 8:2 / /data/dust/local rw - xfs /dev/sdb1 rw
 `
 
+/** A tree in `etc` that is mounted, and a link to it. */
+function here(etc: string): string {
+  mkdirSync(join(etc, 'nas'))
+  symlinkSync('nas', join(etc, 'link'))
+  return `44 22 0:44 / ${realpathSync(join(etc, 'nas'))} rw - nfs4 nas:/ rw,sec=sys\n`
+}
+
 function world(t: Test, { idmapd, more = {} }: { idmapd?: string; more?: Record<string, string> } = {}) {
   const etc = mkdtempSync(join(tmpdir(), 'portolan-check-'))
   t.teardown(() => rmSync(etc, { recursive: true, force: true }))
-  writeFileSync(join(etc, 'mountinfo'), mountinfo)
+  writeFileSync(join(etc, 'mountinfo'), mountinfo + here(etc))
   if (idmapd !== undefined) writeFileSync(join(etc, 'idmapd.conf'), idmapd)
   mkdirSync(join(etc, 'idmapd.conf.d'))
   for (const [name, text] of Object.entries(more)) writeFileSync(join(etc, 'idmapd.conf.d', name), text)
-  return async (root: string, enforce: string, groups: Record<string, number> = {}) => {
+  return async (named: string, enforce: string, groups: Record<string, number> = {}) => {
+    const root = named.replace('ETC', etc)
     const text = [
       'domain: example.org',
       'listen: [{ address: 127.0.0.1, port: 0 }]',
@@ -53,6 +61,7 @@ t.test('the domain of idmapd.conf must be that of the gateway where NFSv4 is mou
   t.same(await good('/data/with blank', 'gateway'), [], 'NFSv3 has numbers')
   t.same(await good('/data/dust/local/a', 'gateway'), [], 'another file system inside')
   t.same(await good('/data/dusty', 'gateway'), [], 'another name')
+  t.match(await good('ETC/link', 'gateway'), [/^nfs idmap ok/], 'where the tree really is')
   const bad = world(t, { idmapd: '[General]\nDomain = localdomain\n' })
   t.match(await bad('/data/dust', 'gateway'), [/^nfs idmap error: .* of localdomain .* set Domain = example\.org/])
   const none = world(t, { idmapd: '[Mapping]\nDomain = example.org\n' })

@@ -16,7 +16,7 @@ export interface Trial {
 
 /** `code`: a krb5_error_code, see krb5.h; 0 where all was well. */
 export interface TrialResult {
-  /** There is a libkrb5. */
+  /** There is a libkrb5, and it could be used. */
   readonly library: boolean
   /** How each client fared that was tried. */
   readonly clients: ReadonlyArray<{ readonly name: string; readonly code: number }>
@@ -26,6 +26,8 @@ export interface TrialResult {
   readonly services: ReadonlyArray<{ readonly name: string; readonly code: number }>
 }
 
+const unusable: TrialResult = { library: false, clients: [], ahead: undefined, services: [] }
+
 /** libkrb5 blocks while it waits for a KDC, so it is asked on a thread of its own. Undefined: no answer within `deadline` ms. */
 export async function tryKeytab(trial: Trial, deadline: number): Promise<TrialResult | undefined> {
   // The same extension as this file: `.ts` in the source tree, `.js` where it was built.
@@ -34,8 +36,9 @@ export async function tryKeytab(trial: Trial, deadline: number): Promise<TrialRe
   worker.unref()
   const { promise, resolve } = Promise.withResolvers<TrialResult | undefined>()
   worker.once('message', resolve)
-  worker.once('error', () => resolve(undefined))
-  worker.once('exit', () => resolve(undefined))
+  // Neither is the silence of a KDC.
+  worker.once('error', () => resolve(unusable))
+  worker.once('exit', () => resolve(unusable))
   const timer = setTimeout(() => resolve(undefined), deadline)
   try {
     return await promise
@@ -57,18 +60,17 @@ class Refused extends Error {
 
 /** On this thread, for as long as it takes. Never throws for an answer of Kerberos. */
 export function tryHere(trial: Trial): TrialResult {
-  const nothing = { clients: [], ahead: undefined, services: [] }
   const ends: Array<() => void> = []
   try {
     loadLibrary()
   } catch {
-    return { library: false, ...nothing }
+    return unusable
   }
   try {
     return ask(trial, ends)
   } catch (error) {
     if (!(error instanceof Refused)) throw error
-    return { library: true, ...nothing, clients: [{ name: trial.keytab, code: error.code }] }
+    return { ...unusable, library: true, clients: [{ name: trial.keytab, code: error.code }] }
   } finally {
     for (const end of ends.reverse()) end()
   }
