@@ -58,7 +58,7 @@ function listCommand(): Command {
         if (options.json) return await sayJson(bans)
         const rows = bans.map(({ name, until: end, by, note }) => [
           harmless(name),
-          end ?? 'for good',
+          harmless(end ?? 'for good'),
           harmless(by),
           harmless(note),
         ])

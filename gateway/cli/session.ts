@@ -1,7 +1,8 @@
 /** `portolan session`: browsers that are signed in. */
 
 import { Command } from 'commander'
-import type { RemoteSession } from '../../mounts/client/sessions.ts'
+import type { RemoteSession, RemoteSessions } from '../../mounts/client/sessions.ts'
+import { StorageError } from '../core/errors.ts'
 import { withEndpoint } from './endpoint.ts'
 import { UsageError } from './exit.ts'
 import { harmless, say, sayJson, table } from './output.ts'
@@ -40,8 +41,18 @@ function endCommand(): Command {
       if (ids.some((id) => !/^[\w-]{1,64}$/.test(id))) throw new UsageError('an id is what `session list` shows')
       if (ids.length > 0 === namesOwners(options)) throw new UsageError('name either sessions, or whose are to end')
       await within(options, async (client) => {
-        const ending = ids.length > 0 ? ids : (await client.sessions.list(options)).map(({ id }) => id)
-        for (const id of ending) await client.sessions.end(id)
+        for (const id of ids) await client.sessions.end(id)
+        if (ids.length > 0) return
+        for (const { id } of await client.sessions.list(options)) await endIfThere(client.sessions, id)
       })
     })
+}
+
+/** One that has ended by itself since it was listed keeps none of the others from being ended. */
+async function endIfThere(sessions: RemoteSessions, id: string): Promise<void> {
+  try {
+    await sessions.end(id)
+  } catch (error) {
+    if (StorageError.from(error).code !== 'not-found') throw error
+  }
 }

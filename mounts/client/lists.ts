@@ -10,8 +10,9 @@ export interface Whose {
   readonly user?: string | undefined
 }
 
-/** Entries of all parts together. */
+/** Entries of all parts together, and parts, which may be empty. */
 const mostRead = 100_000
+const mostParts = 1000
 
 /** Asks for part after part; `name`: of the member that holds the entries. Throws `too-large` for what has no end. */
 export async function readParts<Entry>(
@@ -22,12 +23,13 @@ export async function readParts<Entry>(
 ): Promise<readonly Entry[]> {
   const entries: Entry[] = []
   const query = { ...(all && { all: 'true' }), ...(user !== undefined && { user }) }
-  for (let after: string | undefined; ; ) {
+  let after: string | undefined
+  for (let parts = 0; parts < mostParts && entries.length < mostRead; parts++) {
     const part = members(await ask({ ...query, ...(after !== undefined && { after }) }))
     for (const value of list(part[name], name)) entries.push(read(value))
     const next = optional(part.next)
     if (next === undefined || next === after) return entries
-    if (entries.length >= mostRead) throw new StorageError('too-large', 'the list is too long: ask for one user')
     after = next
   }
+  throw new StorageError('too-large', 'the list is too long: ask for one user')
 }

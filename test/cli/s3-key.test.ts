@@ -6,10 +6,11 @@ import { startTestGateway } from '../gateway/harness.ts'
 import { named, type UserName } from '../gateway/people.ts'
 import { eventually } from '../gateway/processes.ts'
 import { makeLab } from '../gateway/tree.ts'
-import { portolan } from './running.ts'
+import { resident } from './resident.ts'
 
-// Each command is a process of its own.
-t.setTimeout(180_000)
+t.setTimeout(120_000)
+
+const portolan = resident(t)
 
 const gateway = await startTestGateway(t, {
   mounts: [{ path: '/lab', make: (top) => makeLab(top).file('alice/note.txt', 'alice', 'hello') }],
