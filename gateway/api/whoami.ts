@@ -45,6 +45,8 @@ function ownOf({ guest, groups, posix }: Principal): Pick<Principal, 'groups' | 
   return guest ? { groups: new Set() } : { groups, ...(posix && { posix }) }
 }
 
-function stepsFor({ identity }: ApiContext, { principal }: Exchange) {
-  return identity.explainCredential?.(principal) ?? []
+/** Each time all is found out anew, so it is for nobody to ask without end. Throws `busy`. */
+function stepsFor({ identity, pacing }: ApiContext, x: Exchange) {
+  pacing.spendCaller(x)
+  return identity.explainCredential?.(x.principal) ?? []
 }
