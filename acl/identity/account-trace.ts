@@ -33,7 +33,7 @@ function groupsOf(account: Account, groups: ReadonlySet<string>, domain: string)
   const told = [...groups.values().take(mostTold)].map((group) => {
     const name = /^[\x21-\x7e]+$/.test(group) ? group : quoted(group)
     if (own.has(group)) return `${name} (of the account)`
-    return `${name} (${group.endsWith(`@${domain}`) ? 'joined by a mapping rule' : 'of its issuer alone'})`
+    return `${name} (${group.endsWith(`@${domain}`) ? 'joined by a mapping rule' : 'of its issuer'})`
   })
   return `${told.join(', ')}${more(groups.size)}`
 }

@@ -98,9 +98,10 @@ export class AppPasswordDesk implements AppPasswords {
     if (kept === undefined || !(isOwn(kept, principal) || principal.administrator)) {
       throw new StorageError('not-found', 'no such application password')
     }
+    // First of all it is over: telling so may fail, since there is room for so many only.
+    await appPasswords.remove(id)
     const entry = { name: `app-password:${id}`, principal: principal.id, note: '', until: revocations.now() + told }
     await revocations.add(entry, mostRevoked)
-    await appPasswords.remove(id)
     await options.revocations?.refresh?.()
     return shown(kept)
   }

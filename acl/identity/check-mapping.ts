@@ -28,7 +28,7 @@ function checkNames({ entitlements, domains }: IssuerOptions, where: string): vo
 function checkTokenRule(rule: TokenRule, issuers: readonly IssuerOptions[], where: string): void {
   const issuer = issuers.find(({ name }) => name === rule.issuer)
   if (issuer === undefined) throw wrong(`${where}.issuer is not the name of an issuer`)
-  if ('subject' in rule) requireSubjects(issuers, rule.issuer, where)
+  if ('subject' in rule || ('claim' in rule && rule.claim === 'sub')) requireSubjects(issuers, rule.issuer, where)
   if ('entitlement' in rule) {
     const required = parseEntitlement(rule.entitlement)
     if (required === undefined) throw wrong(`${where}.entitlement is none`)

@@ -48,7 +48,7 @@ export interface Mapped extends LinkParts {
   readonly account: string
   /** Local groups joined by rule. */
   readonly joins: ReadonlySet<string>
-  /** The other groups of the token as NAME@ISSUERNAME; those of entitlements by their canonical names. */
+  /** The groups of the token as NAME@ISSUERNAME; those of entitlements by their canonical names. */
   readonly groups: ReadonlySet<string>
   /** One sentence for each rule that spoke. */
   readonly explanation: readonly string[]
@@ -65,7 +65,6 @@ export function mapToken(input: MappingInput, rules: readonly MappingRule[]): Ma
   const said: Linked[] = []
   const lacking: string[] = []
   const joins = new Set<string>()
-  const joined = new Set<string>()
   const explanation: string[] = []
   for (const [index, rule] of rules.entries()) {
     if ('certificate' in rule || rule.issuer !== issuer.name) continue
@@ -78,7 +77,6 @@ export function mapToken(input: MappingInput, rules: readonly MappingRule[]): Ma
     } else if ('joins' in rule) {
       explanation.push(`${line} counts group ${quoted(result.group)} as ${rule.joins}`)
       joins.add(rule.joins)
-      joined.add(result.group)
     } else {
       explanation.push(`${line} maps to account ${result.account}`)
       said.push({ account: result.account, by: line })
@@ -91,7 +89,7 @@ export function mapToken(input: MappingInput, rules: readonly MappingRule[]): Ma
   return {
     account,
     joins,
-    groups: groupsOf(input, held, joined),
+    groups: groupsOf(input, held),
     explanation: [...explanation, ...lacking],
     ...(said.every((each) => each.link !== undefined) && linkParts(said[0])),
   }
@@ -163,10 +161,11 @@ function assuranceOf(payload: JsonObject, { name }: IssuerOptions, rules: readon
   return new Set(list as readonly string[])
 }
 
-function groupsOf({ groups, issuer }: MappingInput, held: readonly Entitlement[], joined: ReadonlySet<string>) {
+/** A group that is joined keeps its own name too: a ban or a DENY entry may speak about either. */
+function groupsOf({ groups, issuer }: MappingInput, held: readonly Entitlement[]): ReadonlySet<string> {
   const prefix = issuer.groups?.prefix ?? ''
-  const plain = groups.filter((group) => !joined.has(group)).map((group) => `${prefix}${group}`)
-  const entitled = held.flatMap(namesFulfilled).filter((name) => !joined.has(name))
+  const plain = groups.map((group) => `${prefix}${group}`)
+  const entitled = held.flatMap(namesFulfilled)
   return new Set([...plain, ...entitled].map((name) => `${name}@${issuer.name}`))
 }
 

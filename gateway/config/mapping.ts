@@ -89,8 +89,9 @@ function* tokenRule(rule: Rule, issuers: readonly Issuer[], path: KeyPath): Gene
   if (match !== undefined && issuer && !issuer.domains?.some((domain) => match === `@${domain}`)) {
     yield { path: [...path, 'match'], text: "expected @ and one of the issuer's `domains`" }
   }
-  if (rule.subject !== undefined && issuer?.profile === 'scitokens') {
-    yield { path: [...path, 'subject'], text: 'the subject of a SciToken may not be mapped to an account' }
+  const bySubject = rule.subject !== undefined ? 'subject' : claim === 'sub' ? 'claim' : undefined
+  if (bySubject !== undefined && issuer?.profile === 'scitokens') {
+    yield { path: [...path, bySubject], text: 'the subject of a SciToken may not be mapped to an account' }
   }
   if (entitlement !== undefined) yield* entitlementRule(entitlement, issuer, [...path, 'entitlement'])
 }

@@ -96,6 +96,7 @@ t.test('a rule that cannot speak is a mistake in its line', async (t) => {
     ['{ subject: s, account: x }', `${key}.issuer: is missing`],
     ['{ issuer: b, subject: s, account: x }', `${key}.issuer: is not the name of an issuer above`],
     ['{ issuer: s, subject: s, account: x }', `${key}.subject: the subject of a SciToken may not`],
+    ['{ issuer: s, claim: sub, account: "{value}" }', `${key}.claim: the subject of a SciToken may not`],
     ['{ issuer: a, subject: s, match: "@example.org", account: x }', `${key}.match: goes with \`claim\` only`],
     [
       '{ issuer: a, claim: c, match: "@evil.org", account: "{value}" }',

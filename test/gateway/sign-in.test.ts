@@ -114,7 +114,7 @@ t.test('an issuer says who it is, by the mapping that holds for its tokens too',
   const { expires, ...byToken } = (await gateway.request({ path: whoami, token })).json()
   t.ok(expires)
   t.match(bySession, { ...byToken, expires: null })
-  t.same(bySession.groups, [`p01@lab.example`, 'photon@lab.example', 'staff@main'])
+  t.same(bySession.groups, ['p01@lab.example', 'photon@lab.example', 'staff@main', 'p09@main'])
   const listing = await browser.visit('/lab/alice/')
   t.match(listing.text, `Signed in as <span class="name">${named('alice')}`)
   t.equal(listing.headers['referrer-policy'], 'same-origin', 'else browsers send its forms with Origin: null')
@@ -295,7 +295,10 @@ t.test('an application password ends when its owner is mapped to its account no 
   const Authorization = `Basic ${Buffer.from(`alice:${made.password}`).toString('base64')}`
   const use = () => gateway.request({ path: whoami, headers: { Authorization } })
   const known = await use()
-  t.match(known.json(), { user: named('alice'), groups: [`p01@lab.example`, 'photon@lab.example', 'staff@main'] })
+  t.match(known.json(), {
+    user: named('alice'),
+    groups: ['p01@lab.example', 'photon@lab.example', 'staff@main', 'p09@main'],
+  })
   let rules: unknown
   gateway.configure((config) => {
     rules = config.mapping

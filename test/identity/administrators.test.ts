@@ -88,7 +88,7 @@ t.test('whoami tells each step of a token, and nothing of the token itself', asy
   ])
   t.match(said('account'), [/account alice of source 1 \(file\), uid 2001, gid 2001, further gids 3001 3002/])
   t.match(said('groups'), [
-    /p01@desy\.de \(of the account\), cms@desy\.de \(joined by a mapping rule\), \/cms\/x@vo \(of its issuer alone\)/,
+    /p01@desy\.de \(of the account\), cms@desy\.de \(joined by a mapping rule\), \/cms@vo \(of its issuer\), \/cms\/x@vo \(of its issuer\)/,
   ])
   t.match(said('administrator'), [/^no entry/])
   t.ok(steps.every(({ passed }) => passed))

@@ -263,6 +263,7 @@ t.test('a banned group lets nobody in, whatever he comes with, within two second
     ['group:p09 ä@login', person('s2', { preferred_username: 'bob', entitlements: ['p09 ä', 'other'] })],
     ['group:/vo/sub@vo', token({ sub: 'sub-alice', 'wlcg.groups': ['/vo/sub'], jti: 'g' })],
     ['group:cms@desy.de', token({ sub: 'sub-alice', 'wlcg.groups': ['/cms'], jti: 'h' })],
+    ['group:/cms@vo', token({ sub: 'sub-alice', 'wlcg.groups': ['/cms'], jti: 'i' })],
   ]
   for (const [name, text] of cases) {
     const made = await madeWith(text, here).catch((error: unknown) => t.fail(`${name}: ${String(error)}`))
@@ -283,6 +284,8 @@ t.test('a banned group lets nobody in, whatever he comes with, within two second
     await eventually(over, 2000, `${name} goes on elsewhere`)
     await bans.remove(name)
     for (const [what, use] of made) t.equal(await use(here), before.get(what), `${name}: ${what} again`)
+    const isBack = async () => there.service.isRevoked?.(running) === false
+    await eventually(isBack, 2000, `${name} stays out elsewhere`)
   }
 })
 

@@ -91,7 +91,11 @@ t.test('values of claims are account names or nothing', async (t) => {
 t.test('groups stay apart by issuer until a rule says otherwise', async (t) => {
   const groups = ['/cms', '/cms/uscms']
   t.equal(map([bySubject], { groups }), 'alice /cms@iam /cms/uscms@iam')
-  t.equal(map([bySubject, joining], { groups }), 'alice /cms/uscms@iam +cms')
+  t.equal(
+    map([bySubject, joining], { groups }),
+    'alice /cms@iam /cms/uscms@iam +cms',
+    'and by their own names then too',
+  )
   const prefixed = { ...iam, groups: { prefix: 'grid:' } }
   t.equal(map([bySubject], { groups: ['/cms'] }, prefixed), 'alice grid:/cms@iam')
 })
@@ -110,7 +114,7 @@ t.test('entitlements give accounts and groups as groups do, and those below coun
   const names = [hifis, `${hifis}:dev`, `${hifis}:dev:role=member`].map((name) => `${name}@iam`)
   t.equal(map([byEntitlement], { payload }, helmholtz), ['hifis-shared', ...names].join(' '))
   t.equal(map([bySubject], { payload }, helmholtz), ['alice', ...names].join(' '), 'kept apart by issuer')
-  t.equal(map([bySubject, joiningEntitled], { payload }, helmholtz), `alice ${names.slice(1).join(' ')} +hifis`)
+  t.equal(map([bySubject, joiningEntitled], { payload }, helmholtz), `alice ${names.join(' ')} +hifis`)
   t.equal(map([byEntitlement], { payload: { entitlements: ['urn:geant:x:group:HIFIS'] } }, helmholtz), 'mapping-none')
   t.equal(
     map([byEntitlement], { payload, hasCapabilities: true }, helmholtz),
@@ -263,6 +267,7 @@ t.test('a configuration whose lines do not fit together is refused', async (t) =
     ['no life', withIssuer({ maxLifetime: 0 })],
     ['unknown issuer in a rule', { mapping: [{ ...bySubject, issuer: 'egi' }] }],
     ['subject of a SciToken', { mapping: [{ ...bySubject, issuer: 'sci' }] }],
+    ['subject of a SciToken as a claim', { mapping: [{ ...byClaim, issuer: 'sci', claim: 'sub' }] }],
     ['template without value', { mapping: [{ ...byClaim, account: 'alice' }] }],
     ['template with two', { mapping: [{ ...byClaim, account: '{value}{value}' }] }],
     ['template that is no name', { mapping: [{ ...byClaim, account: '/{value}' }] }],

@@ -88,9 +88,10 @@ export class LinkDesk implements Links {
     const link = await store.get(id)
     const isOwn = isPerson(principal) && principal.user === link?.user
     if (link === undefined || !(isOwn || principal.administrator)) throw new StorageError('not-found', 'no such link')
+    // First of all it is over: telling so may fail, since there is room for so many only.
+    await store.remove(id)
     const entry = { name: markOfLink(id), principal: principal.id, note: '', until: revocations.now() + told }
     await revocations.add(entry, mostRevoked)
-    await store.remove(id)
     await state.options.revocations?.refresh?.()
     return shown(link, state)
   }
