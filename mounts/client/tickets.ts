@@ -51,7 +51,7 @@ export class Tickets {
   readonly #origin: URL
   readonly #library: () => Promise<TicketLibrary | undefined>
   #entering: Promise<void> | undefined
-  /** What came of it: a cookie, a ticket for each request, or nothing. */
+  /** What came of it: a cookie, a ticket for each request, or nothing. Undefined where that is to be found out. */
   #state: { readonly cookie: Secret; readonly until: number } | 'each' | 'nothing' | undefined
 
   constructor(origin: URL, use: TicketUse, library: () => Promise<TicketLibrary | undefined> = loadTickets) {
@@ -73,8 +73,8 @@ export class Tickets {
       await this.#entering
     }
     const state = this.#state
-    if (state === undefined || state === 'nothing') return without
-    if (state === 'each') return this.#fresh()
+    if (state === 'nothing') return without
+    if (typeof state !== 'object') return this.#fresh()
     return { headers: { cookie: this.#header(state.cookie) } }
   }
 
@@ -110,7 +110,8 @@ export class Tickets {
     if (status === 401) throw this.#refused('the gateway did not accept the Kerberos ticket; klist shows yours')
     if (status >= 400) {
       // Nobody here, or nothing works: that is for the request itself to find out, with a ticket of its own.
-      this.#state = 'each'
+      const isPassing = status >= 500 || status === 429
+      this.#state = isPassing ? undefined : 'each'
       return
     }
     await this.#prove(begun, answer)

@@ -148,6 +148,39 @@ t.test('without cookies every request has a ticket of its own', async (t) => {
   ])
 })
 
+t.test('a gateway that is busy at first gives a cookie later', async (t) => {
+  const own = gateway()
+  let isBusy = true
+  const origin = await serve(t, (request, response) => {
+    if (!isBusy || request.url === '/data/f') return own.listener(request, response)
+    isBusy = false
+    response.writeHead(503).end()
+  })
+  const client = clientOf(t, origin, library())
+  for (let index = 0; index < 3; index++) await text((await client.get(file)).body)
+  t.same(own.log, [
+    'GET /data/f: Negotiate dGlja2V02',
+    'GET /.portolan/api/v1/whoami: Negotiate dGlja2V03',
+    'GET /data/f: portolan-ticket=c3',
+    'GET /data/f: portolan-ticket=c3',
+  ])
+})
+
+t.test('a 401 to an old cookie takes away no newer one', async (t) => {
+  const numbered = library()
+  const tickets = new Tickets(new URL('https://gw'), 'required', async () => numbered)
+  const ask = async () => {
+    const number = numbered.services.length
+    const cookie = `__Host-portolan-ticket=c${number}; Max-Age=300`
+    return { status: 200, headers: { 'www-authenticate': `Negotiate proof${number}`, 'set-cookie': [cookie] } }
+  }
+  const old = await tickets.headersFor(ask)
+  t.equal(tickets.forget(old), true)
+  const { headers } = await tickets.headersFor(ask)
+  t.equal(tickets.forget(old), true, 'worth another try')
+  t.same((await tickets.headersFor(ask)).headers, headers)
+})
+
 t.test('who does not prove to be the service asked for gets nothing more', async (t) => {
   for (const proof of [[], ['WWW-Authenticate', 'Negotiate'], ['WWW-Authenticate', 'Negotiate AAAA']]) {
     const own = gateway()
