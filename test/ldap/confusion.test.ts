@@ -177,3 +177,21 @@ t.test(
     t.same(told, ['source 2 (ldap) false'])
   },
 )
+
+t.test('who is listed is who would be found', async (t) => {
+  const { options } = await directoryOf(t, [
+    person('uid=anna', 20_001, ['anna']),
+    person('uid=ben', 20_002, ['ben', 'Anna']),
+    person('uid=carl,ou=one', 20_003, ['carl']),
+    person('uid=carl,ou=two', 20_004, ['carl'], { shadowExpire: ['1'] }),
+    person('uid=dora', 20_005, ['dora', 'dora-alias']),
+  ])
+  const { source } = worldOf(t, options())
+  const found: string[] = []
+  for (const name of ['anna', 'ben', 'carl', 'dora', 'dora-alias']) {
+    if (typeof (await outcome(source.find(name))) === 'object') found.push(name)
+  }
+  t.same(found, ['ben', 'dora'])
+  const listed = await Array.fromAsync(source.list(), ({ name }) => name)
+  t.same(listed, found)
+})

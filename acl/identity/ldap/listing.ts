@@ -2,6 +2,7 @@
 
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Account } from '../accounts.ts'
+import { accountName } from '../names.ts'
 import { accountOf } from './account.ts'
 import type { Connection } from './connection.ts'
 import { normalDn } from './dn.ts'
@@ -21,6 +22,8 @@ export interface ListMeans {
 }
 
 const maxPeople = 200_000
+/** Of those too that may not come in. */
+const maxNames = 1_000_000
 /** A group of hundreds of thousands of members is one entry. */
 const groupPage = { size: 50, bytes: 64 * 2 ** 20 }
 const maxListedGroups = 50_000
@@ -31,22 +34,42 @@ const membersAtOnce = 1000
 export async function listAccounts(means: ListMeans): Promise<readonly Account[]> {
   const { schema, options, connection, now } = means
   const finder = await readGroups(means)
-  const accounts = new Map<string, Account | undefined>()
+  const accounts: Account[] = []
+  const names = new Names()
   const search = { base: options.users.base, filter: schema.users(), attributes: schema.userAttributes }
   for await (const page of connection.pages(search)) {
     for (const entry of page) {
+      names.take(entry.texts(schema.user.name) ?? [])
       const person = readPerson(entry, schema, now)
       if (person instanceof Unusable) continue
       const { depth, minGid, minUid } = options
       const membership = await membershipOf(person, finder, { schema, depth, minGid })
       const account = membership instanceof Unusable ? membership : accountOf(person, membership, minUid)
-      // A name that two entries have is nobody's.
-      const isOnly = !accounts.has(person.name) && !(account instanceof Unusable)
-      accounts.set(person.name, isOnly ? account : undefined)
+      if (!(account instanceof Unusable)) accounts.push(account)
     }
-    if (accounts.size > maxPeople) throw new LdapFailure('size', `there are more than ${maxPeople} people`)
+    if (accounts.length > maxPeople) throw new LdapFailure('size', `there are more than ${maxPeople} people`)
   }
-  return [...accounts.values()].filter((account) => account !== undefined)
+  return accounts.filter(({ name }) => names.isOnly(name))
+}
+
+/** A name that two entries have is nobody's, whatever else is the matter with one of them. */
+class Names {
+  readonly #seen = new Set<string>()
+  readonly #twice = new Set<string>()
+
+  /** All names of one entry. Throws LdapFailure for too many entries. */
+  take(names: readonly string[]): void {
+    for (const name of new Set(names.map((each) => each.toLowerCase()))) {
+      if (!accountName.test(name)) continue
+      if (this.#seen.has(name)) this.#twice.add(name)
+      this.#seen.add(name)
+    }
+    if (this.#seen.size > maxNames) throw new LdapFailure('size', `there are more than ${maxNames} names`)
+  }
+
+  isOnly(name: string): boolean {
+    return !this.#twice.has(name)
+  }
 }
 
 async function readGroups({ schema, options, connection }: ListMeans): Promise<ListedGroups> {
