@@ -6,9 +6,12 @@ import type { Bans } from './identity.ts'
 import type { Revocations } from './options.ts'
 import { type NamingMeans, nameOfCredential } from './token-names.ts'
 
-/** A group is one of some domain or issuer; without that it would be nobody's. Issuers may name theirs in any script. */
+/**
+ * A group is one of some domain or issuer; without that it would be nobody's. Groups of issuers and names of certificates
+ * may be in any script.
+ */
 const grammar =
-  /^(?:(?:user|principal|token|macaroon|s3-key):[\x20-\x7e]{1,1024}|group:[^\p{Cc}\p{Cs}]{1,1024}@[a-z0-9_.-]{1,253})$/u
+  /^(?:(?:user|token|macaroon|s3-key):[\x20-\x7e]{1,1024}|principal:[^\p{Cc}\p{Cs}]{1,1024}|group:[^\p{Cc}\p{Cs}]{1,1024}@[a-z0-9_.-]{1,253})$/u
 const mostOfOne = 10_000
 const maxNote = 200
 

@@ -9,6 +9,7 @@ import type { Grant, Principal } from '../principal.ts'
 import { addressesOf, grantsOf, readCaveats } from './caveats.ts'
 import { lastingMarks } from './holder.ts'
 import type { Trace } from './jwt.ts'
+import { byKerberos } from './kerberos/local-identity.ts'
 import { requireLink } from './links/linked.ts'
 import { localOf } from './macaroons.ts'
 import type { Holder } from './options.ts'
@@ -51,8 +52,8 @@ interface Terms {
   readonly caveats: readonly string[]
   /** Groups that the account has not by itself, those of issuers included. */
   readonly groups: readonly string[]
-  /** Of who signed in at an issuer: the mapping says at every use whom that stands for. */
-  readonly signedIn?: Extract<SignedIn, { kind: 'issuer' }>
+  /** Of who signed in at an issuer or by a ticket: the mapping says at every use whom that stands for. */
+  readonly signedIn?: Mapped
   /** Bounds of the credential that it was made with; absent if there were none. */
   readonly within?: readonly Grant[]
   readonly tokenId?: string
@@ -62,6 +63,8 @@ interface Terms {
   /** `lastingMarks` of whoever made it. */
   readonly marks?: readonly string[]
 }
+
+type Mapped = Extract<SignedIn, { kind: 'issuer' | 'kerberos' }>
 
 const maxName = 100
 const maxGroups = 1000
@@ -82,7 +85,7 @@ export async function termsFor(
   const groups = [...principal.groups].filter((group) => !own.has(group))
   if (groups.length > maxGroups) throw new StorageError('invalid', 'the credential has too many groups')
   const tokenId = holder?.tokenId
-  const signedIn = way?.kind === 'issuer' ? way : undefined
+  const signedIn = way?.kind === 'issuer' || way?.kind === 'kerberos' ? way : undefined
   const issuer = principal.credential?.issuer
   const marks = lastingMarks(holder)
   const terms: Terms = {
@@ -139,7 +142,8 @@ async function localIn(
   { trace, ...state }: SessionState & { readonly trace: Trace | undefined },
 ) {
   if (signedIn === undefined) return localOf({ user, groups }, state.accounts, state.options.domain, trace)
-  const local = await byIssuer(signedIn, state, trace)
+  const isByTicket = signedIn.kind === 'kerberos'
+  const local = isByTicket ? await byKerberos(signedIn.name, state, trace) : await byIssuer(signedIn, state, trace)
   if (local.user === user) return local
   throw refuse(kind, 'whoever made it is somebody else here by now')
 }

@@ -289,6 +289,26 @@ t.test('a banned group lets nobody in, whatever he comes with, within two second
   }
 })
 
+t.test('who has a certificate can be banned by its name, in whatever script', async (t) => {
+  const { here } = await linkWorld(t)
+  const { service } = here
+  const by = await service.principalOf('admin')
+  if (!by) throw new Error('no administrator')
+  const holder = {
+    id: 'dn:CN=Jörg Müller,O=Grid',
+    user: alice,
+    groups: new Set<string>(),
+    grants: 'unbounded',
+  } as const
+  t.equal(service.isRevoked?.(holder), false)
+  await service.bans?.add(by, { name: `principal:${holder.id}`, note: '', until: undefined })
+  t.equal(service.isRevoked?.(holder), true)
+  t.match(await service.bans?.list(), { bans: [{ name: `principal:${holder.id}` }] })
+  await t.rejects(Promise.resolve(service.bans?.add(by, { name: 'principal:a\nb', note: '', until: undefined })), {
+    code: 'invalid',
+  })
+})
+
 t.test('a ban of a group names its domain or issuer', async (t) => {
   const { here, person } = await linkWorld(t)
   const by = await here.service.principalOf('admin')
