@@ -97,9 +97,19 @@ export interface Forwardable {
 /** A caller without any credential. Whether a mount admits it is for the mount to say. */
 export const anonymous: Principal = { id: 'anonymous', user: undefined, groups: new Set(), grants: 'unbounded' }
 
-/** Throws `denied`. */
-export function requireAdministrator({ administrator }: Principal): void {
+/** What callers are told of their own `id`: of a link its name alone, since that of its maker is in front. */
+export function ownId({ id, guest }: Principal): string {
+  return guest ? id.slice(id.lastIndexOf('#') + 1) : id
+}
+
+/** Throws `unauthenticated` for a caller without a credential, who may be an administrator with one; else `denied`. */
+export function requireAdministrator({ administrator, user }: Principal): void {
   if (administrator) return
+  if (user === undefined) {
+    throw new StorageError('unauthenticated', 'a credential is needed', {
+      reason: { rule: 'anonymous', text: 'callers without a credential are no administrators' },
+    })
+  }
   throw new StorageError('denied', 'this is for administrators', {
     reason: { rule: 'administrator', text: 'the caller is not an administrator' },
   })

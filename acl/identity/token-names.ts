@@ -44,7 +44,7 @@ async function nameOfMacaroon(text: string, epochs: Epochs | undefined): Promise
     return { name: `macaroon:${snapshot.id}`, until: snapshot.expires }
   } catch (cause) {
     if (StorageError.from(cause).code !== 'unauthenticated') throw cause
-    throw none('it is neither a token nor a macaroon of ours', cause)
+    throw none('it is no macaroon of ours; of an opaque token ban its subject, principal:ISSUER|SUB', cause)
   }
 }
 

@@ -1,6 +1,6 @@
 /** GET whoami: what the gateway takes the caller for, and with `explain=true` how it came to that; for himself alone. */
 
-import type { Principal } from '../../acl/principal.ts'
+import { ownId, type Principal } from '../../acl/principal.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { headerOf } from '../http/page-header.ts'
 import { parseQuery } from '../http/query.ts'
@@ -13,10 +13,10 @@ export const whoami: ApiHandler = async (context, request) => {
   const exchange = await context.door.authenticate(request)
   const { explain } = parseQuery(exchange.query, ['explain'])
   const wanted = flagOf(explain, 'explain')
-  const { id, user, grants, within, addresses, maxUpload, administrator, expires } = exchange.principal
+  const { user, grants, within, addresses, maxUpload, administrator, expires } = exchange.principal
   const { groups, posix } = ownOf(exchange.principal)
   return {
-    id,
+    id: ownId(exchange.principal),
     user: user ?? null,
     groups: [...groups],
     grants,
@@ -34,7 +34,8 @@ export const whoami: ApiHandler = async (context, request) => {
 export const showWhoami: ApiHandler = async (context, request, reply) => {
   const x = await context.door.authenticate(request)
   parseQuery(x.query, [])
-  const { id, user } = x.principal
+  const { user } = x.principal
+  const id = ownId(x.principal)
   const { groups } = ownOf(x.principal)
   const steps = await stepsFor(context, x)
   return sendPage(x, reply, whoamiPage({ header: headerOf(x), id, user, groups: [...groups], steps }))

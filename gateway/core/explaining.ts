@@ -10,7 +10,7 @@ import { pathOfAncestor, permitsPath } from '../../acl/authorizer.ts'
 import { isOwner } from '../../acl/evaluate.ts'
 import { explainTrail } from '../../acl/explain.ts'
 import { type Action, needs } from '../../acl/needs.ts'
-import type { Principal } from '../../acl/principal.ts'
+import { ownId, type Principal } from '../../acl/principal.ts'
 import { coveringGrant } from '../../acl/scopes.ts'
 import type { Entry, Trail } from '../../backends/backend.ts'
 import type { Enforcement, Place } from '../../mounts/namespace.ts'
@@ -84,12 +84,12 @@ class Inquiry {
     const goesOn = this.#credential(place) && this.#scope() && this.#mount(place)
     const allowed = goesOn ? await this.#storage(place) : false
     this.#fill()
-    const { id, user, macaroon } = this.#subject
+    const { user, macaroon } = this.#subject
     // Whoever was handed a link need not learn what groups its maker is in.
     const groups = macaroon === undefined ? [...this.#subject.groups] : []
     const advice = this.#advice(allowed)
     return {
-      principal: { id, user, groups },
+      principal: { id: ownId(this.#subject), user, groups },
       action: this.#action,
       path: this.#path,
       allowed,

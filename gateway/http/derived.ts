@@ -49,7 +49,7 @@ export async function audited<T>(
   }
 }
 
-/** What only administrators may do, with a line also about who is refused it. Throws `denied`, else as `audited`. */
+/** What only administrators may do, with a line also about who is refused it. Throws as `requireAdministrator` and `audited`. */
 export function administered<T>(
   x: Exchange,
   action: DerivedAction,

@@ -159,6 +159,9 @@ t.test('a credential that was found is banned by what it is called', async (t) =
     if (after === undefined) break
   }
   t.same(parts, names(whole.told))
+  const nobody = await gateway.request({ path: `${api}/bans` })
+  t.equal(nobody.status, 401, 'he may be an administrator when he has signed in')
+  t.ok(nobody.headers['www-authenticate'])
   const looked = await ask('GET', 'bans', 'bob')
   t.match(await gateway.auditOf(looked.answer), { action: 'inspect', outcome: 'refused', about: 'bans' })
 })
@@ -219,6 +222,15 @@ t.test('whoami tells each kind of credential how it came to its user', async (t)
     steps.join('\n'),
   )
   t.ok(steps.some((step) => /^expires: 20/.test(step)))
+  const share = await ask('POST', 'shares', 'alice', { path: '/lab/alice/note.txt' })
+  const link = new URL(share.told.url).searchParams.get('authz') ?? ''
+  gateway.credentials.add(link)
+  const guest = await gateway.request({ path: `${api}/whoami?explain=true`, token: link })
+  t.match(guest.json(), { id: `share:${share.told.id}`, user: named('alice'), groups: [] })
+  t.notOk(guest.text.includes(gateway.issuer.issuer), 'where and as whom its maker signs in is nothing to a guest')
+  const path = encodeURIComponent('/lab/alice/note.txt')
+  const why = await gateway.request({ path: `${api}/explain?action=read&path=${path}`, token: link })
+  t.match(why.json(), { principal: { id: `share:${share.told.id}` }, allowed: true })
   t.same((await told({ path: '' }))[0], 'credential: none: without one only what is open to everyone is there')
   t.equal((await gateway.request({ path: `${api}/whoami?explain=maybe`, user: 'alice' })).status, 400)
 })

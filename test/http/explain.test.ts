@@ -77,6 +77,8 @@ t.test('questions beyond the limit are answered by 429 and when to ask again', a
   t.equal((await ask(port, 'GET', question, { as: 'bob' })).status, 200, 'bob may')
   const shown = await pageOf(port, `${page}?path=/data/a&action=read`, 'alice')
   t.equal(shown.status, 429)
+  t.equal((await ask(port, 'GET', `${api}/whoami?explain=true`, { as: 'alice' })).status, 429, 'nor how he got in')
+  t.equal((await ask(port, 'GET', `${api}/whoami`, { as: 'alice' })).status, 200)
   t.equal((await ask(port, 'GET', '/data/a', { as: 'alice' })).status, 200, 'everything else goes on')
   // Whoever has no credential, or a bad one, is counted by address: 8 times as much.
   let status = 200

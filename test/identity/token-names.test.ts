@@ -78,7 +78,7 @@ t.test('each way of coming in is told in steps, without its secret', async (t) =
     /^credential: a macaroon$/,
     /^macaroon: macaroon [\w-]{16} of https:\/\/vo\.example\.org\|sub-alice$/,
     /^account: account alice of source 1 \(file\)/,
-    /^groups: p01@desy\.de \(of the account\), cms@desy\.de \(joined by a mapping rule\)$/,
+    /^groups: p01@desy\.de \(of the account\), cms@desy\.de \(joined by a mapping rule\), \/cms@vo \(of its issuer\)$/,
     /^administrator: no entry/,
     /^bounds: may list "\/vo"/,
     /^bounds: from 192\.0\.2\.0\/24 only$/,
