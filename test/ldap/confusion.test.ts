@@ -35,6 +35,12 @@ async function directoryOf(
   return { way, options }
 }
 
+/** Of the first message in it: SEQUENCE, then an INTEGER of one byte. */
+function messageId(answer: Buffer): number {
+  const first = answer[1] ?? 0
+  return answer[4 + (first < 0x80 ? 0 : first & 0x7f)] ?? 0
+}
+
 const alice = person('uid=alice', 20_001, ['alice'])
 
 t.test('another name of somebody opens nobody else’s account', async (t) => {
@@ -144,6 +150,22 @@ t.test('a password that the directory does not answer is no outage', async (t) =
   t.match(await outcome(source.checkPassword('alice', new Secret('alice-pw'))), /^unavailable .*no answer/)
   while (source.state().available) await new Promise(setImmediate)
   t.match(told, [{ available: false }], 'a server that answers nobody is noticed all the same')
+})
+
+t.test('one person whose groups take too long is no outage either', async (t) => {
+  const entries = [alice, person('uid=bob', 20_002, ['bob'])]
+  // Of the first connection: the gateway's sign-in (2), the person (3), then nothing.
+  const { way, options } = await directoryOf(t, entries, (answer, connection) =>
+    connection === 0 && messageId(answer) > 3 ? undefined : answer,
+  )
+  const { source, told } = worldOf(t, options({ deadline: 300 }), { least: 60_000, most: 60_000 })
+  t.match(await outcome(source.find('alice')), /^unavailable .*no answer/)
+  t.ok(await source.find('bob'))
+  t.ok(source.state().available)
+  t.same(told, [])
+  way.hold()
+  t.match(await outcome(source.find('carol')), /^unavailable .*no answer/)
+  t.match(told, [{ available: false }], 'where nothing at all is answered it is one at once')
 })
 
 t.test('an empty file of authorities trusts nobody', async (t) => {

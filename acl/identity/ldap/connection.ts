@@ -35,6 +35,8 @@ export class Connection {
   readonly #budget: Budget = { bytes: 0 }
   /** By performance.now(): when everything asked of it now must be done. */
   #end = Number.POSITIVE_INFINITY
+  /** Whether it has answered since then, where there is such a time. */
+  #hasAnswered = false
   #failure: LdapFailure | undefined
   #isClosed = false
 
@@ -63,6 +65,7 @@ export class Connection {
   /** All requests from now on, together, take at most so many milliseconds. */
   allow(duration: number): void {
     this.#end = performance.now() + duration
+    this.#hasAnswered = false
   }
 
   get isClosed(): boolean {
@@ -138,12 +141,14 @@ export class Connection {
     if (this.isClosed) throw new LdapFailure('connection', 'the connection was lost')
     this.#budget.bytes = bytes
     const patience = Math.max(0, Math.min(this.#deadline, this.#end - performance.now()))
-    const late = setTimeout(
-      () => this.#break(new LdapFailure('deadline', `no answer within ${Math.round(patience)} ms`)),
-      patience,
-    )
+    const late = setTimeout(() => {
+      const kind = this.#hasAnswered ? 'slow' : 'deadline'
+      this.#break(new LdapFailure(kind, `no answer within ${Math.round(patience)} ms`))
+    }, patience)
     try {
-      return await work()
+      const answer = await work()
+      this.#hasAnswered = Number.isFinite(this.#end)
+      return answer
     } catch (error) {
       if (error instanceof ResultCodeError) throw resultFailure(error)
       // After anything else nobody knows what the next bytes would belong to.

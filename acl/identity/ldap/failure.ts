@@ -11,6 +11,8 @@ export type FailureKind =
   | 'bind'
   /** It took too long. */
   | 'deadline'
+  /** It answers, but took too long over something. */
+  | 'slow'
   /** It sent more than anybody reads. */
   | 'size'
   /** It answered, with a result that is no success. */

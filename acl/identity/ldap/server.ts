@@ -159,7 +159,10 @@ export class Server {
 
   /** `before`: what was known when the work began that failed so. */
   #blame(error: unknown, before: Failure | undefined): void {
-    if (error instanceof LdapFailure && error.isOfServer && this.#failure === before) this.#fail(error)
+    if (!(error instanceof LdapFailure && error.isOfServer && this.#failure === before)) return
+    // One person whose groups take long must not be an outage for all others.
+    if (error.kind === 'slow') this.#look()
+    else this.#fail(error)
   }
 
   #fail(failure: LdapFailure): void {
