@@ -10,9 +10,9 @@ import { audiencesOf } from './claims.ts'
 import type { Introspected, Introspection } from './introspection/introspection.ts'
 import { type Trace, type TrustedIssuer, verifyToken } from './jwt.ts'
 import type { LinkedAccounts } from './links/linked.ts'
-import { linkParts, type MappingInput, mapToken } from './mapping.ts'
+import { linkParts, type MappingInput, mapToken, nameOfGroup } from './mapping.ts'
 import type { IdentityOptions } from './options.ts'
-import { readPermissions } from './profiles.ts'
+import { groupsOf, readPermissions } from './profiles.ts'
 import { deny, quoted } from './refusal.ts'
 
 export interface BearerContext {
@@ -33,6 +33,8 @@ export interface BearerContext {
 export interface Authenticated {
   readonly principal: Principal
   readonly tokenId: string | undefined
+  /** Further names under which it can be banned. */
+  readonly marks: readonly string[]
   /** The certificate that must come with the token; see `requireBinding`. */
   readonly boundTo?: string
   /** Milliseconds since 1970 until which its issuer's word is believed, where it was asked. */
@@ -71,6 +73,10 @@ export async function authenticateBearer(token: string, context: BearerContext):
   return {
     principal,
     tokenId: tokenId === undefined ? undefined : `${issuer.issuer}|${tokenId}`,
+    // Beside capabilities groups give no rights, but a ban of one is of all its members.
+    marks: hasCapabilities
+      ? groupsOf(verified.payload, issuer).map((group) => `group:${nameOfGroup(group, issuer)}`)
+      : [],
     ...(boundTo !== undefined && { boundTo }),
     ...(until !== undefined && { vouchedUntil: until }),
   }

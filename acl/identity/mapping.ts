@@ -163,10 +163,13 @@ function assuranceOf(payload: JsonObject, { name }: IssuerOptions, rules: readon
 
 /** A group that is joined keeps its own name too: a ban or a DENY entry may speak about either. */
 function groupsOf({ groups, issuer }: MappingInput, held: readonly Entitlement[]): ReadonlySet<string> {
-  const prefix = issuer.groups?.prefix ?? ''
-  const plain = groups.map((group) => `${prefix}${group}`)
-  const entitled = held.flatMap(namesFulfilled)
-  return new Set([...plain, ...entitled].map((name) => `${name}@${issuer.name}`))
+  const entitled = held.flatMap(namesFulfilled).map((name) => `${name}@${issuer.name}`)
+  return new Set([...groups.map((group) => nameOfGroup(group, issuer)), ...entitled])
+}
+
+/** A group of a token by its name here. */
+export function nameOfGroup(group: string, { name, groups }: IssuerOptions): string {
+  return `${groups?.prefix ?? ''}${group}@${name}`
 }
 
 function choose(said: readonly Linked[], input: MappingInput, lacking: readonly string[]): string {

@@ -274,8 +274,8 @@ class Service implements IdentityService {
       const found = await authenticateMacaroon(token, { epochs, accounts, issuers, linked, domain, now, trace })
       return this.#hold(found)
     }
-    const { principal, tokenId, ...more } = await authenticateBearer(token, { ...state, now, trace, from })
-    return this.#hold({ principal, holder: { id: principal.id, user: principal.user, tokenId }, ...more })
+    const { principal, tokenId, marks, ...more } = await authenticateBearer(token, { ...state, now, trace, from })
+    return this.#hold({ principal, holder: { id: principal.id, user: principal.user, tokenId, marks }, ...more })
   }
 
   async #certificate(certificate: ClientCertificate): Promise<Principal> {

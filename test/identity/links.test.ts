@@ -289,6 +289,19 @@ t.test('a banned group lets nobody in, whatever he comes with, within two second
   }
 })
 
+t.test('scopes do not hide the groups of a token from a ban', async (t) => {
+  const { here, token } = await linkWorld(t)
+  const by = await here.service.principalOf('admin')
+  if (!by) throw new Error('no administrator')
+  const scoped = { sub: 'sub-alice', scope: 'storage.read:/' }
+  const member = token({ ...scoped, 'wlcg.groups': ['/vo/sub'], jti: 'm' })
+  const other = token({ ...scoped, 'wlcg.groups': ['/vo'], jti: 'o' })
+  for (const each of [member, other]) t.equal(await user(here, each), alice)
+  await here.service.bans?.add(by, { name: 'group:/vo/sub@vo', note: '', until: undefined })
+  t.equal(await user(here, member), 'denied revoked')
+  t.equal(await user(here, other), alice)
+})
+
 t.test('who has a certificate can be banned by its name, in whatever script', async (t) => {
   const { here } = await linkWorld(t)
   const { service } = here
