@@ -21,13 +21,12 @@ export async function recognizeCertificate(
   hold: (found: Omit<Known, 'until'>) => Known,
 ): Promise<Known> {
   const { cache, now } = means
-  // No token has a blank in it.
-  const key = `certificate ${certificate.thumbprint}`
-  const known = certificate.problem === undefined ? cache.token(key, now) : undefined
+  const { thumbprint, problem } = certificate
+  const known = problem === undefined ? cache.certificate(thumbprint, now) : undefined
   if (known !== undefined) return known
   const principal = await authenticateCertificate(certificate, means)
   const holder = { id: principal.id, user: principal.user, tokenId: undefined }
-  return cache.keepToken(key, hold({ principal, holder }), now)
+  return cache.keepCertificate(thumbprint, hold({ principal, holder }), now)
 }
 
 /** Throws `unauthenticated` for a certificate that is not accepted, `denied` for one that no mapping rule knows. */

@@ -43,6 +43,8 @@ export class CredentialCache {
     maxSize: 64 * 1024 * 1024,
     sizeCalculation: (_known, token) => token.length + 1024,
   })
+  /** Apart from tokens, whose text is whatever somebody sends: a thumbprint is no secret. */
+  readonly #certificates = new LRUCache<string, Known>({ max: 10_000 })
   readonly #passwords = new LRUCache<string, Known>({ max: 10_000 })
   readonly #refused = new LRUCache<string, Refused>({ max: 5_000 })
   readonly #key = randomBytes(32)
@@ -56,6 +58,17 @@ export class CredentialCache {
     const end = untilWhen(known.principal, now)
     const kept = { ...known, until: Math.min(end, known.vouchedUntil ?? end) }
     this.#tokens.set(token, kept)
+    return kept
+  }
+
+  certificate(thumbprint: string, now: number): Known | undefined {
+    const known = this.#certificates.get(thumbprint)
+    return known !== undefined && now < known.until ? known : undefined
+  }
+
+  keepCertificate(thumbprint: string, known: Omit<Known, 'until'>, now: number): Known {
+    const kept = { ...known, until: untilWhen(known.principal, now) }
+    this.#certificates.set(thumbprint, kept)
     return kept
   }
 

@@ -1,5 +1,6 @@
 /** What each kind of credential can be turned into: macaroons, temporary keys of S3, access keys; and what ends with it. */
 
+import { createHash, X509Certificate } from 'node:crypto'
 import t from 'tap'
 import { audience, issuerUrl, startTestGateway } from '../gateway/harness.ts'
 import { named, password } from '../gateway/people.ts'
@@ -144,6 +145,13 @@ for (const way of ways) {
     t.equal((await readWith({ accessKeyId, secret })).text, 'hello')
   })
 }
+
+t.test('the name of a certificate that was let in is no token', async (t) => {
+  const thumbprint = createHash('sha256').update(new X509Certificate(alice.cert).raw).digest('base64url')
+  const way = { name: '', headers: {}, isCertified: true }
+  t.equal((await send(way, 'GET', note)).text, 'hello')
+  for (const name of [`certificate ${thumbprint}`, thumbprint]) t.not((await assume(name)).answer.status, 200, name)
+})
 
 t.test('a damaged macaroon is shown to nobody', async (t) => {
   const made = await gateway.request({
