@@ -115,8 +115,10 @@ async function readAsked({ ca: file, crl: list }: NonNullable<TlsFiles['clientCe
   try {
     const [ca, crl] = await Promise.all([readFile(file), list === undefined ? undefined : readFile(list)])
     createSecureContext({ ca, crl })
-    // A session that is taken up again is not checked again, neither against time nor the list of revoked ones.
-    return { ca, ...(crl && { crl }), secureOptions: constants.SSL_OP_NO_TICKET }
+    // A session that is taken up again is not checked again, neither against time nor the list of revoked ones; nor is
+    // a certificate that is shown later on a connection of TLS 1.2.
+    const secureOptions = constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION
+    return { ca, ...(crl && { crl }), secureOptions }
   } catch (cause) {
     throw new StorageError('invalid', `the authorities of callers cannot be used: ${file}`, { cause })
   }

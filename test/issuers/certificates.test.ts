@@ -263,6 +263,17 @@ t.test('a connection is never taken up again without a look at its certificate',
   }
 })
 
+t.test('nobody shows another certificate on a connection that was let in', async (t) => {
+  const socket = connect({ host: '127.0.0.1', port: main ?? 0, ca: own.cert, ...alice, maxVersion: 'TLSv1.2' })
+  await once(socket, 'secureConnect')
+  const ended = new Promise<string>((resolve) => {
+    socket.on('error', () => resolve('refused'))
+    socket.renegotiate({ rejectUnauthorized: true }, (error) => resolve(error ? 'refused' : 'renegotiated'))
+  })
+  t.equal(await ended, 'refused')
+  socket.destroy()
+})
+
 t.test('where one is required, there is no connection without', async (t) => {
   t.equal((await send(alice, { port: strict ?? 0 })).json().user, named('alice'))
   await t.rejects(send(undefined, { port: strict ?? 0 }))
