@@ -154,6 +154,39 @@ t.test('UserInfo adds what the first answer lacks, about the same person', async
   }
 })
 
+t.test('an address is verified by who names it', async (t) => {
+  const issuer = await TokenService.start(t)
+  const mapping = [{ issuer: 'main', claim: 'email', match: '@desy.de', account: '{value}' }]
+  const options = issuerOf(issuer, 'main', { userInfo: true, jwts: true }, { domains: ['desy.de'] })
+  const service = await identityFor(t, [options], { mapping })
+  const [sub, aud] = ['a-1', audience]
+  const told = async (token: string, claims: Claims) => {
+    issuer.people.set(token, { sub, ...claims })
+    const found = await shown(service, token)
+    return typeof found === 'string' ? found : found.user
+  }
+  const good = { email: 'alice@desy.de', email_verified: true }
+  t.equal(await told(issuer.opaque({ sub, aud }), good), 'alice@desy.de')
+  const other = { email: 'bob@desy.de', email_verified: true }
+  t.equal(await told(issuer.opaque({ sub, aud, email: 'alice@desy.de' }), other), 'denied mapping-none')
+  const signed = issuer.signed({ sub, aud, email: 'alice@desy.de' })
+  issuer.tokens.set(signed, { sub, ...other })
+  t.equal(await told(signed, other), 'denied mapping-none')
+})
+
+t.test('a token of somebody is shown to nobody else, whatever its length', async (t) => {
+  const [first, second] = [await TokenService.start(t), await TokenService.start(t)]
+  const length = { least: 16, most: 40 }
+  const service = await identityFor(t, [
+    issuerOf(first, 'first', { prefix: 'one_', length }),
+    issuerOf(second, 'second'),
+  ])
+  for (const token of [`one_${'x'.repeat(60)}`, 'one_x']) {
+    t.equal(await shown(service, token), 'unauthenticated token-format')
+  }
+  t.same([first.shown, second.shown], [[], []])
+})
+
 t.test('signed tokens end when their issuer says so, where it is asked about them', async (t) => {
   const issuer = await TokenService.start(t)
   const clock = makeClock(Date.now())

@@ -64,7 +64,17 @@ export function joinClaims(payload: JsonObject, answer: JsonObject): JsonObject 
   if (told !== undefined && !isWithinScope(member(payload, 'scope'), told)) {
     throw refuse('token-scope', 'its issuer says that its scope is narrower')
   }
-  return { ...answer, ...payload }
+  return withMore(payload, answer)
+}
+
+/**
+ * `own`, with claims of `more` that it lacks. Whether an address is verified is said of the address beside it (OpenID
+ * Connect Core 1.0, section 5.1) and of no other.
+ */
+export function withMore(own: JsonObject, more: JsonObject): JsonObject {
+  const isAddressed = Object.hasOwn(own, 'email') || Object.hasOwn(own, 'email_verified')
+  const { email, email_verified: verified, ...rest } = more
+  return isAddressed ? { ...rest, ...own } : { ...more, ...own }
 }
 
 /** A token without a scope is not narrowed by one: what the issuer says is taken over then. */

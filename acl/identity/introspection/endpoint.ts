@@ -15,6 +15,7 @@ import { fetchDeadline } from '../limits.ts'
 import { fetchFrom, mayReach } from '../login-fetch.ts'
 import type { IntrospectionOptions, IssuerOptions } from '../options.ts'
 import { refuse } from '../refusal.ts'
+import { withMore } from './answer.ts'
 
 /** Seconds for which the metadata of an issuer is believed. */
 const metadataLifetime = 3600
@@ -112,7 +113,7 @@ export class Endpoint {
     if (typeof active !== 'boolean') throw unavailable('its answer does not say whether the token is active')
     if (!active) return undefined
     if (userInfo === undefined) return answer
-    return { ...about(await this.#tell(userInfo, token, signal), answer), ...answer }
+    return withMore(answer, about(await this.#tell(userInfo, token, signal), answer))
   }
 
   /** The endpoints; metadata are read once for all who wait, and again when they were not to be had. */

@@ -137,15 +137,16 @@ export class Introspection {
   }
 
   #candidatesFor(token: string): readonly Asked[] {
-    const fitting = this.#asked.filter(({ options: { length = usualLength } }) => {
-      return token.length >= length.least && token.length <= length.most
-    })
-    const prefixed = fitting.filter(({ options: { prefix } }) => prefix !== undefined && token.startsWith(prefix))
+    // The beginning alone says whose it is: a damaged one is shown to nobody else either.
+    const prefixed = this.#asked.filter(({ options: { prefix } }) => prefix !== undefined && token.startsWith(prefix))
     const longest = Math.max(...prefixed.map(({ options }) => options.prefix?.length ?? 0))
-    const candidates =
+    const possible =
       prefixed.length > 0
         ? prefixed.filter(({ options }) => options.prefix?.length === longest)
-        : fitting.filter(({ options }) => options.prefix === undefined)
+        : this.#asked.filter(({ options }) => options.prefix === undefined)
+    const candidates = possible.filter(({ options: { length = usualLength } }) => {
+      return token.length >= length.least && token.length <= length.most
+    })
     // Whoever waits for an issuer that is down waits for it last.
     return candidates.toSorted((a, b) => Number(a.endpoint.paused) - Number(b.endpoint.paused))
   }
