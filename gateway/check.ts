@@ -15,7 +15,7 @@ import { type Config, loadConfig, type MountConfig } from './config.ts'
 import { FileAudit } from './core/audit.ts'
 import { StorageError } from './core/errors.ts'
 import { takePrivileges } from './serve/account.ts'
-import { withPublicUrl } from './serve/addresses.ts'
+import { hasLowPorts, withPublicUrl } from './serve/addresses.ts'
 import { backendMaker } from './serve/backends.ts'
 import { checkFiles, readMasterKeys } from './serve/files.ts'
 import { identityOptions } from './serve/identity.ts'
@@ -61,13 +61,18 @@ export function statusOf(found: readonly Finding[]): 0 | 1 | 2 {
   return found.some(({ level }) => level === 'warning') ? 1 : 0
 }
 
-function privilegesFinding({ mounts }: Config): Finding {
+function privilegesFinding(config: Config): Finding {
   const uid = process.geteuid?.()
   if (uid === 0) {
     return { subject: 'capabilities', level: 'warning', text: 'the gateway would serve as root; set runAs' }
   }
-  const native = mounts.some(({ enforce }) => enforce === 'native')
-  return ok('capabilities', `uid ${uid}${native ? ' with CAP_SETUID and CAP_SETGID alone' : ' without any capability'}`)
+  const native = config.mounts.some(({ enforce }) => enforce === 'native')
+  const kept = [
+    ...(native ? ['CAP_SETUID', 'CAP_SETGID'] : []),
+    ...(hasLowPorts(config) ? ['CAP_NET_BIND_SERVICE'] : []),
+  ]
+  const held = kept.length === 0 ? 'without any capability' : `with no capability but what it needs: ${kept.join(', ')}`
+  return ok('capabilities', `uid ${uid} ${held}`)
 }
 
 async function checkAudit({ audit, state }: Config, report: Report): Promise<void> {

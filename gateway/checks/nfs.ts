@@ -32,20 +32,26 @@ interface NfsMount {
 
 export async function checkNfs({ mounts, domain }: Config, means: NfsMeans, report: Report): Promise<void> {
   const trees = mounts.flatMap(({ path, enforce, backend }) =>
-    'root' in backend && backend.type !== 'dcache' ? [{ path, enforce, root: backend.root }] : [],
+    'root' in backend && backend.type !== 'dcache'
+      ? [{ path, enforce, root: backend.root, entersMounts: backend.type === 'posix' && backend.crossMounts }]
+      : [],
   )
   const places = await Promise.all(trees.map(({ root }) => placeOf(root)))
   const known = parseMounts(await readFile(means.mountinfo, 'utf8').catch(() => ''))
-  const over = trees.flatMap(({ path, enforce }, index) => {
-    const on = mountOf(places[index] ?? '', known)
-    return on === undefined || !/^nfs4?$/.test(on.type) ? [] : [{ path, enforce, on }]
+  const over = trees.flatMap(({ path, enforce, entersMounts }, index) => {
+    const place = places[index] ?? ''
+    const below = entersMounts ? known.filter(({ at }) => at.startsWith(`${place}/`)) : []
+    const all = [mountOf(place, known) ?? [], ...below].flat()
+    return all.filter(({ type }) => /^nfs4?$/.test(type)).map((on) => ({ path, enforce, on }))
   })
   if (over.some(({ on }) => on.type === 'nfs4')) report('nfs', await idmapFinding(domain, means.etc))
   const plain = over.filter(({ enforce, on }) => enforce === 'native' && flavourOf(on) === 'sys')
   if (plain.length === 0) return
   const accounts = [...(await means.accounts())]
   const rich = accounts.filter(([, groups]) => groups > mostGroups)
-  for (const { path } of plain) report(`mount ${path}`, groupsFinding(rich, accounts.length))
+  for (const path of new Set(plain.map((each) => each.path))) {
+    report(`mount ${path}`, groupsFinding(rich, accounts.length))
+  }
 }
 
 /** Where a root really lies, and mounted where that is done on demand; as it is written where that cannot be found out. */

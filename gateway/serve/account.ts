@@ -6,6 +6,7 @@ import { dirname } from 'node:path'
 import type { Config } from '../config.ts'
 import { StorageError } from '../core/errors.ts'
 import { preparePrivileges } from '../privileges.ts'
+import { hasLowPorts } from './addresses.ts'
 import { certificatesOf, programsOf, secretsOf, topOf } from './backend-files.ts'
 import { filesOfLdap } from './ldap.ts'
 
@@ -34,7 +35,7 @@ export function takePrivileges(config: Config, configFile: string | undefined): 
     native: native.length > 0,
     needed: filesOf(config, configFile),
     roots: native,
-    lowPorts: config.listen.some(({ port }) => port > 0 && port < 1024),
+    lowPorts: hasLowPorts(config),
   })
   if (privileges.ready) return privileges.roots
   const why =

@@ -24,6 +24,11 @@ export function listenersOf({ listen, s3 }: Pick<Config, 'listen' | 's3'>): read
   return [...listen, ...(s3?.listen ?? []).map((listener) => ({ ...listener, s3: true }))]
 }
 
+/** Whether one of them takes a port that only the system's own programs may have. */
+export function hasLowPorts(config: Pick<Config, 'listen' | 's3'>): boolean {
+  return listenersOf(config).some(({ port }) => port > 0 && port < 1024)
+}
+
 /** "https://[::1]:8443"; the scheme's own port is left out. */
 export function urlOf(socket: { readonly address: string; readonly port: number; readonly tls: boolean }): string {
   const host = isIPv6(socket.address) ? `[${socket.address}]` : socket.address

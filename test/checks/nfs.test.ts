@@ -29,13 +29,13 @@ function world(t: Test, { idmapd, more = {} }: { idmapd?: string; more?: Record<
   if (idmapd !== undefined) writeFileSync(join(etc, 'idmapd.conf'), idmapd)
   mkdirSync(join(etc, 'idmapd.conf.d'))
   for (const [name, text] of Object.entries(more)) writeFileSync(join(etc, 'idmapd.conf.d', name), text)
-  return async (named: string, enforce: string, groups: Record<string, number> = {}) => {
+  return async (named: string, enforce: string, groups: Record<string, number> = {}, more = '') => {
     const root = named.replace('ETC', etc)
     const text = [
       'domain: example.org',
       'listen: [{ address: 127.0.0.1, port: 0 }]',
       'state: { directory: state }',
-      `mounts: [{ path: /m, enforce: ${enforce}, backend: { type: posix, root: ${JSON.stringify(root)} } }]`,
+      `mounts: [{ path: /m, enforce: ${enforce}, backend: { type: posix, root: ${JSON.stringify(root)}${more} } }]`,
     ].join('\n')
     const found: string[] = []
     const accounts = async () => new Map(Object.entries(groups))
@@ -87,4 +87,8 @@ t.test('sixteen groups are told of where the kernel decides over AUTH_SYS', asyn
   t.match(await run('/data/with blank', 'native'), [/groups warning/], 'NFSv3 as well')
   t.equal((await run('/data/safe', 'native', { vo: 99 })).length, 1, 'not with sec=krb5')
   t.equal((await run('/data/dust', 'gateway', { vo: 99 })).length, 1, 'not where the gateway decides')
+  t.same(await run('/data', 'native', { vo: 17 }), [], 'not of what is mounted inside and not entered')
+  const inside = await run('/data', 'native', { vo: 17 }, ', crossMounts: true')
+  t.match(inside, [/^nfs idmap ok/, /^mount \/m groups error/])
+  t.equal(inside.length, 2, 'once, of however many')
 })
