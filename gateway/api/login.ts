@@ -160,6 +160,8 @@ async function enter(context: ApiContext, x: Exchange, reply: FastifyReply, ente
   )
   if (before.session !== undefined) await endEarlier(sessions, before, before.session)
   const cookies = ['Set-Cookie', setSession(x, session.secret, session.expires)]
+  // Who showed a ticket with this browser before is not to speak where the session does not count.
+  cookies.push('Set-Cookie', dropTicket(x))
   await sendTo(x, reply, to, [...cookies, 'Set-Cookie', dropPending(x)])
 }
 

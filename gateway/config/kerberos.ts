@@ -65,7 +65,7 @@ export function* kerberosRules({ kerberos }: Parts): Generator<BrokenRule> {
     try {
       parseLocalRule(line, own)
       if (ignoresRealm(line) && realms.length > 0) {
-        yield { path, text: 'without [n:string] it would take principals of all realms for the same; use $0' }
+        yield { path, text: 'without $0 in [n:string] it would take principals of all realms for the same' }
       }
     } catch (error) {
       yield { path, text: StorageError.from(error).message }

@@ -24,7 +24,12 @@ export function isChanging(method: string | undefined): boolean {
 
 /** Throws `denied`, rule `cross-site`, for a request that changes something and that a browser sent for a page that is not ours. */
 export function requireSameOrigin(x: Exchange): void {
-  if (isChanging(x.request.method) && siteOf(x) === 'other') throw crossSite('a page of another site sent the request')
+  if (isChanging(x.request.method)) requireNoOtherSite(x)
+}
+
+/** The same, whatever the method: for what gives something out. Throws `denied`, rule `cross-site`. */
+export function requireNoOtherSite(x: Exchange): void {
+  if (siteOf(x) === 'other') throw crossSite('a page of another site sent the request')
 }
 
 /**

@@ -8,7 +8,7 @@ import type { Principal } from '../../acl/principal.ts'
 import { StorageError } from '../core/errors.ts'
 import { parseAuthorization } from '../http/authenticate.ts'
 import { certificateOf, shownWith } from '../http/client-certificate.ts'
-import { requireSameOrigin } from '../http/csrf.ts'
+import { requireNoOtherSite } from '../http/csrf.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { negotiateToken, showTicket } from '../http/negotiate.ts'
 import { StsError } from './sts-error.ts'
@@ -31,8 +31,8 @@ export async function callerOf(x: Exchange, identity: Pick<Identity, 'authentica
       new StorageError('denied', '', { reason }),
     )
   }
-  // Browsers add tickets, certificates and remembered passwords by themselves.
-  requireSameOrigin(x)
+  // Browsers add tickets, certificates and remembered passwords by themselves, and a role may be asked for with GET.
+  requireNoOtherSite(x)
   if (certificate) return identity.authenticate({ kind: 'certificate', certificate })
   const token = negotiateToken(header)
   if (token) return showTicket(identity.kerberos, x, token)

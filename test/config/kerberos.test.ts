@@ -49,7 +49,13 @@ const mistakes: ReadonlyArray<readonly [was: string, is: string, message: string
   ['  rules: [DEFAULT]', '  rules: [default]', 'c.yaml:9:11: kerberos.rules[0]: expected DEFAULT or RULE:'],
   ['[DEFAULT]', '["RULE:[1:$2]"]', 'kerberos.rules[0]: $2 is more than the components'],
   ['[DEFAULT]', '["RULE:[1:$1](a{9999})"]', 'kerberos.rules[0]: the expression repeats more than 64'],
-  ['  rules: [DEFAULT]', '  realms: [B]\n  rules: ["RULE:s/a/b/"]', 'kerberos.rules[0]: without [n:string]'],
+  ['  rules: [DEFAULT]', '  realms: [B]\n  rules: ["RULE:s/a/b/"]', 'kerberos.rules[0]: without $0 in [n:string]'],
+  ['  rules: [DEFAULT]', '  realms: [B]\n  rules: ["RULE:[1:$1]"]', 'kerberos.rules[0]: without $0 in [n:string]'],
+  [
+    '  rules: [DEFAULT]',
+    '  realms: [B]\n  rules: ["RULE:[2:$1;$2](.*;$0)s/;.*//"]',
+    'kerberos.rules[0]: without $0 in [n:string]',
+  ],
   ['  rules', '  realms: [EXAMPLE.ORG]\n  rules', 'kerberos.realms: holds our own realm'],
   ['  rules', '  names: [{ principal: alice, account: a }]\n  rules', 'names[0].principal: expected a principal'],
   [

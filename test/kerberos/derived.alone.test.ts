@@ -75,6 +75,14 @@ t.test('nobody else gets any', { skip }, async (t) => {
   t.match((await assume({ Authorization: 'Negotiate YWJj' })).text, /AccessDenied/)
   t.match((await assume({ Authorization: await ticket(), Origin: 'https://evil.example' })).text, /AccessDenied/)
   t.match((await assume({ Authorization: await ticket() }, { WebIdentityToken: 'abcd' })).text, /InvalidParameterValue/)
+  const fields = { Action: 'AssumeRole', Version: '2011-06-15', RoleSessionName: 'me' }
+  const query = new URLSearchParams({ RoleArn: 'arn:aws:iam::000000000000:role/me', ...fields })
+  const open = async (site: string) => {
+    const headers = { Authorization: await ticket(), 'Sec-Fetch-Site': site }
+    return (await send(world.gateway.s3Port, { path: `/?${query}`, headers })).status
+  }
+  t.equal(await open('cross-site'), 403, 'nor who makes a browser ask with a link')
+  t.equal(await open('none'), 200)
 })
 
 t.test('a policy narrows the keys', { skip }, async (t) => {

@@ -5,8 +5,11 @@ import t from 'tap'
 import { Epochs } from '../../acl/identity/epochs.ts'
 import { Failures } from '../../acl/identity/kerberos/failures.ts'
 import { parseKeytab } from '../../acl/identity/kerberos/keytab.ts'
+import { NegotiationDesk } from '../../acl/identity/kerberos/negotiation.ts'
 import { maxTicketToken, requireKerberosToken } from '../../acl/identity/kerberos/spnego.ts'
 import { openTicket, sealTicket } from '../../acl/identity/kerberos/ticket-cookie.ts'
+import type { IdentityState } from '../../acl/identity/state.ts'
+import { anonymous } from '../../acl/principal.ts'
 import type { Secret } from '../../acl/secret.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { negotiateToken } from '../../gateway/http/negotiate.ts'
@@ -164,4 +167,20 @@ t.test('an address has so many refused tickets, and more with time', async (t) =
   failures.check('192.0.2.1')
   now += 1000
   failures.check('2001:db8::1')
+})
+
+t.test('tickets that come together are as few as those that come one by one', async (t) => {
+  let seen = 0
+  const accept = async () => {
+    seen++
+    return undefined
+  }
+  const state = { options: {}, kerberos: { library: { accept } } } as unknown as IdentityState
+  const desk = new NegotiationDesk({ state: () => state, admit: () => anonymous })
+  const tries = Array.from({ length: 200 }, () => desk.accept(bare, '192.0.2.1'))
+  const codes = (await Promise.allSettled(tries)).map((each) => {
+    return each.status === 'rejected' ? StorageError.from(each.reason).code : 'accepted'
+  })
+  t.ok(seen <= 34, `${seen} were looked at`)
+  t.same(new Set(codes), new Set(['unauthenticated', 'busy']))
 })

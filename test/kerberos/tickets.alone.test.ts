@@ -327,7 +327,12 @@ t.test('a browser signs in with its ticket and has a session', { skip }, async (
   const entered = await show(await one(alice), path)
   t.equal(entered.status, 303)
   t.equal(entered.headers.location, '/data/')
-  const session = (entered.headers['set-cookie'] ?? []).find((each) => each.startsWith('portolan-session='))
+  const set = entered.headers['set-cookie'] ?? []
+  t.ok(
+    set.some((each) => each.startsWith('portolan-ticket=; Path=/; Max-Age=0')),
+    'no ticket shown before speaks beside it',
+  )
+  const session = set.find((each) => each.startsWith('portolan-session='))
   const Cookie = session?.split(';')[0] ?? ''
   t.equal((await gateway.get('/data/closed/own', undefined, { Cookie })).text, 'for alice alone\n')
   const me = await gateway.get('/.portolan/api/v1/whoami', undefined, { Cookie })

@@ -69,7 +69,7 @@ export function parseLocalRule(line: string, realm: string): LocalRule {
 
 /** Whether the line looks at principals of all realms alike: only where there is no more than one. */
 export function ignoresRealm(line: string): boolean {
-  return line.startsWith('RULE:') && !line.startsWith('RULE:[')
+  return line.startsWith('RULE:') && !/^RULE:\[[0-9]:[^\]]*\$0/.test(line)
 }
 
 function changesOf(text: string): readonly Change[] {

@@ -82,9 +82,14 @@ export class NegotiationDesk implements Negotiation {
     requireKerberosToken(token)
     this.#failures.check(from)
     let why = ''
-    const accepted = await this.#gate(() => kerberos.library.accept(token, (told) => (why = told)))
+    const accepted = await this.#gate(async () => {
+      // Others of the same address may have been refused while this one waited.
+      this.#failures.check(from)
+      const found = await kerberos.library.accept(token, (told) => (why = told))
+      if (found === undefined) this.#failures.note(from)
+      return found
+    })
     if (accepted === undefined) {
-      this.#failures.note(from)
       throw refuse('kerberos-ticket', `Kerberos has refused the ticket: ${quoted(why)}`)
     }
     const { client, target, answer } = accepted
