@@ -3,10 +3,10 @@
 import { execFileSync } from 'node:child_process'
 import { lchownSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { Config } from '../config.ts'
+import type { Config, SecretRef } from '../config.ts'
 import { StorageError } from '../core/errors.ts'
 import { preparePrivileges } from '../privileges.ts'
-import { hasLowPorts } from './addresses.ts'
+import { hasLowPorts, listenersOf } from './addresses.ts'
 import { certificatesOf, programsOf, secretsOf, topOf } from './backend-files.ts'
 import { filesOfLdap } from './ldap.ts'
 
@@ -81,21 +81,29 @@ function writtenDirectories({ state, log, audit }: Config): readonly string[] {
 
 /** Everything that is opened after the change of account, but for the tops of native mounts. */
 function filesOf(config: Config, configFile: string | undefined): readonly string[] {
-  const { listen, state, issuers, login, links, kerberos, accounts, mounts } = config
-  const key = state.masterKeyFile
+  const { state, issuers, login, links, kerberos, accounts, mounts } = config
   const files: readonly (string | undefined)[] = [
     configFile,
     ...writtenDirectories(config),
-    ...listen.flatMap(({ tls }) => (tls ? [tls.certificate, tls.key] : [])),
-    key && 'file' in key ? key.file : undefined,
-    ...issuers.flatMap(({ ca, keys }) => [ca, keys.jwksFile]),
-    ...login.issuers.map(({ clientSecret: secret }) => (secret && 'file' in secret ? secret.file : undefined)),
-    ...links.alise.flatMap(({ apiKey, ca }) => [ca, 'file' in apiKey ? apiKey.file : undefined]),
+    ...listenersOf(config).flatMap(({ tls, proxyCertificates }) => {
+      const asked = tls?.clientCertificates
+      return [tls?.certificate, tls?.key, asked?.ca, asked?.crl, proxyCertificates?.ca]
+    }),
+    config.thirdParty.ca,
+    fileOf(state.masterKeyFile),
+    ...issuers.flatMap(({ ca, keys, introspection }) => [ca, keys.jwksFile, fileOf(introspection?.clientSecret)]),
+    ...login.issuers.map(({ clientSecret }) => fileOf(clientSecret)),
+    ...links.alise.flatMap(({ apiKey, ca }) => [ca, fileOf(apiKey)]),
     kerberos?.keytab,
     ...accounts.flatMap(({ file, ldap }) => [file, ...(ldap ? filesOfLdap(ldap) : [])]),
     ...mounts.flatMap(({ enforce, backend }) => (enforce === 'gateway' ? topOf(backend) : [])),
     ...mounts.flatMap(({ backend }) => [...certificatesOf(backend), ...programsOf(backend)]),
-    ...mounts.flatMap(({ backend }) => secretsOf(backend).map((ref) => ('file' in ref ? ref.file : undefined))),
+    ...mounts.flatMap(({ backend }) => secretsOf(backend).map(fileOf)),
   ]
   return files.filter((file) => file !== undefined)
+}
+
+/** Where a secret lies, unless in the environment. */
+function fileOf(secret: SecretRef | undefined): string | undefined {
+  return secret && 'file' in secret ? secret.file : undefined
 }
