@@ -6,7 +6,7 @@ import type { Principal } from '../../acl/principal.ts'
 import { Secret } from '../../acl/secret.ts'
 import { StorageError } from '../core/errors.ts'
 import { root } from '../core/path.ts'
-import { formToken, requireFormToken, requireOwnPage } from '../http/csrf.ts'
+import { formToken, requireFormToken, requireOwnPage, requireVisit } from '../http/csrf.ts'
 import { audited } from '../http/derived.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { dropTicket, negotiateToken } from '../http/negotiate.ts'
@@ -90,6 +90,8 @@ export const loginByTicket: ApiHandler = async (context, request, reply) => {
     const page = loginForm(context, x, { to: returnPath(to), problem })
     return sendPage(x, reply, page, { status: 401, headers: ['WWW-Authenticate', 'Negotiate'] })
   }
+  // Browsers add tickets to what pages fetch, too: those are not to begin sessions without end.
+  requireVisit(x)
   const before = await sessionBefore(context, x)
   const learn = async () => x.principal
   return enter(context, x, reply, { learn, how: 'kerberos', to: returnPath(to), ...(before && { before }) })
@@ -159,10 +161,10 @@ async function enter(context: ApiContext, x: Exchange, reply: FastifyReply, ente
     ({ id, expires }) => `session ${id} by ${how} until ${new Date(expires).toISOString()}`,
   )
   if (before.session !== undefined) await endEarlier(sessions, before, before.session)
-  const cookies = ['Set-Cookie', setSession(x, session.secret, session.expires)]
+  const cookies = ['Set-Cookie', setSession(x, session.secret, session.expires), 'Set-Cookie', dropPending(x)]
   // Who showed a ticket with this browser before is not to speak where the session does not count.
-  cookies.push('Set-Cookie', dropTicket(x))
-  await sendTo(x, reply, to, [...cookies, 'Set-Cookie', dropPending(x)])
+  if (x.door.negotiate) cookies.push('Set-Cookie', dropTicket(x))
+  await sendTo(x, reply, to, cookies)
 }
 
 async function endEarlier(sessions: Sessions, principal: Principal, id: string): Promise<void> {

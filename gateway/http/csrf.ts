@@ -52,6 +52,11 @@ export function mayBeCertified(x: Exchange): boolean {
   return !isChanging(method) && headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document'
 }
 
+/** Throws `denied`, rule `cross-site`, for a request that a page of another site made without the person coming here. */
+export function requireVisit(x: Exchange): void {
+  if (!mayBeCertified(x)) throw crossSite('a page of another site sent the request, and nobody came here')
+}
+
 /** What goes into the hidden field `csrf` of every form on a page for this caller. */
 export function formToken(x: Exchange): string {
   const issued = Date.now().toString(36)

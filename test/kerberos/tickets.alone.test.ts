@@ -337,6 +337,8 @@ t.test('a browser signs in with its ticket and has a session', { skip }, async (
   t.equal((await gateway.get('/data/closed/own', undefined, { Cookie })).text, 'for alice alone\n')
   const me = await gateway.get('/.portolan/api/v1/whoami', undefined, { Cookie })
   t.match(me.json(), { id: `alice@${realm}`, user: 'alice@lab.example' })
+  const fetched = { 'Sec-Fetch-Site': 'cross-site', 'Sec-Fetch-Mode': 'no-cors', 'Sec-Fetch-Dest': 'image' }
+  t.equal((await show(await one(alice), path, fetched)).status, 403, 'no picture in a page of others begins a session')
   const again = await show(await one(alice), '/.portolan/login/kerberos?to=%2F%2Fevil.example', { Cookie })
   t.equal(again.headers.location, '/')
   const hasEnded = async () => (await gateway.get('/data/closed/own', undefined, { Cookie })).status === 401

@@ -1,6 +1,6 @@
 /**
  * Extended regular expressions (POSIX.1, section 9.4) for the rules of auth_to_local: the longest of the leftmost matches,
- * in time that grows with the length of text and expression and with nothing else, whatever they hold.
+ * in time that grows with the length of the expression and, at worst, the square of that of the text.
  *
  * What it knows: characters, `.`, brackets with ranges and classes, `* + ? {n,m}`, `|`, groups, `^` and `$`.
  */
