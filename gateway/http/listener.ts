@@ -58,7 +58,7 @@ export async function createListener(options: ListenerOptions, context: Listener
       const pair = options.tls && (await readPair(options.tls))
       const swapTold = await told?.read()
       return () => {
-        if (pair) secure?.server.setSecureContext(pair)
+        if (pair) secure?.use(pair)
         swapTold?.()
       }
     },
@@ -126,6 +126,8 @@ async function readAsked({ ca: file, crl: list }: NonNullable<TlsFiles['clientCe
 
 interface Secure {
   readonly server: TlsServer
+  /** For connections from now on; where callers show certificates, also for those whose handshake is under way. */
+  use(pair: KeyPair): void
   /** What a PROXY header said of the raw connection below. */
   expect(socket: Socket, peer: ProxiedPeer): void
 }
@@ -147,13 +149,30 @@ function createTls(
     rejectUnauthorized: clientCertificates?.required === true,
     ...socketOptions,
   } as const
+  /** How often the files were changed when a connection began, which is checked by what they said then. */
+  const begun = new Map<string, number>()
+  let changes = 0
   const server = createTlsServer(options, (socket) => {
-    handOver(socket, told.get(endOf(socket)), context, traits)
+    const end = endOf(socket)
+    const isOutdated = clientCertificates !== undefined && begun.get(end) !== changes
+    begun.delete(end)
+    if (isOutdated) return void socket.destroy()
+    handOver(socket, told.get(end), context, traits)
   })
-  // A client that gives up or speaks something else: its socket is closed already.
-  server.on('tlsClientError', () => {})
+  server.on('connection', (socket: Socket) => {
+    if (!clientCertificates) return
+    const end = endOf(socket)
+    begun.set(end, changes)
+    socket.once('close', () => begun.delete(end))
+  })
+  // A client that gives up, speaks something else, or nothing in time: Node.js leaves the last one's socket open.
+  server.on('tlsClientError', (_error, socket) => socket.destroy())
   return {
     server,
+    use: (next) => {
+      changes++
+      server.setSecureContext(next)
+    },
     expect: (socket, peer) => {
       const end = endOf(socket)
       told.set(end, peer)

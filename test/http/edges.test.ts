@@ -189,6 +189,15 @@ t.test('TLS is served, behind the PROXY protocol too, and takes over new certifi
   t.equal((await ask()).name, 'second')
 })
 
+t.test('who never begins to speak TLS is not waited for', async (t) => {
+  const tls = await makeCertificate(t, 'first')
+  const limits = { headersTimeout: 200 }
+  const { port } = await openDoor(t, { listen: [{ address: '127.0.0.1', port: 0, tls }], limits })
+  const silent = connect({ host: '127.0.0.1', port }).resume()
+  t.teardown(() => silent.destroy())
+  await t.resolves(once(silent, 'close', { signal: AbortSignal.timeout(10_000) }))
+})
+
 t.test('plain HTTP off loopback needs to be wanted', async (t) => {
   const { storage } = await openDoor(t)
   const options = { publicUrl: 'http://gw', storage, identity, log: logInto([]), data: webdav, routes: () => {} }

@@ -4,6 +4,7 @@ import { createHash, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { Agent } from 'node:https'
+import { connect as connectPlain } from 'node:net'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import t from 'tap'
@@ -284,10 +285,21 @@ t.test('one that was revoked ends with the next list', async (t) => {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   t.teardown(() => agent.destroy())
   t.equal((await send(carol, { agent })).json().user, named('carol'))
+  const early = connectPlain({ host: '127.0.0.1', port: main ?? 0 })
+  await once(early, 'connect')
   grid.revoke(carol)
   writeFileSync(join(gateway.directory, 'grid.crl'), grid.revoked())
   t.equal((await gateway.reload()).msg, 'the configuration was taken over')
   t.equal((await send(carol, { path: note, agent })).status, 401, 'also on connections that there were before')
+  const late = connect({ socket: early, servername: 'localhost', ca: own.cert, ...carol })
+  late.on('error', () => {})
+  late.write(`GET ${whoami} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n`)
+  let said = ''
+  late.on('data', (part) => {
+    said += part
+  })
+  await once(late, 'close')
+  t.equal(said, '', 'and on those that had not begun to speak TLS')
   t.equal((await send(carol, { path: note })).status, 401)
   t.match(await ruleOf(carol), /^certificate: the certificate was revoked/)
   t.equal((await send(alice)).json().user, named('alice'))
