@@ -125,6 +125,16 @@ t.test('what is sent to whom', async (t) => {
   )
 })
 
+t.test('secrets of the gateway itself are shown to nobody', async (t) => {
+  const issuer = await TokenService.start(t)
+  const service = await identityFor(t, [issuerOf(issuer, 'main')])
+  const sealed = `${'1'.repeat(8)}-${'0'.repeat(16)}.${'x'.repeat(60)}`
+  for (const secret of [`pw-${'x'.repeat(16)}-${'y'.repeat(32)}`, `ps1.${sealed}`, `k1.${sealed}`]) {
+    t.equal(await shown(service, secret), 'unauthenticated token-format')
+  }
+  t.same(issuer.shown, [])
+})
+
 t.test('an issuer without the section is asked nothing', async (t) => {
   const issuer = await TokenService.start(t)
   const { introspection: _, ...options } = issuerOf(issuer, 'main')

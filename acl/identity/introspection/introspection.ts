@@ -19,6 +19,8 @@ import { Guesses } from './guesses.ts'
 
 /** b64token (RFC 6750, section 2.1). */
 const tokenGrammar = /^[A-Za-z0-9._~+/-]+=*$/
+/** Application passwords, session tokens of S3 and cookies of tickets, where somebody takes one for a token: shown to nobody. */
+const own = /^(?:pw-[\w-]{16}-[\w-]{32}$|(?:ps1|k1)\.[0-9a-z]{8,9}-[0-9a-f]{16}\.)/
 /** Characters of an opaque token, where the configuration does not say. */
 const usualLength = { least: 16, most: 4096 }
 /** Milliseconds for which a token that no issuer knows is not shown to them again. */
@@ -81,7 +83,7 @@ export class Introspection {
    * them could not be asked and no other knew it, `busy` for addresses that guess.
    */
   async verify(token: string, from: string | undefined, trace: Trace): Promise<Introspected> {
-    const candidates = tokenGrammar.test(token) ? this.#candidatesFor(token) : []
+    const candidates = tokenGrammar.test(token) && !own.test(token) ? this.#candidatesFor(token) : []
     if (candidates.length === 0)
       throw refuse('token-format', 'neither a signed JWT nor a token of an issuer that is asked')
     trace('form', 'no signed JWT: its issuer is asked')
