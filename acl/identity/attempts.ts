@@ -8,10 +8,10 @@
  */
 
 import { createHash } from 'node:crypto'
-import { isIPv4, isIPv6 } from 'node:net'
 import { LRUCache } from 'lru-cache'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { AttemptStore, Tally } from '../../gateway/state/state.ts'
+import { networkOf, providerOf } from '../networks.ts'
 
 /** Failures that cost nothing yet; then one waits 1 s, 2 s, 4 s ... up to a minute. */
 const free = { pair: 5, address: 30, account: 60 } as const
@@ -108,26 +108,6 @@ function tooMany(wait: number): StorageError {
     retryAfter: Math.ceil(wait / 1000),
     reason: { rule: 'attempts', text: 'too many failed sign-ins for this account or from this address' },
   })
-}
-
-/** Whoever has an IPv6 address has 2^64 of them (RFC 6177), so they count as one. */
-export function networkOf(address: string): string {
-  return isIPv6(address) ? groupsOf(address).slice(0, 4).join(':') : address
-}
-
-/** What a provider gets at once: a /32 of IPv6 (RFC 6177 gives a site up to a /48 of it), and of IPv4 a /16. */
-export function providerOf(address: string): string {
-  if (isIPv6(address)) return groupsOf(address).slice(0, 2).join(':')
-  return isIPv4(address) ? address.split('.').slice(0, 2).join('.') : address
-}
-
-function groupsOf(address: string): readonly string[] {
-  const [head = '', tail] = address.replace(/%.*$/, '').split('::')
-  const front = head === '' ? [] : head.split(':')
-  const back = tail === undefined || tail === '' ? [] : tail.split(':')
-  const missing = tail === undefined ? 0 : Math.max(0, 8 - front.length - back.length)
-  const groups = [...front, ...Array.from({ length: missing }, () => '0'), ...back]
-  return groups.map((group) => Number.parseInt(group, 16).toString(16))
 }
 
 /** Of bounded length, whatever somebody sends as a name. */

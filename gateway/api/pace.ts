@@ -1,6 +1,7 @@
 /** How fast one caller, and one address, may ask questions that cost more than they tell. */
 
 import { LRUCache } from 'lru-cache'
+import { networkOf } from '../../acl/networks.ts'
 import { HttpError } from '../http/errors.ts'
 import type { Exchange } from '../http/exchange.ts'
 
@@ -36,7 +37,7 @@ export class Pacing {
 
   /** Before anything is looked up. Throws `busy` as 429 (RFC 6585, section 4) with the time to wait. `cost` in questions. */
   spendAddress({ from }: Exchange, cost = 1): void {
-    this.#spend(`address ${from}`, cost, this.#perMinute * callersOfAddress)
+    this.#spend(`address ${networkOf(from)}`, cost, this.#perMinute * callersOfAddress)
   }
 
   /** Once the caller is known; for those without a credential their address is all there is to count. */

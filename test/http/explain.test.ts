@@ -61,7 +61,8 @@ t.test('whoever asks too often waits, and nobody else does', async (t) => {
   t.throws(() => pacing.spendCaller(by('192.0.2.1')), { code: 'busy' }, 'a dear one takes a minute of them')
   for (let count = 0; count < 480; count++) pacing.spendAddress(by('2001:db8::1'))
   t.throws(() => pacing.spendAddress(by('2001:db8::1')), { code: 'busy' })
-  pacing.spendAddress(by('2001:db8::2'))
+  t.throws(() => pacing.spendAddress(by('2001:db8::2')), { code: 'busy' }, 'a network of IPv6 is one')
+  pacing.spendAddress(by('2001:db8:0:1::1'))
 })
 
 t.test('questions beyond the limit are answered by 429 and when to ask again', async (t) => {

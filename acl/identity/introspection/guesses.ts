@@ -2,7 +2,7 @@
 
 import { LRUCache } from 'lru-cache'
 import { StorageError } from '../../../gateway/core/errors.ts'
-import { networkOf } from '../attempts.ts'
+import { networkOf } from '../../networks.ts'
 
 /** Refused tokens of one address that cost nothing yet; one more is forgiven every `forgiven` milliseconds. */
 const free = 30

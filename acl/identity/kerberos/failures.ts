@@ -6,7 +6,7 @@
 
 import { LRUCache } from 'lru-cache'
 import { StorageError } from '../../../gateway/core/errors.ts'
-import { networkOf } from '../attempts.ts'
+import { networkOf } from '../../networks.ts'
 
 /** Refusals that an address may have at once, and how many come back a second. */
 const most = 30
