@@ -118,7 +118,9 @@ export function decideEntry(entry: Entry, principal: Principal, mask: Rights): A
 
 /** Where the `index`th directory of the way appears in the namespace; undefined when that cannot be told. */
 export function pathOfAncestor(trail: Trail, index: number, at: Path): Path | undefined {
-  const { ancestors, parentExists } = trail
+  const { ancestors, parentExists, resolved } = trail
+  // Behind links the directories are others than those the names of the path speak of, but for the last one.
+  if (resolved !== undefined && (!parentExists || index < ancestors.length - 1)) return undefined
   const missing = parentExists ? 0 : missingLevels(trail, at)
   if (missing === undefined) return undefined
   let path = parentOf(at)

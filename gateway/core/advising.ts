@@ -65,11 +65,13 @@ export function adviceOn(explained: Explained): string | undefined {
 function onRefusal(explained: Explained, { check, reason }: ExplainedStep): string {
   const { rule } = reason
   if (check === 'credential') {
+    if (rule === 'address') return 'Come from an address that it was made for, or ask for another credential.'
     return rule === 'token-expired'
       ? 'Get a new token, or sign in again: this credential has expired.'
       : 'Sign in, or send a credential: nobody comes in here without one.'
   }
   if (rule === 'scope') return onScope(explained)
+  if (rule === 'mount-point') return 'Places where storage is mounted can be neither moved nor deleted.'
   if (check === 'mount') return 'Nobody can change anything here: write somewhere else.'
   if (rule === 'special-file') return 'Nothing can be done with devices and pipes here.'
   if (rule === 'symlink') return 'Use the path that the link leads to; what lies there has rules of its own.'

@@ -10,7 +10,7 @@ import type { Mount, Place } from '../../mounts/namespace.ts'
 import type { Call } from './call.ts'
 import { clip, denied, type Gate, isChange, missing } from './deciding.ts'
 import { StorageError } from './errors.ts'
-import { needsObject } from './explaining.ts'
+import { isFixed, needsObject } from './explaining.ts'
 import { mayReadAcl, shownTo } from './explaining-shown.ts'
 import type { Effective } from './operations.ts'
 import { type Path, parentOf, rebase } from './path.ts'
@@ -23,7 +23,7 @@ import type { Task } from './task.ts'
 export function effective(gate: Gate, call: Call, action: Action, path: Path): Promise<Effective> {
   return gate.perform(call, 'effective', path, async (task) => {
     const { principal: asker } = task
-    if (asker.grants !== 'unbounded' || asker.user === undefined) {
+    if (asker.grants !== 'unbounded' || asker.within !== undefined || asker.user === undefined) {
       throw denied(path, { rule: 'scope', text: 'a credential without bounds is needed to ask about others', path })
     }
     const place = gate.place(task, 'read-acl', path)
@@ -32,7 +32,7 @@ export function effective(gate: Gate, call: Call, action: Action, path: Path): P
     }
     const looked = await look(gate, task, place)
     const enforces = place.mount.backend.enforces(asker)
-    requireAsker(asker, looked, path, enforces)
+    requireAsker(asker, action, looked, path, enforces)
     const seen = enforces ? await withAcls(gate, task, place, looked) : looked
     const { entry } = seen
     if (entry === undefined && (needsObject(action) || !seen.parentExists)) throw missing(path)
@@ -40,7 +40,8 @@ export function effective(gate: Gate, call: Call, action: Action, path: Path): P
     if (object?.acl === undefined || seen.ancestors.some(({ acl }) => acl === undefined)) {
       throw new StorageError('unsupported', 'not all ACLs can be read here', { path })
     }
-    const judge = (subject: Principal) => judged(asker, subject, { action, path, seen, mount: place.mount })
+    const fixed = isFixed(task, action, path)
+    const judge = (subject: Principal) => judged(asker, subject, { action, path, seen, mount: place.mount, fixed })
     return {
       action,
       path,
@@ -96,16 +97,20 @@ async function withAcls(gate: Gate, task: Task, place: Place, seen: Trail): Prom
   return { ...seen, ancestors }
 }
 
-/** Of a name that is not there yet it is the directory's ACL that says who may make it. */
-function requireAsker(asker: Principal, seen: Trail, path: Path, enforces: boolean): void {
+/** What the directory's ACL alone decides takes the right to read that one; all else, the object's. */
+function requireAsker(asker: Principal, action: Action, seen: Trail, path: Path, enforces: boolean): void {
   if (asker.administrator === true) return
-  const parent = seen.ancestors.at(-1)
-  const isNew = seen.entry === undefined && seen.parentExists && parent !== undefined
+  const parent = seen.parentExists ? seen.ancestors.at(-1) : undefined
   // The storage has let the asker come this far.
-  const ancestors = enforces ? [] : isNew ? seen.ancestors.slice(0, -1) : seen.ancestors
-  const trail = { ...seen, ancestors, entry: isNew ? parent : seen.entry }
-  const decision = permitsTrail(asker, 'read-acl', trail, isNew ? parentOf(path) : path)
-  if (!decision.allowed) throw denied(path, decision.reason)
+  const require = (ancestors: readonly Entry[], entry: Entry | undefined, at: Path) => {
+    const trail = { ...seen, ancestors: enforces ? [] : ancestors, entry }
+    const decision = permitsTrail(asker, 'read-acl', trail, at)
+    if (!decision.allowed) throw denied(path, decision.reason)
+  }
+  if (parent !== undefined && (seen.entry === undefined || !needsObject(action))) {
+    require(seen.ancestors.slice(0, -1), parent, parentOf(path))
+  }
+  if (seen.entry !== undefined || parent === undefined) require(seen.ancestors, seen.entry, path)
 }
 
 interface Case {
@@ -113,12 +118,15 @@ interface Case {
   readonly path: Path
   readonly seen: Trail
   readonly mount: Mount
+  /** A place of the mount table. */
+  readonly fixed: boolean
 }
 
-function judged(asker: Principal, subject: Principal, { action, path, seen, mount }: Case) {
+function judged(asker: Principal, subject: Principal, { action, path, seen, mount, fixed }: Case) {
   if (mount.readOnly && isChange(action)) {
     return { allowed: false, reason: { rule: 'read-only', text: 'the mount is read-only' } }
   }
+  if (fixed) return { allowed: false, reason: { rule: 'mount-point', text: 'a mount point is there or below' } }
   const steps = explainTrail(subject, action, seen, path)
   const step = steps.find(({ allowed }) => allowed === false) ?? steps.at(-1)
   if (step === undefined) throw new StorageError('internal', 'nothing was decided')

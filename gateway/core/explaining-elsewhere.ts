@@ -6,9 +6,12 @@ import { rightsNames } from '../../acl/rights-names.ts'
 import type { Trail } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
 import type { Gate } from './deciding.ts'
-import { StorageError } from './errors.ts'
+import { type ErrorCode, StorageError } from './errors.ts'
 import { isWithin, type Path, parentOf, rebase } from './path.ts'
 import type { Task } from './task.ts'
+
+/** With these a look ends for what it met, and not for what the storage is like just now. */
+export const settled: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['denied', 'not-found', 'invalid', 'unsupported'])
 
 /** The storage's word on an action. */
 export interface Word {
@@ -86,29 +89,35 @@ async function heldOn(gate: Gate, asked: Task, place: Place, inner: Path): Promi
   }
 }
 
-/** A directory that the kernel does not let the caller through, with what it shows of it. */
-export interface Closed {
+/** A place on the way, with what a look at it shows. */
+export interface Shown {
   readonly path: Path
   readonly trail: Trail
 }
 
 /**
- * The first closed directory on a way that the kernel refused: what lies in a directory cannot be looked at without
- * passing it, so the last that can be looked at is the one. Undefined where not even the top can be.
+ * The last place above the object that can be looked at, and is `shown`. What lies in a directory cannot be looked at
+ * without passing it, so on a way that the kernel refused it is the first closed directory. Undefined where not even the
+ * top can be.
  */
-export async function closedOnTheWay(gate: Gate, asked: Task, place: Place): Promise<Closed | undefined> {
+export async function lastOnTheWay(
+  gate: Gate,
+  asked: Task,
+  place: Place,
+  isShown: (path: Path, trail: Trail) => boolean = () => true,
+): Promise<Shown | undefined> {
   const { mount, path } = place
   const way: Path[] = []
   for (let at = parentOf(path); isWithin(at, mount.at); at = parentOf(at)) {
     way.unshift(at)
     if (at === mount.at) break
   }
-  let found: Closed | undefined
+  let found: Shown | undefined
   for (let low = 0, high = way.length - 1; low <= high; ) {
     const middle = (low + high) >> 1
     const at = way[middle] ?? mount.at
     const trail = await seen(gate, asked, place, rebase(at, mount.at, mount.base))
-    if (trail === undefined) high = middle - 1
+    if (trail === undefined || !isShown(at, trail)) high = middle - 1
     else {
       found = { path: at, trail }
       low = middle + 1
@@ -122,7 +131,7 @@ async function seen(gate: Gate, asked: Task, place: Place, inner: Path): Promise
     const work = () => place.mount.backend.walk(inner, asked)
     return await gate.run(asked, place, work, { admission: 'continues' })
   } catch (thrown) {
-    if (StorageError.from(thrown).code === 'denied') return undefined
+    if (settled.has(StorageError.from(thrown).code)) return undefined
     throw thrown
   }
 }

@@ -39,7 +39,8 @@ export function ownerFor(asker: Principal, object: Entry | undefined, path: Path
 /** The reason with the entry it speaks of, or without where the asker may not read that ACL. */
 export function shownTo(asker: Principal, trail: Trail, at: Path, reason: Reason): Shown {
   if (reason.ace === undefined) return { reason }
-  const path = reason.path ?? at
+  const { path } = reason
+  if (path === undefined) return { reason: withoutAce(reason) }
   const place = placeOf(trail, at, path)
   const object = place < 0 ? undefined : (trail.ancestors[place] ?? trail.entry)
   const ace = object?.acl?.aces[reason.ace]

@@ -6,6 +6,7 @@
  * asked: they are told what the mount table says.
  */
 
+import type { Acl } from '../../acl/acl.ts'
 import { pathOfAncestor, permitsPath } from '../../acl/authorizer.ts'
 import { isOwner } from '../../acl/evaluate.ts'
 import { explainTrail } from '../../acl/explain.ts'
@@ -18,7 +19,7 @@ import { adviceOn } from './advising.ts'
 import type { Call } from './call.ts'
 import { admitsAnonymous, clip, denied, type Gate, isChange, permitsObject } from './deciding.ts'
 import { type Reason, StorageError } from './errors.ts'
-import { closedOnTheWay, wordOf } from './explaining-elsewhere.ts'
+import { lastOnTheWay, type Shown, settled, wordOf } from './explaining-elsewhere.ts'
 import { ownerFor, placeOf, shownTo, shownWay } from './explaining-shown.ts'
 import type { ExplainedStep, Explanation } from './operations.ts'
 import { type Path, parentOf } from './path.ts'
@@ -99,9 +100,13 @@ class Inquiry {
   }
 
   #credential(place: Place): boolean {
-    const { user, id, expires } = this.#subject
+    const { user, id, expires, addresses } = this.#subject
     if (expires !== undefined && expires * 1000 <= Date.now()) {
       return this.#say('credential', false, { rule: 'token-expired', text: 'the credential has expired' })
+    }
+    if (addresses?.includes(this.#task.from) === false) {
+      const text = 'the credential is for other addresses than the caller has'
+      return this.#say('credential', false, { rule: 'address', text })
     }
     if (user !== undefined) return this.#say('credential', true, { rule: 'mapping', text: `${id} is ${user}` })
     const open = admitsAnonymous(this.#task.namespace, place)
@@ -125,6 +130,9 @@ class Inquiry {
     const where = between ? 'a directory between mounts' : `mounted at ${mount.at}, ${deciders[mount.enforce]}`
     const closed = mount.readOnly && changes
     const text = closed ? `${where}, read-only` : where
+    if (!closed && isFixed(this.#task, this.#action, this.#path)) {
+      return this.#say('mount', false, { rule: 'mount-point', text: 'a mount point is there or below', path })
+    }
     return this.#say('mount', !closed, { rule: closed ? 'read-only' : 'mount', text, path })
   }
 
@@ -155,12 +163,20 @@ class Inquiry {
     try {
       trail = await this.#gate.run(asked, place, () => backend.walk(place.inner, asked))
     } catch (thrown) {
+      const isRefused = settled.has(StorageError.from(thrown).code)
+      if (isRefused && !enforces && (await this.#hidden(place, asked))) return false
       const isClosed = enforces && place.mount.enforce === 'native' && StorageError.from(thrown).code === 'denied'
       if (isClosed && (await this.#closed(place, asked))) return false
       throw thrown
     }
     const way = this.#gate.permitsWay(asked, this.#action, place, trail)
-    if (!way.allowed) return this.#say('traverse', false, way.reason)
+    if (!way.allowed) {
+      if (!enforces && (await this.#hidden(place, asked))) return false
+      return this.#say('traverse', false, way.reason)
+    }
+    if (trail.resolved !== undefined && !enforces && !this.#passes(place, trail)) {
+      if (await this.#hidden(place, asked)) return false
+    }
     this.#trail = clip(place.mount, trail)
     return enforces ? this.#enforced(place, asked, this.#trail) : this.#decided(place, this.#trail)
   }
@@ -220,7 +236,7 @@ class Inquiry {
   }
 
   async #closed(place: Place, asked: Task): Promise<boolean> {
-    const closed = await closedOnTheWay(this.#gate, asked, place)
+    const closed = await lastOnTheWay(this.#gate, asked, place)
     if (closed === undefined) return false
     const { path, trail } = closed
     this.#trail = {
@@ -230,6 +246,43 @@ class Inquiry {
     }
     const text = 'a directory on the way is closed: the kernel does not let this user through'
     return !this.#say('traverse', false, { rule: 'traverse', text, path })
+  }
+
+  /**
+   * What a look as the gateway itself fails at may lie below a directory that is closed to the subject: then that one is
+   * told, and nothing of what is there.
+   */
+  async #hidden(place: Place, asked: Task): Promise<boolean> {
+    const isOpen = (path: Path, trail: Trail) => this.#gate.permitsWay(asked, 'stat', { ...place, path }, trail).allowed
+    const isPlain = (_: Path, { resolved }: Trail) => resolved === undefined
+    // Before the first link the names of the way are those of the path, whatever is behind it.
+    for (const isShown of [isPlain, isOpen]) {
+      const last = await lastOnTheWay(this.#gate, asked, place, isShown)
+      if (last !== undefined && this.#shut(place, last)) return true
+    }
+    return false
+  }
+
+  #passes(place: Place, trail: Trail): boolean {
+    return explainTrail(this.#subject, this.#action, clip(place.mount, trail), this.#path)[0]?.allowed === true
+  }
+
+  /** Whether a directory up to that place is closed; then that is said. */
+  #shut(place: Place, last: Shown): boolean {
+    const { ancestors, entry, resolved } = clip(place.mount, last.trail)
+    const passes = entry?.type === 'directory'
+    const trail: Trail = {
+      ancestors: passes ? [...ancestors, entry] : ancestors,
+      parentExists: passes && last.path === parentOf(this.#path),
+      entry: undefined,
+      ...(resolved !== undefined && { resolved }),
+    }
+    const [way] = explainTrail(this.#subject, this.#action, trail, this.#path)
+    if (way?.allowed !== false) return false
+    this.#trail = trail
+    const directories = shownWay(this.#asker, this.#subject, trail, this.#path)
+    this.#steps.push({ ...way, ...shownTo(this.#asker, trail, this.#path, way.reason), directories })
+    return true
   }
 
   /** Nobody can have the storage asked without saying who he is. */
@@ -262,10 +315,13 @@ class Inquiry {
   }
 
   #advice(allowed: Explanation['allowed']): string | undefined {
-    const path = this.#steps.find((step) => step.allowed === false)?.reason.path ?? this.#path
+    const failed = this.#steps.find((step) => step.allowed === false)
+    const path = failed?.reason.path ?? this.#path
     const trail = this.#trail
-    const place = trail === undefined ? -1 : placeOf(trail, this.#path, path)
-    const object = trail?.ancestors[place] ?? (place < 0 ? undefined : trail?.entry)
+    // A closed directory behind a link goes by no path of ours, and what is below it has no owner here.
+    const isElsewhere = failed?.check === 'traverse' && failed.reason.path === undefined
+    const place = trail === undefined || isElsewhere ? -1 : placeOf(trail, this.#path, path)
+    const object = place < 0 ? undefined : (trail?.ancestors[place] ?? trail?.entry)
     const owner = ownerFor(this.#asker, object, path)
     return adviceOn({
       action: this.#action,
@@ -275,9 +331,14 @@ class Inquiry {
       allowed,
       steps: this.#steps,
       owner,
-      owns: owner !== undefined && object?.acl !== undefined && isOwner(object.acl, this.#subject),
+      owns: owner !== undefined && object?.acl !== undefined && this.#isOwner(object.acl),
       onTape: trail?.entry?.locality === 'tape',
     })
+  }
+
+  /** Whoever was handed a link or macaroon is not its maker. */
+  #isOwner(acl: Acl): boolean {
+    return this.#subject.macaroon === undefined && isOwner(acl, this.#subject)
   }
 
   #say(check: ExplainedStep['check'], verdict: Verdict, reason: Reason): boolean {
@@ -302,6 +363,12 @@ const ofBytes: ReadonlySet<Action> = new Set<Action>(['read', 'replace', 'edit',
 function notPlain(entry: Entry | undefined): Reason | undefined {
   if (entry?.type === 'symlink') return { rule: 'symlink', text: 'links are not followed here' }
   return entry?.type === 'other' ? { rule: 'special-file', text: 'not a file or directory' } : undefined
+}
+
+/** Whether the action would take away a place of the mount table (Gate.requireMovable). */
+export function isFixed({ namespace }: Task, action: Action, path: Path): boolean {
+  if (action !== 'remove' && action !== 'move-away') return false
+  return namespace.isMountPoint(path) || namespace.leadsToMount(path)
 }
 
 /** Whether the action is about something that must be there. */

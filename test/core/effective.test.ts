@@ -97,3 +97,18 @@ t.test('a read-only mount, an unseen ACL and a storage that decides itself', asy
   t.teardown(() => delegated.end())
   t.equal(await outcome(delegated.storage.effective(callBy(admin), 'read', at('/data'))), 'unsupported')
 })
+
+t.test('what the directory alone decides is told only to who may read its ACL', async (t) => {
+  const world = await setUp(t)
+  const ask = (who: string, action: Action, path: string) =>
+    outcome(world.storage.effective(callBy(who), action, at(path)))
+  await world.directory('/data/shared', 'alice', allow(user('alice'), everything), allow('EVERYONE@', right.traverse))
+  await world.file('/data/shared/bobs', 'f', 'alice', allow(user('bob'), everything))
+  t.equal(await ask('bob', 'read', '/data/shared/bobs'), 'ok')
+  for (const action of ['create', 'mkdir', 'move-in-file', 'move-in-directory'] as const) {
+    t.equal(await ask('bob', action, '/data/shared/bobs'), 'denied', action)
+    t.equal(await ask('alice', action, '/data/shared/new'), 'ok', action)
+  }
+  const bounded = person('alice', { within: grants('read:/data') })
+  t.equal(await outcome(world.storage.effective(callBy(bounded), 'read', at('/data/d/f'))), 'denied')
+})

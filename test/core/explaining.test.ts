@@ -324,3 +324,93 @@ t.test('the bytes of a link are nobodys, and the scope that covers a path is nam
   const { steps } = await world.storage.explain(callBy(job), 'read', at('/data/d/f'))
   t.match(steps[1], { check: 'scope', allowed: true, reason: { text: 'read:/data/d/ covers the path' } })
 })
+
+t.test('a link below a closed directory is not told of, wherever it leads', async (t) => {
+  const world = new World({ '/data': {}, '/data/d/m': {} })
+  t.teardown(() => world.end())
+  await world.directory('/data/closed', 'alice', allow(user('alice'), everything))
+  await world.file('/data/closed/f', 'f')
+  world.link('/data/closed/link', '/data/d')
+  const told = async (path: string) => {
+    const { steps, advice } = await world.storage.explain(callBy('bob'), 'read', at(path))
+    return JSON.stringify([steps.slice(3), advice?.replace(path, 'PATH')])
+  }
+  const usual = await told('/data/closed/none/x')
+  t.equal(await told('/data/closed/link/x'), usual, 'one that the storage does not follow')
+  const [mount] = world.mounts
+  const backend = mount?.backend
+  if (backend === undefined) throw new Error('no mount')
+  const walk = backend.walk.bind(backend)
+  let target = ''
+  const follow: typeof walk = async (path, task) => {
+    if (!path.startsWith('/closed/link/')) return walk(path, task)
+    const closed = await walk(parsePath(path.replace(/link.*/, 'f')), task)
+    return { ...closed, resolved: at(target), parentExists: true }
+  }
+  backend.walk = follow
+  for (const [resolved, text] of [
+    ['/d/m/x', 'one that leads away'],
+    ['/closed/x', 'one that leads further in'],
+  ] as const) {
+    target = resolved
+    t.equal(await told('/data/closed/link/x'), usual, text)
+  }
+  target = '/d/m/x'
+  const mine = await world.storage.explain(callBy('alice'), 'read', at('/data/closed/link/x'))
+  t.match(mine.steps[3], { check: 'traverse', allowed: false }, 'who may pass is told')
+})
+
+t.test('directories behind a link are not taken for those of the path', async (t) => {
+  const world = await setUp(t)
+  const backend = world.mounts[0]?.backend
+  if (backend === undefined) throw new Error('no mount')
+  const walk = backend.walk.bind(backend)
+  backend.walk = async (path, task) => {
+    if (!path.includes('/link/')) return walk(path, task)
+    const real = path.replace(/\/d\/link\//, '/closed/a/')
+    const way = await walk(parsePath(real), task)
+    const [top, closed] = way.ancestors.slice(-2)
+    if (top === undefined || closed === undefined) throw new Error('no way')
+    const a = { ...closed, name: 'a', acl: aclOf('carol', allow('EVERYONE@', everything)) }
+    return { ancestors: [top, closed, a], parentExists: true, entry: a, resolved: parsePath(real) }
+  }
+  const told = await world.storage.explain(callBy('bob'), 'read', at('/data/d/link/f'))
+  const way = told.steps.find(({ check }) => check === 'traverse')
+  t.match(way, { allowed: false, reason: { rule: 'traverse' } })
+  t.equal(way?.reason.path, undefined)
+  t.equal(way?.reason.ace, undefined)
+  t.notMatch(told.advice, /carol/, 'nor is the owner of what lies behind told')
+})
+
+t.test('a credential for other addresses asks no storage', async (t) => {
+  const world = await setUp(t)
+  const elsewhere = person('alice', { addresses: { networks: [['192.0.2.0/24']], includes: () => false } })
+  const told = await world.storage.explain(callBy(elsewhere), 'read', at('/data/d/f'))
+  t.equal(told.allowed, false)
+  t.match(told.steps[0], { check: 'credential', allowed: false, reason: { rule: 'address' } })
+  t.match(told.advice, /address/)
+  t.same(world.calls, [])
+})
+
+t.test('what holds a mount point stays where it is, as the operation says', async (t) => {
+  const world = new World({ '/data': {}, '/data/d/m': {} })
+  t.teardown(() => world.end())
+  await world.directory('/data/d', 'alice', allow('EVERYONE@', everything))
+  for (const path of ['/data/d', '/data/d/m', '/data']) {
+    for (const action of ['remove', 'move-away'] as const) {
+      const told = await world.storage.explain(callBy('alice'), action, at(path))
+      t.equal(told.allowed, false, `${action} ${path}`)
+      t.match(told.steps[2], { check: 'mount', allowed: false, reason: { rule: 'mount-point' } })
+    }
+    t.equal(await outcome(world.storage.remove(callBy('alice'), at(path), { recursive: true })), 'denied')
+  }
+})
+
+t.test('whoever was handed a macaroon owns nothing by it', async (t) => {
+  const world = await setUp(t)
+  await world.file('/data/d/mine', 'f', 'alice', allow(user('alice'), look))
+  const holder = person('alice', { macaroon: new Secret('m'), grants: grants('read:/data/d') })
+  const { advice } = await world.storage.explain(callBy(holder), 'read', at('/data/d/mine'))
+  t.notMatch(advice, /You own/)
+  t.match((await world.storage.explain(callBy('alice'), 'read', at('/data/d/mine'))).advice, /You own/)
+})
