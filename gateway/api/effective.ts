@@ -13,8 +13,8 @@ import type { ApiHandler } from './routes.ts'
 const mostShown = 10_000
 /** Accounts looked at. */
 const mostLookedAt = 100_000
-/** Accounts between two turns of other callers. */
-const turn = 250
+/** Milliseconds between two turns of other callers: long lists of entries make an account cost more. */
+const turn = 10
 /** One answer is worth so many questions about one user. */
 const cost = 10
 
@@ -44,7 +44,10 @@ export const effective: ApiHandler = async ({ door, storage, identity, pacing },
   const people = identity.people?.()
   if (!people) throw new StorageError('unsupported', 'there are no accounts here')
   const seen = await storage.effective(exchange.call, action, path)
-  const { users, lookedAt, complete } = await rowsOf(seen, identity, people.principals, query.all === 'true')
+  const { users, lookedAt, complete } = await rowsOf(seen, identity, people.principals, {
+    all: query.all === 'true',
+    signal: exchange.call.signal,
+  })
   const { type, owner, group, exact, anonymous } = seen
   return {
     path,
@@ -61,13 +64,25 @@ export const effective: ApiHandler = async ({ door, storage, identity, pacing },
   }
 }
 
-async function rowsOf(seen: Effective, identity: Identity, people: AsyncIterable<Principal>, all: boolean) {
+interface Wanted {
+  /** Also who may not. */
+  readonly all: boolean
+  /** Nobody waits any more. */
+  readonly signal: AbortSignal
+}
+
+async function rowsOf(seen: Effective, identity: Identity, people: AsyncIterable<Principal>, { all, signal }: Wanted) {
   const users: Row[] = []
   let lookedAt = 0
+  let began = performance.now()
   for await (const principal of people) {
     if (lookedAt === mostLookedAt) return { users, lookedAt, complete: false }
     lookedAt++
-    if (lookedAt % turn === 0) await othersTurn()
+    if (performance.now() - began > turn) {
+      await othersTurn()
+      if (signal.aborted) throw new StorageError('cancelled', 'nobody waits for the answer any more')
+      began = performance.now()
+    }
     const row = rowOf(seen, identity, principal)
     if (!row.allowed && !all) continue
     if (users.length === mostShown) return { users, lookedAt, complete: false }

@@ -62,7 +62,7 @@ class TreeChange {
   readonly #running = new Map<Path, Promise<unknown>>()
   readonly #counts = { found: 0, changed: 0, unchanged: 0, refused: 0, skipped: 0 }
   #names = 0
-  #stopped = false
+  readonly #interrupt = new AbortController()
   #failure: unknown
 
   constructor(client: Client, change: AclChange, options: TreeOptions) {
@@ -72,13 +72,13 @@ class TreeChange {
   }
 
   get code(): number {
-    if (this.#stopped) return exitCode.interrupted
+    if (this.#interrupt.signal.aborted) return exitCode.interrupted
     return this.#counts.refused > 0 ? exitCode.failed : exitCode.done
   }
 
   /** Nothing more is begun. */
   stop(): void {
-    this.#stopped = true
+    this.#interrupt.abort()
   }
 
   async run(top: Path): Promise<void> {
@@ -99,7 +99,7 @@ class TreeChange {
   }
 
   get #ended(): boolean {
-    return this.#stopped || this.#failure !== undefined
+    return this.#interrupt.signal.aborted || this.#failure !== undefined
   }
 
   /** What is in it comes before itself: the new ACL may not let us in any more. Unless it is the old one that does not. */
@@ -184,7 +184,12 @@ class TreeChange {
         const { code, retryAfter = 1 } = StorageError.from(thrown)
         const again = code === 'precondition' || passing.has(code)
         if (!again || --left === 0 || this.#ended) throw thrown
-        if (code !== 'precondition') await sleep(Math.min(retryAfter, 10) * 1000)
+        if (code === 'precondition') continue
+        const { signal } = this.#interrupt
+        // Nobody who interrupts waits for this: the refusal is told as it is then.
+        await sleep(Math.min(retryAfter, 10) * 1000, undefined, { signal }).catch(() => {
+          throw thrown
+        })
       }
     }
   }

@@ -16,6 +16,19 @@ export interface ExplainedDirectory {
   readonly path: string
   readonly allowed: boolean
   readonly reason: RemoteReason
+  readonly entry?: RemoteEntry
+}
+
+/** The entry that decided, for who may read its ACL. */
+export interface RemoteEntry {
+  readonly path: string
+  /** From 0. */
+  readonly index: number
+  /** As nfs4_getfacl writes it. */
+  readonly text: string
+  readonly inherited: boolean
+  /** The directory that handed it down. */
+  readonly from?: string
 }
 
 export interface ExplainedStep {
@@ -24,6 +37,7 @@ export interface ExplainedStep {
   readonly reason: RemoteReason
   /** On the way. */
   readonly directories: readonly ExplainedDirectory[]
+  readonly entry?: RemoteEntry
 }
 
 /** One step from a credential to an account. */
@@ -116,10 +130,19 @@ function readStep(value: unknown): ExplainedStep {
     allowed: verdict(at.allowed),
     reason: readReason(at.reason),
     directories: directories.map((one) => {
-      const { path, allowed, reason } = members(one)
-      return { path: text(path, 'path'), allowed: allowed === true, reason: readReason(reason) }
+      const { path, allowed, reason, entry } = members(one)
+      return { path: text(path, 'path'), allowed: allowed === true, reason: readReason(reason), ...readEntry(entry) }
     }),
+    ...readEntry(at.entry),
   }
+}
+
+function readEntry(value: unknown): { readonly entry?: RemoteEntry } {
+  if (value === undefined) return {}
+  const { path, index, text: said, inherited, from } = members(value)
+  if (typeof index !== 'number') throw strange('index')
+  const entry = { path: text(path, 'path'), index, text: text(said, 'text'), inherited: inherited === true }
+  return { entry: { ...entry, ...(typeof from === 'string' && { from }) } }
 }
 
 function readReason(value: unknown): RemoteReason {
