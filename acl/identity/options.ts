@@ -14,8 +14,8 @@ import type { Secret } from '../secret.ts'
 import type { SourceState } from './accounts.ts'
 import type { EpochSecrets } from './epochs.ts'
 import type { KerberosOptions } from './kerberos/options.ts'
-import type { PasswordOptions } from './passwords.ts'
 import type { LdapOptions } from './ldap/options.ts'
+import type { PasswordOptions } from './passwords.ts'
 
 /** Signature algorithms that an issuer may be allowed (RFC 7518, RFC 8037, RFC 9864); never HMAC, never none. */
 export const algorithms = [

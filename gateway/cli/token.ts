@@ -64,7 +64,11 @@ async function askGateway(options: TokenOptions, { token }: TokenSource): Promis
       text: `accepted by ${client.origin} as ${harmless(user ?? 'nobody')}`,
     }
     if (grants === 'unbounded') return [accepted]
-    const paths = grants.map(({ kind, path }) => ({ check: 'grant', passed: true, text: `${harmless(kind)} ${harmless(path)}` }))
+    const paths = grants.map(({ kind, path }) => ({
+      check: 'grant',
+      passed: true,
+      text: `${harmless(kind)} ${harmless(path)}`,
+    }))
     return [accepted, ...paths]
   } catch (error) {
     const { code, message } = StorageError.from(error)
