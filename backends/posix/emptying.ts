@@ -73,7 +73,8 @@ function requireLeft(fd: number): void {
     sys.flock(fd, sys.LOCK_SH | sys.LOCK_NB)
   } catch (error) {
     if (!sys.isErrno(error, 'EAGAIN')) return
-    throw new StorageError('busy', 'a file is being uploaded into the directory', { retryAfter: 5 })
+    const text = 'a file is being uploaded into the directory'
+    throw new StorageError('busy', text, { retryAfter: 5, reason: { rule: 'uploading', text } })
   }
 }
 

@@ -74,9 +74,14 @@ export async function deleteAt(
     if (!(error instanceof StorageError) || error instanceof S3Error) throw error
     const { code } = error
     const isAbsent = code === 'not-found' || code === 'no-parent' || code === 'not-directory'
-    if (isAbsent || (code === 'is-directory' && !asDirectory) || (code === 'not-empty' && asDirectory)) return
+    if (isAbsent || (code === 'is-directory' && !asDirectory) || (asDirectory && holdsAnything(error))) return
     throw error
   }
+}
+
+/** Also what is only about to be there. */
+function holdsAnything(error: StorageError): boolean {
+  return error.code === 'not-empty' || StorageError.reasonOf(error)?.rule === 'uploading'
 }
 
 /** Gives the content version that they hold for. */

@@ -1,7 +1,7 @@
 /** Objects written under conditions, deleted, tagged, and directories as objects. */
 
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import {
   DeleteObjectCommand,
   DeleteObjectsCommand,
@@ -14,6 +14,7 @@ import {
   PutObjectTaggingCommand,
 } from '@aws-sdk/client-s3'
 import t from 'tap'
+import * as sys from '../../backends/posix/native/sys.ts'
 import { refusal } from './refusal.ts'
 import { openS3, type S3World } from './world.ts'
 
@@ -329,4 +330,19 @@ t.test('attributes of an object', async (t) => {
   t.equal(await raw({ 'x-amz-object-attributes': 'Nothing' }), '400 InvalidArgument')
   t.equal(await raw({ 'x-amz-object-attributes': 'ETag', 'x-amz-max-parts': '-1' }), '400 InvalidArgument')
   t.equal(await raw({ 'x-amz-object-attributes': 'ETag' }, 'none'), '404 NoSuchKey')
+})
+
+t.test('a directory into which a file is being uploaded stays, as one that holds a file', async (t) => {
+  const world = await openS3(t, { storage: 'posix' })
+  const alice = world.client('alice')
+  await alice.send(new PutObjectCommand({ Bucket, Key: 'busy/' }))
+  const draft = openSync(`${world.file('/data/busy')}/.portolan-stage-0123456789abcdef01234567`, 'w', 0o600)
+  t.teardown(() => closeSync(draft))
+  sys.flock(draft, sys.LOCK_EX)
+  const { $metadata } = await alice.send(new DeleteObjectCommand({ Bucket, Key: 'busy/' }))
+  t.equal($metadata.httpStatusCode, 204)
+  t.ok(existsSync(world.file('/data/busy')))
+  sys.flock(draft, sys.LOCK_UN)
+  await alice.send(new DeleteObjectCommand({ Bucket, Key: 'busy/' }))
+  t.notOk(existsSync(world.file('/data/busy')), 'an abandoned draft keeps none')
 })
