@@ -51,6 +51,8 @@ export class RevocationList implements Revocations {
     const serial = await this.#store.serial()
     if (serial === this.#serial) return
     const entries = await this.#store.list()
+    // Another look, which began later, may have ended before this one.
+    if (serial < this.#serial) return
     this.#names = new Map(entries.map(({ name, until }) => [name, until]))
     this.#groups = [...this.#names.keys()].flatMap((name) =>
       name.startsWith('group:') ? name.slice('group:'.length) : [],
