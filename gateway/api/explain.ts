@@ -88,11 +88,13 @@ function banned({ principal, action, path }: Explanation): Explanation {
 
 /** Whether an account exists is told to nobody but an administrator. */
 async function subjectOf(context: ApiContext, exchange: Exchange, user: string): Promise<Principal> {
-  return administered(exchange, 'inspect', `what ${user} may do`, async () => {
+  const find = async () => {
     const subject = await context.identity.principalOf(user)
     if (!subject) throw new StorageError('not-found', 'no such account')
     return subject
-  })
+  }
+  // The line of the explanation tells whom it was about.
+  return administered(exchange, 'inspect', `what ${user} may do`, find, () => undefined)
 }
 
 /** The credential did not even get its owner in: that is the explanation. Everything else is a failure of ours. */

@@ -10,13 +10,16 @@ const mostAbout = 400
 
 export type DerivedAction = 'issue' | 'revoke' | 'rotate' | 'ban' | 'unban' | 'inspect' | 'link' | 'unlink'
 
-/** Runs `work` and writes down who did it, what `tell` says it made, and what it was about, also when it failed. Throws `unavailable` while nothing can be written. */
+/**
+ * Runs `work` and writes down who did it, what `tell` says it made, and what it was about, also when it failed. Where
+ * `tell` says nothing, another line of the same call tells of it. Throws `unavailable` while nothing can be written.
+ */
 export async function audited<T>(
   x: Exchange,
   action: DerivedAction,
   path: Path,
   work: () => Promise<T>,
-  tell: (made: T) => string,
+  tell: (made: T) => string | undefined,
   about?: string,
 ): Promise<T> {
   const { audit } = x.door
@@ -36,8 +39,9 @@ export async function audited<T>(
   })
   try {
     const made = await work()
-    const reason = { rule: action, text: tell(made) }
-    audit?.record({ ...line(), outcome: 'ok', reason, ms: performance.now() - x.started })
+    const text = tell(made)
+    if (text === undefined) return made
+    audit?.record({ ...line(), outcome: 'ok', reason: { rule: action, text }, ms: performance.now() - x.started })
     return made
   } catch (thrown) {
     const error = StorageError.from(thrown)
@@ -55,7 +59,7 @@ export function administered<T>(
   action: DerivedAction,
   about: string,
   work: () => Promise<T>,
-  tell: (made: T) => string = () => about,
+  tell: (made: T) => string | undefined = () => about,
 ): Promise<T> {
   const permitted = async () => {
     requireAdministrator(x.principal)
