@@ -36,8 +36,7 @@ export const changeAccount: ApiHandler = async (context, request, reply) => {
   requireFormToken(x, form.csrf)
   if (form.end !== undefined) {
     await endSession(x, sessionsOf(context), form.end)
-    const isOwn = form.end === x.principal.session
-    return isOwn ? sendTo(x, reply, '/', ['Set-Cookie', clearSession(x)]) : sendTo(x, reply, address)
+    return goOn(x, reply, form.end === x.principal.session)
   }
   if (form.revoke !== undefined) {
     await endAppPassword(context, x, form.revoke)
@@ -45,10 +44,14 @@ export const changeAccount: ApiHandler = async (context, request, reply) => {
   }
   if (form.unlink !== undefined) {
     await endLink(context, x, form.unlink)
-    // It may be the one by which the caller came.
-    return sendTo(x, reply, form.unlink === x.principal.link ? '/' : address)
+    return goOn(x, reply, form.unlink === x.principal.link)
   }
   return make(context, x, reply, form)
+}
+
+/** Back to the page; away from it where the caller has just ended what he came by. Other processes learn so a little later. */
+function goOn(x: Exchange, reply: Parameters<ApiHandler>[2], isOver: boolean): Promise<void> {
+  return isOver ? sendTo(x, reply, '/', ['Set-Cookie', clearSession(x)]) : sendTo(x, reply, address)
 }
 
 type Make = Readonly<Partial<Record<'name' | 'path' | 'read' | 'days', string>>>
