@@ -10,9 +10,11 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { Certified } from './certificate-authority.ts'
 
+/** Not on everybody's PATH. */
+const nginx = '/usr/sbin/nginx'
+
 /** Why there can be none here, or false. For `skip`. */
-export const noNginx: string | false =
-  spawnSync('nginx', ['-v']).status === 0 ? false : 'needs the program nginx (Debian: nginx)'
+export const noNginx: string | false = spawnSync(nginx, ['-v']).status === 0 ? false : 'needs nginx (Debian: nginx)'
 
 export interface ProxyOptions {
   readonly server: Certified
@@ -60,7 +62,7 @@ http {
 }
 `,
   )
-  const child = spawn('nginx', ['-p', directory, '-c', join(directory, 'nginx.conf')], {
+  const child = spawn(nginx, ['-p', directory, '-c', join(directory, 'nginx.conf')], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   t.teardown(() => end(child))

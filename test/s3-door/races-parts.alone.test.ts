@@ -2,10 +2,12 @@
 
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { stagingPrefix } from '../../backends/posix/options.ts'
+import { stateFile } from '../../gateway/state/open.ts'
 import { leftovers, openFiles } from '../faults/leftovers.ts'
 import { startTestGateway } from '../gateway/harness.ts'
 import type { Answer } from '../gateway/http.ts'
@@ -105,6 +107,25 @@ t.test(
   },
 )
 
+/** Stops a process while it is not writing to the state store, which would keep all others from it. */
+async function stopOutside(pid: number): Promise<void> {
+  const state = new DatabaseSync(join(gateway.directory, 'state', stateFile), { timeout: 200 })
+  try {
+    for (;;) {
+      process.kill(pid, 'SIGSTOP')
+      try {
+        state.exec('BEGIN IMMEDIATE; ROLLBACK')
+        return
+      } catch {
+        process.kill(pid, 'SIGCONT')
+        await sleep(20)
+      }
+    }
+  } finally {
+    state.close()
+  }
+}
+
 t.test('a process that was stopped in the middle of a part does no harm when it goes on', async (t) => {
   const parts = [1, 2].map((number) => contentOf(`part ${number}`))
   const upload = await begin(t, 'asleep', parts)
@@ -121,7 +142,7 @@ t.test('a process that was stopped in the middle of a part does no harm when it 
   const workers = familyOf(gateway.pid).filter((pid) => openFiles({ pids: () => [pid] }, draft).length > 0)
   t.equal(workers.length, 1)
   const [asleep = -1] = workers
-  process.kill(asleep, 'SIGSTOP')
+  await stopOutside(asleep)
   t.teardown(() => {
     try {
       process.kill(asleep, 'SIGCONT')
