@@ -1,6 +1,7 @@
 /** Linked identities in OpenAPI. */
 
 import {
+  instant,
   json,
   listParameters,
   object,
@@ -12,8 +13,6 @@ import {
   type Schema,
   text,
 } from './openapi-schema.ts'
-
-const instant: Schema = { type: 'string', format: 'date-time' }
 
 export const linkSchemas: Readonly<Record<string, Schema>> = {
   Link: object({

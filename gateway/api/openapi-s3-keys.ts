@@ -1,12 +1,16 @@
 /** Access keys of S3 in OpenAPI. */
 
 import {
+  id,
+  instant,
   json,
   listOf,
   listParameters,
+  maybe,
+  networks,
+  nothing,
   object,
   operation,
-  orNull,
   type Paths,
   partOf,
   ref,
@@ -14,15 +18,10 @@ import {
   text,
 } from './openapi-schema.ts'
 
-const instant: Schema = { type: 'string', format: 'date-time' }
-const maybe: Schema = { ...orNull('string'), format: 'date-time' }
-const nothing: Schema = { description: 'Done; there is nothing to tell.' }
 const allow: Schema = {
   ...listOf({ enum: ['read', 'write'] }),
   description: 'Both if absent: everything, bringing files back from tape too.',
 }
-const networks: Schema = { ...listOf(text), description: 'Addresses and networks it is good from; anywhere if empty.' }
-const id = { name: 'id', in: 'path', required: true, schema: text }
 const enabled: Schema = { type: 'boolean' }
 
 const key = {

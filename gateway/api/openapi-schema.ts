@@ -15,9 +15,21 @@ export type Paths = Readonly<Record<string, Readonly<Partial<Record<'get' | 'put
 
 /** A schema of the document, by its name. */
 export const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` })
+/** When, if ever. */
+export const maybe: Schema = { type: ['string', 'null'], format: 'date-time' }
 export const orNull = (type: string): Schema => ({ type: [type, 'null'] })
 export const listOf = (items: Schema): Schema => ({ type: 'array', items })
 export const text: Schema = { type: 'string' }
+export const instant: Schema = { ...text, format: 'date-time' }
+/** An answer without content that matters. */
+export const nothing: Schema = { description: 'Done; there is nothing to tell.' }
+/** The parameter of a path with `{id}`. */
+export const id: Schema = { name: 'id', in: 'path', required: true, schema: text }
+/** Where something derived may be used. */
+export const networks: Schema = {
+  ...listOf(text),
+  description: 'Addresses and networks it is good from; anywhere if empty.',
+}
 
 /** All members are required unless `required` names those that are. */
 export function object(properties: Readonly<Record<string, Schema>>, required = Object.keys(properties)): Schema {

@@ -1,9 +1,12 @@
 /** Share links, macaroons and bans in OpenAPI. */
 
 import {
+  instant,
   json,
   listOf,
   listParameters,
+  networks,
+  nothing,
   object,
   operation,
   orNull,
@@ -15,11 +18,8 @@ import {
   text,
 } from './openapi-schema.ts'
 
-const instant: Schema = { type: 'string', format: 'date-time' }
 const duration: Schema = { type: 'string', format: 'duration', description: 'ISO 8601, such as PT12H or P7D.' }
-const nothing: Schema = { description: 'Done; there is nothing to tell.' }
 const allow: Schema = listOf({ enum: ['read', 'upload'] })
-const networks: Schema = { ...listOf(text), description: 'Addresses and networks it opens from; anywhere if empty.' }
 const note: Schema = { type: 'string', maxLength: 200 }
 
 function body(name: string): Schema {

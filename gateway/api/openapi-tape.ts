@@ -1,13 +1,11 @@
 /** The tape interface in OpenAPI (WLCG Tape REST API v1). */
 
 import { maxLifetime, maxStagedFiles } from '../core/staging.ts'
-import { json, listOf, object, operation, type Paths, ref, type Schema, text } from './openapi-schema.ts'
+import { id, json, listOf, nothing, object, operation, type Paths, ref, type Schema, text } from './openapi-schema.ts'
 
 const seconds: Schema = { type: 'integer', description: 'Seconds since 1970.' }
 const path: Schema = { type: 'string', description: 'An absolute path of the namespace, not percent-encoded.' }
-const id: Schema = { name: 'id', in: 'path', required: true, schema: text }
 const localities = ['DISK', 'TAPE', 'DISK_AND_TAPE', 'UNAVAILABLE', 'LOST', 'NONE']
-const nothing: Schema = { description: 'Done; there is nothing to tell.' }
 
 function body(name: string): Schema {
   return { required: true, content: { 'application/json': { schema: ref(name) } } }

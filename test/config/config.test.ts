@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { ConfigError, loadConfig, parseConfig } from '../../gateway/config.ts'
+import { loadConfig, parseConfig } from '../../gateway/config.ts'
+import { messageOf } from './message.ts'
 
 const plain = `domain: example.org
 listen:
@@ -22,16 +23,6 @@ const issuer = `issuers:
     basePath: /data/vo
     account: vo
 `
-
-function messageOf(text: string): string {
-  try {
-    parseConfig(text, 'c.yaml')
-    return 'no error'
-  } catch (error) {
-    if (error instanceof ConfigError) return error.message
-    throw error
-  }
-}
 
 t.test('what is not written has its documented default', async (t) => {
   const config = parseConfig(plain, '/etc/portolan/portolan.yaml')

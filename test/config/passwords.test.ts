@@ -1,5 +1,6 @@
 import t from 'tap'
-import { ConfigError, parseConfig } from '../../gateway/config.ts'
+import { parseConfig } from '../../gateway/config.ts'
+import { messageOf } from './message.ts'
 
 const plain = `domain: example.org
 listen:
@@ -10,16 +11,6 @@ mounts:
     backend: { type: posix, root: /srv/data }
 `
 const kerberos = 'kerberos: { keytab: http.keytab, realm: EXAMPLE.ORG }\n'
-
-function messageOf(text: string): string {
-  try {
-    parseConfig(text, 'c.yaml')
-    return 'no error'
-  } catch (error) {
-    if (error instanceof ConfigError) return error.message
-    throw error
-  }
-}
 
 t.test('who checks passwords, and for how long they are believed', async (t) => {
   t.same(parseConfig(plain, '/c.yaml').passwords, { ways: ['accounts'], remember: 300_000 })

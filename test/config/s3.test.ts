@@ -1,7 +1,8 @@
 /** The section `s3` of the configuration. */
 
 import t from 'tap'
-import { ConfigError, parseConfig } from '../../gateway/config.ts'
+import { parseConfig } from '../../gateway/config.ts'
+import { messageOf } from './message.ts'
 
 const plain = `domain: example.org
 publicUrl: https://gw.example.org
@@ -56,12 +57,3 @@ t.test('a mistake is reported with its key', async (t) => {
     t.ok(messageOf(plain.replace(was, is)).includes(message), `${is}: ${messageOf(plain.replace(was, is))}`)
   }
 })
-
-function messageOf(text: string): string {
-  try {
-    parseConfig(text, 'c.yaml')
-    return ''
-  } catch (error) {
-    return error instanceof ConfigError ? error.message : String(error)
-  }
-}

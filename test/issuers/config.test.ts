@@ -1,7 +1,8 @@
 /** What the configuration file may say of asking issuers and of certificates of callers. */
 
 import t from 'tap'
-import { ConfigError, parseConfig } from '../../gateway/config.ts'
+import { parseConfig } from '../../gateway/config.ts'
+import { messageOf } from '../config/message.ts'
 
 const whole = `domain: example.org
 state: { directory: state }
@@ -22,16 +23,6 @@ mounts:
   - path: /data
     backend: { type: posix, root: /srv/data }
 `
-
-function messageOf(text: string): string {
-  try {
-    parseConfig(text, 'c.yaml')
-    return 'no error'
-  } catch (error) {
-    if (error instanceof ConfigError) return error.message
-    throw error
-  }
-}
 
 t.test('what is not written has its documented default', async (t) => {
   const { issuers, listen } = parseConfig(whole, '/etc/portolan/c.yaml')

@@ -3,12 +3,11 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { Certified } from './certificate-authority.ts'
+import { answering, freePort } from './ports.ts'
 
 /** Not on everybody's PATH. */
 const nginx = '/usr/sbin/nginx'
@@ -70,10 +69,9 @@ http {
   child.stderr.on('data', (chunk) => {
     said += String(chunk)
   })
-  for (let tries = 0; !(await isListening(port)); tries++) {
-    if (tries > 200 || child.exitCode !== null) throw new Error(`nginx did not start: ${said}`)
-    await pause(50)
-  }
+  await answering(port, () => {
+    if (child.exitCode !== null) throw new Error(`nginx did not start: ${said}`)
+  })
   return port
 }
 
@@ -81,20 +79,4 @@ async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   child.kill('SIGTERM')
   await once(child, 'exit')
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
-function isListening(port: number): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>()
-  const socket = connect(port, '127.0.0.1')
-  socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
-  return promise.finally(() => socket.destroy())
 }

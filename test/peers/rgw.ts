@@ -7,11 +7,11 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { answering, freePort } from './ports.ts'
 
 const run = promisify(execFile)
 
@@ -146,32 +146,6 @@ const environment = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' }
 async function command(name: string, ...args: string[]): Promise<string> {
   const { stdout } = await run(name, args, { env: environment, timeout: 60_000 })
   return stdout
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port is free')
-  return address.port
-}
-
-/** Nobody tells when a daemon listens, so it is asked until it does. */
-async function answering(port: number): Promise<void> {
-  for (let left = 600; left > 0; left--) {
-    const socket = connect(port, '127.0.0.1')
-    try {
-      await once(socket, 'connect')
-      return
-    } catch {
-      await sleep(100)
-    } finally {
-      socket.destroy()
-    }
-  }
-  throw new Error(`nothing answers on port ${port}`)
 }
 
 async function end(child: ChildProcess): Promise<void> {
