@@ -20,8 +20,8 @@ export interface KerberosName {
 }
 
 const maxLength = 255
-/** Of what a rule looks at. */
-const maxSelection = 1024
+/** Of what a rule looks at, and makes of it: its expressions take time by the square of that. */
+const maxSelection = 256
 /** Characters that Kerberos would have to escape are in no name here. */
 const name = /^([\x21-\x7e]+)@([A-Za-z0-9][A-Za-z0-9._-]*)$/
 
@@ -63,7 +63,12 @@ export function parseLocalRule(line: string, realm: string): LocalRule {
     const fill = (_all: string, digit: string) => (digit === '0' ? own : (components[Number(digit) - 1] ?? ''))
     const selected = asked === undefined ? components.join('/') : string.replace(/\$([0-9])/g, fill)
     if (selected.length > maxSelection || whole?.matchesWhole(selected) === false) return undefined
-    return changes.reduce((text, { expression, text: by, all }) => expression.replace(text, by, all), selected)
+    let text = selected
+    for (const { expression, text: by, all } of changes) {
+      text = expression.replace(text, by, all)
+      if (text.length > maxSelection) return undefined
+    }
+    return text
   }
 }
 
