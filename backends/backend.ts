@@ -16,10 +16,12 @@ import type { Acl, Rights } from '../acl/acl.ts'
 import type { Principal } from '../acl/principal.ts'
 import type { Call } from '../gateway/core/call.ts'
 import type { Path } from '../gateway/core/path.ts'
+import type { EditFacet, ExchangeFacet, LinkFacet, XattrFacet } from './editing.ts'
 import type { Kept, MembersFacet, RecordFacet } from './kept.ts'
 import type { ResumingFacet } from './resuming.ts'
 import type { TapeFacet } from './tape.ts'
 
+export type * from './editing.ts'
 export type * from './kept.ts'
 export type * from './resuming.ts'
 export type * from './services.ts'
@@ -39,7 +41,7 @@ export interface Entry {
    * and metadata are filed under it. Survives rename, chmod and ACL changes. ASCII without quotes.
    */
   readonly version: string
-  /** Stays with the object over renames. */
+  /** Stays with the object over renames; where the storage can tell, no other object has it later. */
   readonly id: string
   /**
    * Differs between objects that have one `id` one after the other. Told along with `acl`, where that is remembered
@@ -49,6 +51,13 @@ export interface Entry {
   /** POSIX mode bits, low 12, where the back end has them. */
   readonly mode?: number
   readonly links?: number
+  /** Nanoseconds since 1970 of the last read, where the back end keeps it. */
+  readonly accessed?: bigint
+  /** Bytes that it takes up, where that is told: less than `size` for a file with holes. */
+  readonly allocated?: number
+  /** As `Acl.owner` and `Acl.group`, where no `acl` tells them. */
+  readonly owner?: string
+  readonly group?: string
   /** Target of a symbolic link, as stored. */
   readonly target?: string
   /** Absent when it could not be read, or when the back end decides itself: absent means no. */
@@ -127,6 +136,8 @@ export interface OpenFile {
   stream(range: Range, until?: number): FileStream
   /** For NFS and FUSE: fills `into` from `offset` and returns how many bytes there were. */
   read(into: Uint8Array, offset: number): Promise<number>
+  /** Attributes as they are now, also of a file that has no name any more. */
+  stat?(): Promise<Entry>
   close(): Promise<void>
 }
 
@@ -170,6 +181,11 @@ export interface CreateOptions {
   readonly size?: number
 }
 
+export interface MakeOptions {
+  /** POSIX permission bits, low 9, of a directory whose own has nothing to inherit; not every storage keeps them. */
+  readonly mode?: number
+}
+
 export interface ListOptions {
   /** Give each entry its ACL, for filtering and `rights`; costs a look at each object. */
   readonly acls?: boolean
@@ -209,6 +225,8 @@ export interface Changes {
   /** NFSv4 names or decimal ids. */
   readonly owner?: string
   readonly group?: string
+  /** A link as the last name is meant itself, also where links are followed. */
+  readonly ofLink?: true
 }
 
 export interface Backend {
@@ -221,7 +239,7 @@ export interface Backend {
   list(directory: Path, options: ListOptions, call: Call): Promise<Pending<Listing>>
   open(file: Path, options: OpenOptions, call: Call): Promise<PendingFile>
   create(file: Path, options: CreateOptions, call: Call): Promise<Pending<Draft>>
-  mkdir(directory: Path, call: Call): Promise<Pending<Entry>>
+  mkdir(directory: Path, call: Call, options?: MakeOptions): Promise<Pending<Entry>>
   /** A file, a link or an empty directory; `not-empty` otherwise. Recursion is Storage's, which decides per child. */
   remove(path: Path, call: Call): Promise<Pending<void>>
   rename(from: Path, to: Path, options: MoveOptions, call: Call): Promise<PendingMove<Entry>>
@@ -238,6 +256,9 @@ export interface Backend {
   readonly members?: MembersFacet
   readonly records?: RecordFacet
   readonly editing?: EditFacet
+  readonly linking?: LinkFacet
+  readonly exchanging?: ExchangeFacet
+  readonly xattrs?: XattrFacet
   readonly properties?: PropertyFacet
   readonly redirects?: RedirectFacet
   readonly resuming?: ResumingFacet
@@ -304,17 +325,6 @@ export interface Usage {
 
 export interface QuotaFacet {
   usage(path: Path, call: Call): Promise<Pending<Usage>>
-}
-
-/** Writing in place, for NFS and FUSE. Object-like back ends go without. */
-export interface EditFacet {
-  edit(file: Path, options: { readonly truncate?: boolean }, call: Call): Promise<Pending<EditableFile>>
-}
-
-export interface EditableFile extends OpenFile {
-  write(from: Uint8Array, offset: number): Promise<number>
-  truncate(size: number): Promise<void>
-  sync(): Promise<void>
 }
 
 /** One store for what goes with a file: tags, user metadata, dead properties. Values are UTF-8 text. */

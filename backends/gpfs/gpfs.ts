@@ -14,6 +14,8 @@ import type {
   BackendServices,
   CheckFacet,
   Entry,
+  ExchangeFacet,
+  LinkFacet,
   MoveOptions,
   Pending,
   PendingMove,
@@ -88,6 +90,31 @@ export class GpfsBackend extends Forwarding {
     return { ...pending, proceed }
   }
 
+  override readonly linking: LinkFacet = {
+    symlink: (link, target, call) => this.#tree.linking.symlink(link, target, call),
+    link: async (file, name, call) => {
+      const pending = await this.#tree.linking.link(file, name, call)
+      const proceed = async () => {
+        if (pending.trail.entry) await this.#requireOneFileset(file, name, call)
+        return pending.proceed()
+      }
+      return { ...pending, proceed }
+    },
+  }
+
+  override readonly exchanging: ExchangeFacet = {
+    exchange: async (one, other, call) => {
+      const pending = await this.#tree.exchanging.exchange(one, other, call)
+      const proceed = async () => {
+        await this.#requireNoJunction(one, call)
+        await this.#requireNoJunction(other, call)
+        await this.#requireOneFileset(one, other, call)
+        return pending.proceed()
+      }
+      return { ...pending, proceed }
+    },
+  }
+
   override async close(): Promise<void> {
     await Promise.all([this.#tree.close(), this.#snapshots?.close(), this.#options.scale?.close()])
   }
@@ -142,7 +169,7 @@ export class GpfsBackend extends Forwarding {
     const source = await this.#filesets.at(this.#absolute(from), signal)
     const target = await this.#filesets.at(this.#absolute(to), signal)
     if (source?.path === target?.path) return
-    throw new StorageError('cross-mount', 'a rename does not lead into another fileset', { path: to })
+    throw new StorageError('cross-mount', 'neither names nor files lead into another fileset', { path: to })
   }
 
   #absolute(path: Path): string {

@@ -35,6 +35,7 @@ export function commit(change: Change, seen: Spot, bytes: Buffer, options: Commi
   node.bytes = bytes
   node.modified = options.modified ?? node.modified
   node.properties = new Map(old?.properties)
+  for (const [name, value] of old?.xattrs ?? []) node.xattrs.set(name, value)
   const { digests = {}, record } = options
   node.kept = { version: versionOf(node), digests, ...(record !== undefined && { record }) }
   tree.attach(spot.parent, spot.name, node)

@@ -1,9 +1,9 @@
-/** Open files and drafts of the memory back end. */
+/** Files open for reading and drafts of the memory back end. */
 
 import { Readable, Writable } from 'node:stream'
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
-import type { CommitOptions, Draft, EditableFile, Entry, OpenFile, Range } from '../backend.ts'
+import type { CommitOptions, Draft, Entry, OpenFile, Range } from '../backend.ts'
 import { entryOf, type Node } from './tree.ts'
 
 const chunkBytes = 64 * 1024
@@ -18,7 +18,13 @@ export interface Host {
 }
 
 /** Reads see the node's bytes as they are at that moment; a replaced file stays what it was. */
-export function openNode(name: string, node: Node, inlineUpTo: number, host: Host, call: Call): OpenFile {
+export function openNode(
+  name: string,
+  node: Node,
+  inlineUpTo: number,
+  host: Host,
+  call: Call,
+): OpenFile & Required<Pick<OpenFile, 'stat'>> {
   const { bytes } = node
   return {
     entry: entryOf(name, node),
@@ -27,6 +33,10 @@ export function openNode(name: string, node: Node, inlineUpTo: number, host: Hos
     read: async (into, offset) => {
       host.check(call)
       return offset < node.bytes.length ? node.bytes.copy(into, 0, offset) : 0
+    },
+    stat: async () => {
+      host.check(call)
+      return entryOf(name, node)
     },
     close: async () => {},
   }
@@ -39,35 +49,6 @@ async function* chunks(node: Node, { start, end }: Range, host: Host, call: Call
     // The reader was promised these bytes; fewer of them would look like the end of the file.
     if (stop > node.bytes.length) throw new StorageError('stale', 'the file became shorter while it was read')
     yield Buffer.from(node.bytes.subarray(at, stop))
-  }
-}
-
-/** Opens for writing in place: each write is seen at once and makes a new version. */
-export function editNode(name: string, node: Node, host: Host, call: Call): EditableFile {
-  const setBytes = (bytes: Buffer) => {
-    node.bytes = bytes
-    node.modified = node.changed = host.tick()
-  }
-  return {
-    ...openNode(name, node, -1, host, call),
-    write: async (from, offset) => {
-      host.check(call)
-      const size = Math.max(node.bytes.length, offset + from.length)
-      host.makeRoom(size - node.bytes.length)
-      const bytes = Buffer.alloc(size)
-      node.bytes.copy(bytes)
-      bytes.set(from, offset)
-      setBytes(bytes)
-      return from.length
-    },
-    truncate: async (size) => {
-      host.check(call)
-      host.makeRoom(Math.max(0, size - node.bytes.length))
-      const bytes = Buffer.alloc(size)
-      node.bytes.copy(bytes, 0, 0, size)
-      setBytes(bytes)
-    },
-    sync: async () => host.check(call),
   }
 }
 

@@ -17,8 +17,11 @@ import type {
   Draft,
   EditFacet,
   Entry,
+  ExchangeFacet,
   Kept,
+  LinkFacet,
   Listing,
+  MakeOptions,
   MembersFacet,
   MoveOptions,
   OpenOptions,
@@ -29,16 +32,20 @@ import type {
   QuotaFacet,
   RecordFacet,
   Trail,
+  XattrFacet,
 } from '../backend.ts'
 import { digestKinds } from '../digesting.ts'
 import { requireBefore } from '../recording.ts'
 import { permissionsOfNew, permissionsWithAcl, permissionsWithMode } from './acls.ts'
 import { type Change, commit, needPlace, rename } from './changes.ts'
 import { digestOf } from './digests.ts'
-import { editNode, type Host, MemoryDraft, openNode } from './files.ts'
+import { edit } from './editing.ts'
+import { type Host, MemoryDraft, openNode } from './files.ts'
+import { exchange, link, symlink } from './names.ts'
 import { MemoryResuming } from './resuming.ts'
 import { MemoryTape, type MemoryTapeOptions } from './tape.ts'
 import { entryOf, keptOf, type Node, need, needFile, type Spot, Tree, trailOf, versionOf } from './tree.ts'
+import { requireName, setXattr } from './xattrs.ts'
 
 const pageLength = 1000
 
@@ -127,11 +134,11 @@ export class MemoryBackend implements Backend {
     })
   }
 
-  async mkdir(directory: Path, call: Call): Promise<Pending<Entry>> {
+  async mkdir(directory: Path, call: Call, { mode }: MakeOptions = {}): Promise<Pending<Entry>> {
     return this.#pending(directory, call, (spot) => {
       const parent = needPlace(this.#tree, spot)
       if (spot.node) throw new StorageError('exists', 'something of that name exists', { path: directory })
-      const node = this.#tree.make('directory', permissionsOfNew('directory', parent.permissions, call.principal))
+      const node = this.#tree.make('directory', permissionsOfNew('directory', parent.permissions, call.principal, mode))
       this.#tree.attach(parent, spot.name, node)
       return entryOf(spot.name, node)
     })
@@ -147,10 +154,7 @@ export class MemoryBackend implements Backend {
   }
 
   async rename(from: Path, to: Path, options: MoveOptions, call: Call): Promise<PendingMove<Entry>> {
-    this.#host.check(call)
-    const target = this.#tree.look(to)
-    const pending = this.#pending(from, call, (source) => rename(this.#tree, source, target, options))
-    return { ...pending, target: trailOf(target) }
+    return this.#pendingMove(from, to, call, (source, target) => rename(this.#tree, source, target, options))
   }
 
   async setAttributes(path: Path, changes: Changes, call: Call): Promise<Pending<Entry>> {
@@ -158,6 +162,7 @@ export class MemoryBackend implements Backend {
       const node = need(spot)
       const now = this.#tree.tick()
       if (changes.modified !== undefined) node.modified = changes.modified === 'now' ? now : changes.modified
+      if (changes.accessed !== undefined) node.accessed = changes.accessed === 'now' ? now : changes.accessed
       const { acl } = node.permissions
       const { owner = acl?.owner, group = acl?.group } = changes
       if (acl) node.permissions = { ...node.permissions, acl: { ...acl, owner, group } }
@@ -261,14 +266,29 @@ export class MemoryBackend implements Backend {
 
   readonly editing: EditFacet = {
     edit: async (file, options, call) =>
-      this.#pending(file, call, (spot) => {
-        const node = needFile(spot)
-        if (options.truncate) {
-          node.bytes = Buffer.alloc(0)
-          node.modified = node.changed = this.#tree.tick()
-        }
-        return editNode(spot.name, node, this.#host, call)
+      this.#pending(file, call, (spot) => edit(this.#change(call), spot, options, call)),
+  }
+
+  readonly linking: LinkFacet & Required<Pick<LinkFacet, 'link'>> = {
+    symlink: async (path, target, call) => this.#pending(path, call, (spot) => symlink(this.#tree, spot, target)),
+    link: async (file, name, call) => this.#pendingMove(file, name, call, (one, other) => link(this.#tree, one, other)),
+  }
+
+  readonly exchanging: ExchangeFacet = {
+    exchange: async (one, other, call) =>
+      this.#pendingMove(one, other, call, (first, second) => exchange(this.#tree, first, second)),
+  }
+
+  readonly xattrs: XattrFacet = {
+    get: async (path, name, call) =>
+      this.#pending(path, call, (spot) => {
+        requireName(name)
+        const value = need(spot).xattrs.get(name)
+        return value && new Uint8Array(value)
       }),
+    list: async (path, call) => this.#pending(path, call, (spot) => [...need(spot).xattrs.keys()]),
+    set: async (path, name, value, condition, call) =>
+      this.#pending(path, call, (spot) => setXattr(this.#tree, spot, need(spot), { name, value, condition })),
   }
 
   readonly properties: PropertyFacet = {
@@ -294,11 +314,9 @@ export class MemoryBackend implements Backend {
     ],
   }
 
-  /** For tests: puts a symbolic link into an existing directory. No operation makes one. */
+  /** For tests: puts a symbolic link into an existing directory, whoever may. */
   addLink(path: Path, target: string): void {
-    const spot = this.#tree.look(path)
-    const parent = needPlace(this.#tree, spot)
-    this.#tree.attach(parent, spot.name, this.#tree.make('symlink', { ...parent.permissions, mode: 0o777 }, target))
+    symlink(this.#tree, this.#tree.look(path), target)
   }
 
   /** For tests: the ACL of an object as it is from now on, its owner and group too; undefined cannot be read. */
@@ -338,6 +356,12 @@ export class MemoryBackend implements Backend {
       return act(spot)
     }
     return { trail: trailOf(spot), proceed, release: async () => {} }
+  }
+
+  #pendingMove<T>(from: Path, to: Path, call: Call, act: (source: Spot, target: Spot) => T): PendingMove<T> {
+    this.#host.check(call)
+    const target = this.#tree.look(to)
+    return { ...this.#pending(from, call, (source) => act(source, target)), target: trailOf(target) }
   }
 }
 

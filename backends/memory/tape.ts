@@ -160,7 +160,7 @@ function arrive(wanted: Wanted, node: Node, due: number): void {
 }
 
 function refusalOf(node: Node): string | undefined {
-  if (node.gone) return 'the file was removed'
+  if (node.names === 0) return 'the file was removed'
   if (node.type !== 'file') return 'not a file'
   return node.locality === 'lost' ? 'the bytes of the file are lost' : undefined
 }

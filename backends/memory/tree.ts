@@ -13,12 +13,14 @@ export interface Node {
   bytes: Buffer
   modified: bigint
   changed: bigint
+  accessed: bigint
   permissions: Permissions
   properties: Map<string, string>
+  readonly xattrs: Map<string, Uint8Array>
   /** Of the bytes of one version only. */
   kept: Kept & { readonly version: string }
-  /** No directory holds it any more. */
-  gone: boolean
+  /** Names that lead to it. */
+  names: number
   /** Absent where there is no tape. */
   locality?: Locality
 }
@@ -75,10 +77,12 @@ export class Tree {
       bytes: Buffer.alloc(0),
       modified: time,
       changed: time,
+      accessed: time,
       permissions,
       properties: new Map(),
+      xattrs: new Map(),
       kept: { version: '', digests: {} },
-      gone: false,
+      names: 0,
       ...(this.#tape && { locality: type === 'file' ? 'disk' : 'none' }),
     }
   }
@@ -105,7 +109,7 @@ export class Tree {
   requireSame(spot: Spot): void {
     const { parent, name, node, path } = spot
     if (!parent) return
-    if (parent.gone || parent.children.get(name) !== node) {
+    if ((parent.names === 0 && parent !== this.top) || parent.children.get(name) !== node) {
       throw new StorageError('stale', 'the object has changed since it was looked at', { path })
     }
   }
@@ -114,7 +118,7 @@ export class Tree {
   attach(parent: Node, name: string, node: Node): void {
     this.detach(parent, name)
     parent.children.set(name, node)
-    node.gone = false
+    node.names++
     parent.modified = parent.changed = this.tick()
   }
 
@@ -122,20 +126,20 @@ export class Tree {
     const node = parent.children.get(name)
     if (!node) return
     parent.children.delete(name)
-    node.gone = true
+    node.names--
     parent.modified = parent.changed = this.tick()
   }
 
   /** Bytes and number of all files. */
-  usage(from: Node = this.top): { readonly bytes: number; readonly files: number } {
-    let bytes = from.bytes.length
-    let files = 1
-    for (const child of from.children.values()) {
-      const below = this.usage(child)
-      bytes += below.bytes
-      files += below.files
+  usage(): { readonly bytes: number; readonly files: number } {
+    const nodes = new Set([this.top])
+    let bytes = 0
+    // Grows meanwhile.
+    for (const node of nodes) {
+      bytes += node.bytes.length
+      for (const child of node.children.values()) nodes.add(child)
     }
-    return { bytes, files }
+    return { bytes, files: nodes.size }
   }
 }
 
@@ -160,7 +164,9 @@ export function entryOf(name: string, node: Node): Entry {
     version: versionOf(node),
     id: node.id,
     mode,
-    links: 1,
+    links: Math.max(1, node.names),
+    accessed: node.accessed,
+    allocated: Math.ceil(node.bytes.length / 512) * 512,
     ...(node.target === undefined ? {} : { target: node.target }),
     ...(acl ? { acl } : {}),
     ...(node.locality ? { locality: node.locality } : {}),

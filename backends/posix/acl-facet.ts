@@ -60,7 +60,7 @@ export class FileAcls implements AclFacet {
 
   async setAttributes(path: Path, changes: Changes, call: Call): Promise<Pending<Entry>> {
     const caller = this.#desk.caller(call)
-    const sight = await lookInto(this.#desk, path, caller)
+    const sight = await lookInto(this.#desk, path, caller, changes.ofLink !== true)
     const proceed = async () => {
       const entry = requireEntry(sight.trail, path)
       const { modified, accessed } = changes

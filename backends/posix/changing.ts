@@ -19,6 +19,8 @@ export interface MkdirArgs {
   /** Made under this name first, so that it is never seen without its ACL. */
   readonly hidden?: string
   readonly acl?: AclBytes
+  /** Permission bits where nothing is inherited. */
+  readonly mode?: number
 }
 
 /** A directory that was made, and its descriptor. */
@@ -66,11 +68,11 @@ const nfs4Name = 'system.nfs4_acl'
 const accessName = 'system.posix_acl_access'
 const defaultName = 'system.posix_acl_default'
 
-export function mkdir(shop: Workshop, { parent, name, hidden, acl }: MkdirArgs): Changed {
+export function mkdir(shop: Workshop, { parent, name, hidden, acl, mode: asked }: MkdirArgs): Changed {
   const { maker, using, setup } = shop
   maker.begin(true)
   return using(parent, (directory) => {
-    const mode = inheritsMode(directory) ? 0o777 : 0o777 & ~setup.umask
+    const mode = inheritsMode(directory) ? 0o777 : (asked ?? 0o777 & ~setup.umask)
     if (hidden !== undefined && acl) makeHidden(shop, directory, name, hidden, acl, mode)
     else sys.mkdirat(directory, name, mode)
     shop.step('published')
@@ -176,8 +178,8 @@ export function rename(shop: Workshop, { from, to, marker }: RenameArgs): Change
   )
 }
 
-/** The two may be one descriptor, which can be claimed once only. */
-function withOther<T>(
+/** Works with a second descriptor too. The two may be one, which can be claimed once only. */
+export function withOther<T>(
   { using }: Workshop,
   first: HandleRef,
   second: HandleRef,
@@ -323,7 +325,7 @@ function goneOf({ maker, walker }: Workshop, directory: number, name: string, st
   const isLast = kind === sys.S_IFDIR || (kind === sys.S_IFREG && stat.nlink === 1)
   if (!isLast) return {}
   const fd = walker.open(directory, name, sys.O_PATH)
-  return closing(fd, () => (keepsElsewhere(fd, marker) ? { overflow: overflowId(maker.id(stat), stat) } : {}))
+  return closing(fd, () => (keepsElsewhere(fd, marker) ? { overflow: maker.id(stat) } : {}))
 }
 
 /** Properties of this object may be elsewhere: it says so, or it cannot hold any. */
@@ -335,11 +337,6 @@ export function keepsElsewhere(fd: number, marker: string): boolean {
     if (error instanceof sys.Errno) return true
     throw error
   }
-}
-
-/** File ids are used again; with the time of birth they are not. */
-export function overflowId(id: string, stat: sys.Stat): string {
-  return stat.btimeNs === undefined ? id : `${id}-${stat.btimeNs.toString(16)}`
 }
 
 function syncObject(fd: number): void {

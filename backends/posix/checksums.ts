@@ -1,5 +1,6 @@
 /** Digests of files: kept with the version they were made of, or computed from the bytes and then kept. */
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
@@ -66,10 +67,10 @@ export class FileChecksums implements ChecksumFacet {
   /** One pass over the bytes, all of the version that was seen; else `stale`. */
   async #read(object: Handle, entry: Entry, kinds: readonly Digest[], caller: Caller): Promise<Digests> {
     const { name, version } = entry
-    const args = { object: object.ref, name, writable: false, truncate: false }
-    const opened = await this.#desk.run('reopen', args, caller)
+    const opened = await this.#desk.run('reopen', { object: object.ref, name }, caller)
     const file = this.#desk.adoptFile(opened.fd)
     try {
+      await tickAfter(entry.modified)
       const digests = kinds.map((kind) => ({ kind, digest: startDigest(kind) }))
       const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, Math.max(1, entry.size)))
       for (let at = 0; at < entry.size; ) {
@@ -87,4 +88,13 @@ export class FileChecksums implements ChecksumFacet {
       file.release()
     }
   }
+}
+
+/** ms. Times of files have the precision of the kernel's clock, which ticks at least a hundred times a second. */
+const tick = 20
+
+/** What is written after this has another time, and so another version, than what was written before. */
+async function tickAfter(modified: bigint): Promise<void> {
+  const age = Date.now() - Number(modified / 1_000_000n)
+  if (age >= 0 && age < tick) await sleep(tick - age)
 }

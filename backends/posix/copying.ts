@@ -55,8 +55,8 @@ async function copy(
   if (place.trail.entry) requireRegular(place.trail.entry, path)
   const directory = requireDirectoryOf(place.trail, path)
   if (!place.parent) throw new StorageError('is-directory', 'this is a directory', { path })
-  requireUnreserved(desk, path)
-  const reading = { object: source.object.ref, name: entry.name, writable: false, truncate: false }
+  requireUnreserved(desk, place, path)
+  const reading = { object: source.object.ref, name: entry.name }
   const opened = await desk.run('reopen', reading, caller)
   const file = desk.adoptFile(opened.fd)
   try {

@@ -162,7 +162,9 @@ export class Desk {
   entry(wire: EntryWire, numbered: Numbered, list?: Acl): Entry {
     const entry = this.#listener.entry(wire, numbered)
     if (!this.pathAcls && !this.shownAcls) return entry
-    if (!this.pathAcls || !list || entry.type === 'symlink') return withoutAcl(entry)
+    // A link's rights are what the thread tells.
+    if (this.pathAcls && entry.type === 'symlink') return entry
+    if (!this.pathAcls || !list) return withoutAcl(entry)
     const { owner = entry.acl?.owner, group = entry.acl?.group } = list
     return { ...entry, acl: { ...list, owner, group } }
   }
@@ -243,8 +245,8 @@ export interface ObjectSight extends Sight {
 }
 
 /** Looks at an object and keeps it open; a link as the last name is followed where the mount does so. */
-export async function lookInto(desk: Desk, path: Path, caller: Caller): Promise<ObjectSight> {
-  const sight = await desk.see('look', { path, follow: true, keep: 'object' }, caller)
+export async function lookInto(desk: Desk, path: Path, caller: Caller, follow = true): Promise<ObjectSight> {
+  const sight = await desk.see('look', { path, follow, keep: 'object' }, caller)
   const { fd } = sight.looked
   return { ...sight, object: fd === undefined ? undefined : desk.handles.adopt(fd) }
 }
@@ -260,6 +262,19 @@ export async function lookAt(desk: Desk, path: Path, follow: boolean, caller: Ca
   const sight = await desk.see('look', { path, follow, keep: 'parent' }, caller)
   const { parentFd } = sight.looked
   return { ...sight, parent: parentFd === undefined ? undefined : desk.handles.adopt(parentFd) }
+}
+
+/** Looks at an object and keeps it open, or where there is none the directory in which it may be made. */
+export async function lookForEither(
+  desk: Desk,
+  path: Path,
+  follow: boolean,
+  caller: Caller,
+): Promise<ObjectSight & NameSight> {
+  const sight = await desk.see('look', { path, follow, keep: 'either' }, caller)
+  const { fd, parentFd } = sight.looked
+  const adopted = (one: number | undefined) => (one === undefined ? undefined : desk.handles.adopt(one))
+  return { ...sight, object: adopted(fd), parent: adopted(parentFd) }
 }
 
 /** A look and the act that may follow. `release` lets go of what the look has left open. */

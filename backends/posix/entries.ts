@@ -6,7 +6,7 @@ import { Teller, type Told } from './interning.ts'
 import * as sys from './native/sys.ts'
 import type { PosixSetup } from './options.ts'
 import type { Spot, Step, Walker } from './walk.ts'
-import type { EntryWire, Expected, Looked } from './wire.ts'
+import { type EntryWire, type Expected, type Looked, withoutAccess } from './wire.ts'
 
 /** What is remembered of an object that has not changed for a while. */
 interface Remembered extends Told {
@@ -63,12 +63,12 @@ export class EntryMaker {
     const generation = this.#generation(fd, '')
     const known = this.#recall(stat, generation) ?? this.#learn(fd, stat, generation)
     this.#pass(stat, known.acl)
-    if (!known.settled) return this.#wire(name, stat, known.acl, undefined, generation)
+    if (!known.settled) return this.#passed(name, stat, known.acl, generation)
     if (known.name === name && this.teller.knows(known)) return known.number
     if (known.name !== name) known.number = 0
     known.name = name
     // Made anew, so that the ACL it refers to is told before it.
-    return this.teller.refer(known, this.#wire(name, stat, known.acl, undefined, generation))
+    return this.teller.refer(known, this.#passed(name, stat, known.acl, generation))
   }
 
   /** A directory on the way that was told before: only `wayTo` speaks of it. */
@@ -156,12 +156,10 @@ export class EntryMaker {
     return [name, 3, 0, stat.mtimeNs, stat.ctimeNs, this.version(stat), this.id(stat), 0, 1, 0]
   }
 
-  /** Stays with an object over renames. */
+  /** Stays with an object over renames. Numbers of files are used again; with the time of birth they are not. */
   id(stat: sys.Stat): string {
-    const ino = stat.ino.toString(16)
-    // Subvolumes have devices of their own without being mounts.
-    const isApart = this.#setup.crossMounts || stat.dev !== this.#walker.rootDev
-    return isApart ? `${stat.dev.toString(16)}.${ino}` : ino
+    const number = this.#number(stat)
+    return stat.btimeNs === undefined ? number : `${number}-${stat.btimeNs.toString(16)}`
   }
 
   /** Whether an object is the one that was seen, unchanged. Directories change with what is in them. */
@@ -171,8 +169,16 @@ export class EntryMaker {
   }
 
   /** The content version. */
-  version(stat: sys.Stat, id = this.id(stat)): string {
-    return `${id}-${stat.size.toString(16)}-${stat.mtimeNs.toString(16)}`
+  version(stat: sys.Stat): string {
+    return `${this.#number(stat)}-${stat.size.toString(16)}-${stat.mtimeNs.toString(16)}`
+  }
+
+  /** Of one object at a time. */
+  #number(stat: sys.Stat): string {
+    const ino = stat.ino.toString(16)
+    // Subvolumes have devices of their own without being mounts.
+    const isApart = this.#setup.crossMounts || stat.dev !== this.#walker.rootDev
+    return isApart ? `${stat.dev.toString(16)}.${ino}` : ino
   }
 
   #pass(stat: sys.Stat, acl: ReadAcl | undefined): void {
@@ -221,20 +227,18 @@ export class EntryMaker {
     const acl = read ? this.teller.refer(read, read.acl) : 0
     const size = type === 0 ? stat.size : 0
     const id = this.id(stat)
-    const wire = [
-      name,
-      type,
-      size,
-      stat.mtimeNs,
-      stat.ctimeNs,
-      this.version(stat, id),
-      id,
-      mode,
-      stat.nlink,
-      acl,
-    ] as const
-    if (generation !== undefined) return [...wire, target, generation]
-    return target === undefined ? wire : [...wire, target]
+    const version = this.version(stat)
+    const { mtimeNs, ctimeNs, nlink, atimeNs } = stat
+    const all = [name, type, size, mtimeNs, ctimeNs, version, id, mode, nlink, acl, atimeNs, stat.blocks * 512] as const
+    // Where a list of ours that cannot be read says whose the object is, that is not known.
+    if (acl === 0 && (this.#byPath || !this.readsAcls)) return [...all, target, generation, stat.uid, stat.gid]
+    if (generation !== undefined) return [...all, target, generation]
+    return target === undefined ? all : [...all, target]
+  }
+
+  /** A directory on the way is told once, so nothing is told of it that reading changes. */
+  #passed(name: string, stat: sys.Stat, acl: ReadAcl | undefined, generation: string | undefined): EntryWire {
+    return withoutAccess(this.#wire(name, stat, acl, undefined, generation))
   }
 }
 

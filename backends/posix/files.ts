@@ -3,10 +3,14 @@
 import { Readable } from 'node:stream'
 import type { Call } from '../../gateway/core/call.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
-import type { EditableFile, Entry, OpenFile, Range } from '../backend.ts'
-import type { Desk } from './desk.ts'
-import type { Handle } from './handles.ts'
+import type { Entry, OpenFile, Range } from '../backend.ts'
+import type { Caller, Desk } from './desk.ts'
+import type { Handle, HandleRef } from './handles.ts'
 import { streamRange } from './io/streams.ts'
+import { readCached } from './native/cached-reading.ts'
+
+/** Bytes that are copied from the kernel's memory without going through a thread, which takes longer for so few. */
+const mostAtOnce = 64 * 1024
 
 /** A small file whose bytes came along with the open: nothing is open any more. */
 export class SmallFile implements OpenFile {
@@ -47,14 +51,18 @@ export class LargeFile implements OpenFile {
   protected readonly desk: Desk
   protected readonly handle: Handle
   protected readonly signal: AbortSignal
+  protected readonly caller: Caller
   readonly #streams = new Set<Readable>()
   #closed = false
+  /** Settles when no I/O thread uses the descriptor: one at a time may. */
+  #turn: Promise<unknown> = Promise.resolve()
 
-  constructor(desk: Desk, entry: Entry, handle: Handle, { signal }: Call) {
+  constructor(desk: Desk, entry: Entry, handle: Handle, call: Call) {
     this.entry = entry
     this.desk = desk
     this.handle = handle
-    this.signal = signal
+    this.signal = call.signal
+    this.caller = desk.caller(call)
   }
 
   stream(range: Range): Readable {
@@ -68,15 +76,40 @@ export class LargeFile implements OpenFile {
 
   async read(into: Uint8Array, offset: number): Promise<number> {
     this.requireOpen()
-    if (into.length === 0) return 0
-    return this.desk.share.read(this.handle.ref.fd, into, 0, into.length, offset, this.signal)
+    for (let done = 0; done < into.length; ) {
+      // The number of the descriptor may be another file's after a close.
+      this.requireOpen()
+      this.desk.requireAlive(this.signal)
+      const { fd } = this.handle.ref
+      const left = into.length - done
+      const cached = left <= mostAtOnce ? readCached(fd, into.subarray(done), offset + done) : undefined
+      const count = cached ?? (await this.desk.share.read(fd, into, done, left, offset + done, this.signal))
+      // Fewer bytes than asked for are the end, or what is in memory, or what comes before an error.
+      if (count === 0) return done
+      done += count
+      if (cached === undefined && offset + done === this.entry.size) return done
+    }
+    return into.length
+  }
+
+  /** Whether it is a file of this mount. */
+  isOf(desk: Desk): boolean {
+    return this.desk === desk
+  }
+
+  async stat(): Promise<Entry> {
+    this.requireOpen()
+    const { name, acl } = this.entry
+    const now = await this.alone((file) => this.desk.run('restat', { file, name }, this.caller))
+    return this.desk.entry(now.entry, now, acl)
   }
 
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     for (const stream of this.#streams) stream.destroy(closed())
-    await this.settled()
+    // A thread closes what was released while it worked, and knows nothing of reads and writes under way.
+    await this.#turn
     this.handle.release()
   }
 
@@ -84,42 +117,26 @@ export class LargeFile implements OpenFile {
     if (this.#closed) throw closed()
   }
 
-  /** Resolves when no I/O thread uses the descriptor. */
-  protected async settled(): Promise<void> {}
+  /** Has an I/O thread work with the descriptor. */
+  protected alone<T>(work: (file: HandleRef) => Promise<T>): Promise<T> {
+    const done = this.#turn.then(() => work(this.handle.ref))
+    this.#turn = settled(done)
+    return done
+  }
+
+  /** The same with that of another file too, or of this one again. */
+  protected together<T>(other: LargeFile, work: (own: HandleRef, others: HandleRef) => Promise<T>): Promise<T> {
+    other.requireOpen()
+    if (other === this) return this.alone((file) => work(file, file))
+    // Both turns are taken at once, so that nobody waits in a circle.
+    const done = Promise.all([this.#turn, other.#turn]).then(() => work(this.handle.ref, other.handle.ref))
+    this.#turn = other.#turn = settled(done)
+    return done
+  }
 }
 
-/** A file open for writing in place. Its entry is that of the moment it was opened. */
-export class WritableFile extends LargeFile implements EditableFile {
-  readonly #truncating = new Set<Promise<unknown>>()
-
-  async write(from: Uint8Array, offset: number): Promise<number> {
-    this.requireOpen()
-    if (from.length === 0) return 0
-    return this.desk.share.write(this.handle.ref.fd, [from], offset, this.signal)
-  }
-
-  async truncate(size: number): Promise<void> {
-    this.requireOpen()
-    // The mode of opening is checked by the kernel when the file was opened, so nobody's identity is needed.
-    const caller = { ...this.desk.itself, signal: this.signal }
-    const truncating = this.desk.run('truncate', { file: this.handle.ref, size }, caller)
-    this.#truncating.add(truncating)
-    try {
-      await truncating
-    } finally {
-      this.#truncating.delete(truncating)
-    }
-  }
-
-  async sync(): Promise<void> {
-    this.requireOpen()
-    await this.desk.share.sync(this.handle.ref.fd, { dataOnly: false }, this.signal)
-  }
-
-  /** A thread closes what was released while it worked, and knows nothing of reads and writes under way. */
-  protected override async settled(): Promise<void> {
-    await Promise.allSettled(this.#truncating)
-  }
+async function settled(work: Promise<unknown>): Promise<void> {
+  await work.catch(() => {})
 }
 
 function closed(): StorageError {

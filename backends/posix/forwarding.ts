@@ -15,8 +15,11 @@ import type {
   Draft,
   EditFacet,
   Entry,
+  ExchangeFacet,
+  LinkFacet,
   Listing,
   ListOptions,
+  MakeOptions,
   MembersFacet,
   MoveOptions,
   OpenOptions,
@@ -30,6 +33,7 @@ import type {
   RightsFacet,
   Trail,
   VersionFacet,
+  XattrFacet,
 } from '../backend.ts'
 import type { FileChecksums } from './checksums.ts'
 
@@ -41,6 +45,9 @@ export interface TreeBackend extends Backend {
   readonly members: MembersFacet
   readonly copying: CopyFacet
   readonly editing: EditFacet
+  readonly linking: LinkFacet
+  readonly exchanging: ExchangeFacet
+  readonly xattrs: XattrFacet
   readonly resuming: ResumingFacet
   readonly quotas: QuotaFacet
   readonly checking: CheckFacet
@@ -67,6 +74,9 @@ export class Forwarding implements TreeBackend {
   readonly members: MembersFacet
   readonly copying: CopyFacet
   readonly editing: EditFacet
+  readonly linking: LinkFacet
+  readonly exchanging: ExchangeFacet
+  readonly xattrs: XattrFacet
   readonly resuming: ResumingFacet
   readonly quotas: QuotaFacet
   readonly checking: CheckFacet
@@ -84,6 +94,9 @@ export class Forwarding implements TreeBackend {
     this.members = below.members
     this.copying = below.copying
     this.editing = below.editing
+    this.linking = below.linking
+    this.exchanging = below.exchanging
+    this.xattrs = below.xattrs
     this.resuming = below.resuming
     this.quotas = below.quotas
     this.checking = below.checking
@@ -119,8 +132,8 @@ export class Forwarding implements TreeBackend {
     return this.#below.create(file, options, call)
   }
 
-  mkdir(directory: Path, call: Call): Promise<Pending<Entry>> {
-    return this.#below.mkdir(directory, call)
+  mkdir(directory: Path, call: Call, options?: MakeOptions): Promise<Pending<Entry>> {
+    return this.#below.mkdir(directory, call, options)
   }
 
   remove(path: Path, call: Call): Promise<Pending<void>> {

@@ -100,10 +100,17 @@ export class Handles {
   }
 }
 
-/** An I/O thread's side: runs `work` with the descriptor, which stays open as long. Throws `stale` when it was given up. */
+/**
+ * An I/O thread's side: runs `work` with the descriptor, which stays open as long. Throws `stale` when it was given up,
+ * and `busy` while another thread works with it, as one whose file system hangs.
+ */
 export function withHandle<T>(words: Int32Array, ref: HandleRef, close: Close, work: (fd: number) => T): T {
   const { fd, slot, turn } = ref
-  if (!swap(words, slot, turn, state.held, state.busy)) {
+  const seen = Atomics.compareExchange(words, slot, word(turn, state.held), word(turn, state.busy))
+  if (seen !== word(turn, state.held)) {
+    if (seen === word(turn, state.busy)) {
+      throw new StorageError('busy', 'another call works with the object', { retryAfter: 1 })
+    }
     throw new StorageError('stale', 'the object was let go of')
   }
   try {

@@ -142,11 +142,26 @@ function known(table: Map<number, Acl | Entry>, number: number): Acl | Entry {
   return meaning
 }
 
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
+
 function entryOf(wire: EntryWire, table: Map<number, Acl | Entry>): Entry {
-  const [name, type, size, modified, changed, version, id, mode, links, acl, target, generation] = wire
-  const plain = { name, type: wireTypes[type] ?? 'other', size, modified, changed, version, id, mode, links }
-  const entry = generation === undefined ? plain : { ...plain, generation }
-  if (acl === 0) return target === undefined ? entry : { ...entry, target }
-  const told = known(table, acl) as Acl
-  return target === undefined ? { ...entry, acl: told } : { ...entry, acl: told, target }
+  const [name, type, size, modified, changed, version, id, mode, links, acl, accessed, allocated] = wire
+  const kind = wireTypes[type] ?? 'other'
+  const entry: Writable<Entry> = { name, type: kind, size, modified, changed, version, id, mode, links }
+  if (accessed !== undefined) entry.accessed = accessed
+  if (allocated !== undefined) entry.allocated = allocated
+  if (acl !== 0) entry.acl = known(table, acl) as Acl
+  if (wire.length > 12) tellRest(entry, wire)
+  return entry
+}
+
+function tellRest(entry: Writable<Entry>, wire: EntryWire): void {
+  const target = wire[12]
+  const generation = wire[13]
+  const uid = wire[14]
+  const gid = wire[15]
+  if (target !== undefined) entry.target = target
+  if (generation !== undefined) entry.generation = generation
+  if (uid !== undefined) entry.owner = String(uid)
+  if (gid !== undefined) entry.group = String(gid)
 }

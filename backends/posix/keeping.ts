@@ -1,7 +1,7 @@
-/** Operations of an I/O thread on open objects: attributes of ours, opening again for editing, usage. */
+/** Operations of an I/O thread on open objects: attributes of ours, opening again, usage. */
 
 import type { Changed } from './changing.ts'
-import { overflowId, told } from './changing.ts'
+import { told } from './changing.ts'
 import type { HandleRef } from './handles.ts'
 import { type AttributeOutcome, writeAttribute } from './labelling.ts'
 import * as sys from './native/sys.ts'
@@ -26,7 +26,7 @@ export interface AttributesRead {
 export function readAttributes(shop: Workshop, { object, names }: ReadAttributesArgs): AttributesRead {
   return shop.using(object, (fd) => {
     const stat = sys.fstat(fd)
-    const about = { overflow: overflowId(shop.maker.id(stat), stat), gone: stat.nlink === 0 }
+    const about = { overflow: shop.maker.id(stat), gone: stat.nlink === 0 }
     try {
       return { values: names.map((name) => own(sys.fgetxattr(fd, name))), supported: true, ...about }
     } catch (error) {
@@ -61,17 +61,13 @@ export function writeAttributes(shop: Workshop, { object, values }: WriteAttribu
 export interface ReopenArgs {
   readonly object: HandleRef
   readonly name: string
-  readonly writable: boolean
-  readonly truncate: boolean
 }
 
-/** Opens the very object that was looked at, which must be a regular file. */
+/** Opens the very object that was looked at, which must be a regular file, for reading. */
 export function reopen(shop: Workshop, args: ReopenArgs): Changed & { readonly fd: number } {
   shop.maker.begin(true)
   return shop.using(args.object, (object) => {
-    const access = args.writable ? sys.O_RDWR : sys.O_RDONLY
-    const flags = access | sys.O_NONBLOCK | (args.truncate ? sys.O_TRUNC : 0)
-    const fd = sys.openat(sys.AT_FDCWD, sys.procPath(object), flags, 0)
+    const fd = sys.openat(sys.AT_FDCWD, sys.procPath(object), sys.O_RDONLY | sys.O_NONBLOCK, 0)
     try {
       return { ...told(shop, args.name, fd), fd }
     } catch (error) {
@@ -85,11 +81,6 @@ export function reopen(shop: Workshop, args: ReopenArgs): Changed & { readonly f
 export function restat(shop: Workshop, { file, name }: { readonly file: HandleRef; readonly name: string }): Changed {
   shop.maker.begin(true)
   return shop.using(file, (fd) => told(shop, name, fd))
-}
-
-/** Changes the size of a file open for editing. */
-export function truncate(shop: Workshop, { file, size }: { readonly file: HandleRef; readonly size: number }): void {
-  shop.using(file, (fd) => sys.ftruncate(fd, size))
 }
 
 /** The file system of an open object. */

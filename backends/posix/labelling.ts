@@ -1,6 +1,6 @@
 /** Attributes of ours on an I/O thread: written one by one, and the one that tells of the version of the bytes. */
 
-import { overflowId, stale } from './changing.ts'
+import { stale } from './changing.ts'
 import type { HandleRef } from './handles.ts'
 import { type Labels, textOfKept } from './kept-text.ts'
 import * as sys from './native/sys.ts'
@@ -59,7 +59,7 @@ export function readLabel({ maker }: Workshop, fd: number, stat: sys.Stat, { nam
   } catch (error) {
     if (!sys.isErrno(error, 'ENOTSUP')) throw error
   }
-  return { overflow: overflowId(maker.id(stat), stat) }
+  return { overflow: maker.id(stat) }
 }
 
 export interface ReadKeptArgs {
@@ -78,6 +78,6 @@ export function readKept(
   return shop.using(object, (fd) => {
     const stat = sys.fstat(fd)
     if (version !== undefined && (stat.nlink === 0 || maker.version(stat) !== version)) throw stale()
-    return { ...readLabel(shop, fd, stat, names), id: overflowId(maker.id(stat), stat) }
+    return { ...readLabel(shop, fd, stat, names), id: maker.id(stat) }
   })
 }

@@ -7,12 +7,12 @@ import type { Desk } from './desk.ts'
 const patience = 10_000
 
 /**
- * The key of the name under which a trail ends, the same for all mounts and processes. Without the device, which
- * not every mount tells: two files that share a number wait for each other in vain, no more.
+ * The key of the name under which a trail ends, the same for all mounts and processes. Without device and time of
+ * birth, which not every mount tells: two files that share a number wait for each other in vain, no more.
  */
 export function leaseKey({ ancestors }: Trail, name: string): string {
-  const id = ancestors.at(-1)?.id ?? ''
-  return `posix:${id.slice(id.indexOf('.') + 1)}/${name}`
+  const [number = ''] = ancestors.at(-1)?.id.split('-') ?? []
+  return `posix:${number.slice(number.indexOf('.') + 1)}/${name}`
 }
 
 /** Runs under the leases of some names, taken in the order of their keys so that nobody waits in a circle. */

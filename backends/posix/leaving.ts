@@ -1,7 +1,6 @@
 /** Operations of an I/O thread on drafts that are left and opened again. */
 
 import { StorageError } from '../../gateway/core/errors.ts'
-import { overflowId } from './changing.ts'
 import type { HandleRef } from './handles.ts'
 import * as sys from './native/sys.ts'
 import { stagingPrefix } from './options.ts'
@@ -34,7 +33,7 @@ export function openStaged(shop: Workshop, { parent, hidden, id, shared }: OpenS
       if (!isSame(shop, stat, id) || !isThere(shop, directory, hidden, id)) {
         throw new StorageError('not-found', 'the draft is gone')
       }
-      return { fd, size: stat.size, overflow: overflowId(id, stat) }
+      return { fd, size: stat.size, overflow: id }
     } catch (error) {
       sys.close(fd)
       throw error

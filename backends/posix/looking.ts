@@ -14,8 +14,8 @@ export interface LookArgs {
   readonly path: Path
   /** A link as the last name is followed, where the mount follows links. */
   readonly follow: boolean
-  /** What comes along open. */
-  readonly keep?: 'parent' | 'object'
+  /** What comes along open; `either`: the object, or where there is none the parent. */
+  readonly keep?: 'parent' | 'object' | 'either'
   /** Tell everything in full. */
   readonly whole?: boolean
 }
@@ -60,9 +60,11 @@ export function look(shop: Workshop, args: LookArgs): Looked {
   const { walker, maker } = shop
   maker.begin(args.whole === true)
   return walker.at(args.path, { follow: args.follow, visit: maker.directory }, (spot) => {
-    if (args.keep === 'object' && spot.stat && !spot.foreign) return lookInto(shop, spot)
+    const keepsObject = args.keep === 'object' || args.keep === 'either'
+    if (keepsObject && spot.stat && !spot.foreign) return lookInto(shop, spot)
     const looked = maker.looked(spot, maker.ofSpot(spot))
-    if (args.keep !== 'parent' || !spot.parent) return looked
+    const keepsParent = args.keep === 'parent' || (args.keep === 'either' && !spot.stat)
+    if (!keepsParent || !spot.parent) return looked
     const nfs4 = maker.acls.hasNfs4(spot.parent.fd, spot.parent.stat.dev)
     const way = maker.wayTo(spot)
     return { ...looked, nfs4, name: spot.name, way, parentFd: sys.dup(spot.parent.fd) }

@@ -1,6 +1,5 @@
 /** One object of a directory after the other, with few system calls for those of which there are many. */
 
-import { overflowId } from './changing.ts'
 import type { LabelNames } from './labelling.ts'
 import type { KeptWire, MemberWire } from './member-wire.ts'
 import * as sys from './native/sys.ts'
@@ -78,7 +77,7 @@ export class MemberLooker {
       if (text !== undefined) return text
     }
     const isElsewhere = names === '' ? !this.#keepsAttributes() : names.includes(`${labels.marker}\0`)
-    return isElsewhere ? { overflow: overflowId(this.#shop.maker.id(stat), stat) } : undefined
+    return isElsewhere ? { overflow: this.#shop.maker.id(stat) } : undefined
   }
 
   /** Whether files here can have attributes at all. */

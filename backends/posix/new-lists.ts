@@ -20,6 +20,8 @@ export interface NewObject {
   readonly path: Path
   /** The directory lies on a file system with NFSv4 ACLs. */
   readonly nfs4: boolean
+  /** Permission bits that it gets where it inherits nothing; the usual ones if absent. */
+  readonly mode?: number
 }
 
 /**
@@ -28,17 +30,17 @@ export interface NewObject {
  */
 export async function aclToGive(
   desk: Desk,
-  { kind, directory, path, nfs4 }: NewObject,
+  { kind, directory, path, ...place }: NewObject,
   sight: NameSight,
   { principal, signal }: Call,
 ): Promise<AclBytes | undefined> {
-  const acl = aclForNew(desk.setup, kind, directory, principal, { nfs4 })
+  const acl = aclForNew(desk.setup, kind, directory, principal, place)
   const { pathWriter } = desk
   if (!pathWriter || !acl?.list || !directory.acl) return acl
-  const place = directoryOf(sight, path)
-  if (await pathWriter.canWrite(place, signal)) return acl
+  const above = directoryOf(sight, path)
+  if (await pathWriter.canWrite(above, signal)) return acl
   if (saysTheSame(acl.list, inherit(directory.acl.aces, kind, { split: 'gpfs' }), principal)) return undefined
-  if (!sight.trail.entry) await pathWriter.requireWay(place, signal)
+  if (!sight.trail.entry) await pathWriter.requireWay(above, signal)
   return acl
 }
 

@@ -16,6 +16,8 @@ const setGroupId = 0o2000
 /** Where a directory's ACL lies: only where it can be stored with a new object does the object get one. */
 interface Place {
   readonly nfs4: boolean
+  /** Permission bits of an object that inherits nothing. */
+  readonly mode?: number
 }
 
 /** What an ACL is stored as: a list for a library or a path, `system.nfs4_acl`, or our own attribute. */
@@ -36,7 +38,7 @@ export function aclForNew(
   kind: ObjectKind,
   directory: Entry,
   principal: Principal,
-  { nfs4 }: Place,
+  { nfs4, mode: asked }: Place,
 ): AclBytes | undefined {
   const form = formOf(setup, nfs4)
   if (setup.native || (form === 'stored' && !setup.acl.includes('xattr'))) return undefined
@@ -49,7 +51,7 @@ export function aclForNew(
     kind,
     owner: ownName(setup, principal),
     group: (mode & setGroupId) !== 0 ? parent.group : ownGroup(principal),
-    defaultMode: (kind === 'file' ? 0o666 : 0o777) & ~setup.umask,
+    defaultMode: asked ?? (kind === 'file' ? 0o666 : 0o777) & ~setup.umask,
   })
   return bytesOf({ ...acl, dialect: form === 'list' ? parent.dialect : 'rfc8881' }, form !== 'stored', form)
 }

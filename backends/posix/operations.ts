@@ -3,12 +3,14 @@
 import { randomInt } from 'node:crypto'
 import type { ThreadAclSource } from './acl-reading.ts'
 import { identify, mkdir, mkdirHidden, remove, rename, set } from './changing.ts'
+import { allocate, createToEdit, dropLabel, openToEdit, seek, truncate } from './editing/acts.ts'
 import { dropStrays } from './emptying.ts'
 import { inspectTree } from './inspecting.ts'
 import type { Operations, RunAs } from './io/protocol.ts'
-import { readAttributes, reopen, restat, truncate, usage, writeAttributes } from './keeping.ts'
+import { readAttributes, reopen, restat, usage, writeAttributes } from './keeping.ts'
 import { readKept } from './labelling.ts'
 import { cutStaged, openStaged } from './leaving.ts'
+import { exchange, link, symlink } from './linking/acts.ts'
 import { access, look, open, openDirectory, page } from './looking.ts'
 import { members, moreNames, openNames } from './membering.ts'
 import * as sys from './native/sys.ts'
@@ -17,6 +19,7 @@ import { copyBytes, finishOld, openOld } from './overwriting.ts'
 import { dropHidden, labelStaged, prepare, publish, stage, stageWhole, sweep } from './staging.ts'
 import { hold, makeTrial } from './trying.ts'
 import { makeWorkshop, type Step, type Workshop } from './workshop.ts'
+import { listXattrs, setXattr } from './xattrs/acts.ts'
 
 export type { PosixSetup } from './options.ts'
 export type { Step } from './workshop.ts'
@@ -53,7 +56,17 @@ const acts = {
   writeAttributes,
   reopen,
   restat,
+  openToEdit,
+  createToEdit,
+  dropLabel,
   truncate,
+  allocate,
+  seek,
+  symlink,
+  link,
+  exchange,
+  listXattrs,
+  setXattr,
   usage,
   inspectTree,
   hold,

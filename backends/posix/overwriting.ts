@@ -3,7 +3,7 @@
  * else: its bytes are copied into the old file. The same copying serves copies of files.
  */
 
-import { type Changed, overflowId, requireExpected, stale, told } from './changing.ts'
+import { type Changed, requireExpected, stale, told } from './changing.ts'
 import type { HandleRef } from './handles.ts'
 import type { Labels } from './kept-text.ts'
 import { type LabelNames, label, markElsewhere, writeAttribute } from './labelling.ts'
@@ -124,5 +124,5 @@ function relabel(shop: Workshop, fd: number, names: LabelNames, labels: Labels |
   if (sys.fgetxattr(fd, names.name)) writeAttribute(fd, names.name, undefined)
   if (!labels || !markElsewhere(fd, labels)) return undefined
   const stat = sys.fstat(fd)
-  return overflowId(shop.maker.id(stat), stat)
+  return shop.maker.id(stat)
 }

@@ -51,8 +51,9 @@ export interface PathAcls {
 }
 
 /** What is told of an object of which no ACL is known. */
-export function withoutAcl({ acl: _, generation: __, ...entry }: Entry): Entry {
-  return entry
+export function withoutAcl({ acl, generation: _, ...entry }: Entry): Entry {
+  const { owner, group } = acl ?? {}
+  return { ...entry, ...(owner !== undefined && { owner }), ...(group !== undefined && { group }) }
 }
 
 /** The objects of a way, from the top down. */

@@ -18,11 +18,11 @@ import type {
   CopyFacet,
   CreateOptions,
   Draft,
-  EditFacet,
   Entry,
   Finding,
   Listing,
   ListOptions,
+  MakeOptions,
   MoveOptions,
   OpenOptions,
   Pending,
@@ -38,30 +38,26 @@ import { FileChecksums } from './checksums.ts'
 import { copyFile } from './copying.ts'
 import { Desk, lookAt, lookInto, type NameSight, pendingOf } from './desk.ts'
 import { FileDraft } from './draft.ts'
-import { LargeFile, SmallFile, WritableFile } from './files.ts'
-import type { Handle } from './handles.ts'
+import { FileEditing } from './editing/editing.ts'
+import { LargeFile, SmallFile } from './files.ts'
 import { FileRecords, keptBy, labelNames } from './kept.ts'
 import type { LabelNames } from './labelling.ts'
 import { leaseKey, underLease, underLeases } from './leasing.ts'
+import { FileExchanging } from './linking/exchanging.ts'
+import { FileLinking } from './linking/linking.ts'
 import { DirectoryListing } from './listing.ts'
 import { DirectoryMembers, listNames } from './members.ts'
 import { aclToGive } from './new-lists.ts'
 import { ownerless } from './new-objects.ts'
 import type { PosixOptions } from './options.ts'
 import { attributeNames, FileProperties, forgetOverflow } from './properties.ts'
-import {
-  refusal,
-  requireDirectoryOf,
-  requireEntry,
-  requireFile,
-  requireRegular,
-  requireUnreserved,
-} from './requiring.ts'
+import { refusal, requireEntry, requireFile, requirePlace, requireRegular } from './requiring.ts'
 import { FileResuming } from './resuming.ts'
 import { SmallDraft, smallDraft } from './small-draft.ts'
 import { StagedFile } from './staged-file.ts'
 import { directoryOf, StagingArea } from './staging-area.ts'
 import type { Target } from './target.ts'
+import { FileXattrs } from './xattrs/xattrs.ts'
 
 /** How often names left behind are looked for, and how long after their process died, in ms. */
 const sweepEvery = 10 * 60_000
@@ -76,6 +72,10 @@ export class PosixBackend implements Backend {
   readonly records: FileRecords
   readonly members: DirectoryMembers
   readonly resuming: FileResuming
+  readonly editing: FileEditing
+  readonly linking: FileLinking
+  readonly exchanging: FileExchanging
+  readonly xattrs: FileXattrs
   readonly #desk: Desk
   readonly #area: StagingArea
   readonly #sweeper: NodeJS.Timeout
@@ -96,6 +96,10 @@ export class PosixBackend implements Backend {
     this.records = new FileRecords(this.#desk)
     this.members = new DirectoryMembers(this.#desk)
     this.resuming = new FileResuming(this.#desk, this.#area)
+    this.editing = new FileEditing(this.#desk, this.#area)
+    this.linking = new FileLinking(this.#desk)
+    this.exchanging = new FileExchanging(this.#desk)
+    this.xattrs = new FileXattrs(this.#desk)
     this.#sweeper = setInterval(() => this.#sweepQuietly(), sweepEvery).unref()
     this.#ready = this.#desk.pool.ready()
     // Whoever asks `ready` or makes a call is told.
@@ -181,7 +185,7 @@ export class PosixBackend implements Backend {
     const proceed = async () => {
       this.#desk.requireAlive(call.signal)
       if (trail.entry) requireRegular(trail.entry, file)
-      const place = this.#requirePlace(sight, file)
+      const place = requirePlace(this.#desk, sight, file)
       const target: Target = { path: file, caller, parent: place.parent, sight }
       const nfs4 = looked.nfs4 === true
       const made = { kind: 'file', directory: place.directory, path: file, nfs4 } as const
@@ -197,18 +201,20 @@ export class PosixBackend implements Backend {
     return { trail, proceed, release: async () => (taken ? undefined : parent?.release()) }
   }
 
-  async mkdir(directory: Path, call: Call): Promise<Pending<Entry>> {
+  async mkdir(directory: Path, call: Call, { mode }: MakeOptions = {}): Promise<Pending<Entry>> {
     const caller = this.#desk.caller(call)
     const sight = await lookAt(this.#desk, directory, false, caller)
     const { trail, looked } = sight
     const proceed = async () => {
       this.#desk.requireAlive(call.signal)
       if (trail.entry) throw new StorageError('exists', 'something of that name exists', { path: directory })
-      const { parent, directory: above } = this.#requirePlace(sight, directory)
+      const { parent, directory: above } = requirePlace(this.#desk, sight, directory)
       const nfs4 = looked.nfs4 === true
-      const made = { kind: 'directory', directory: above, path: directory, nfs4 } as const
+      const asked = mode === undefined ? {} : { mode: mode & 0o777 }
+      const made = { kind: 'directory', directory: above, path: directory, nfs4, ...asked } as const
       const acl = await aclToGive(this.#desk, made, sight, call)
-      const args = { parent: parent.ref, name: nameOf(directory), ...(acl && { acl }) }
+      // Where a list says who may, the mode would close it to the gateway itself.
+      const args = { parent: parent.ref, name: nameOf(directory), ...(acl ? { acl } : asked) }
       // Where the ACL comes with an attribute of ours, nobody sees the directory before it has one.
       if (!acl || (nfs4 && !acl.list)) return this.#told(await this.#desk.run('mkdir', args, caller))
       const hidden = await this.#area.reserve(directoryOf(sight, directory), caller)
@@ -291,22 +297,6 @@ export class PosixBackend implements Backend {
     },
   }
 
-  readonly editing: EditFacet = {
-    edit: async (file, options, call) => {
-      const caller = this.#desk.caller(call)
-      const { trail, object } = await lookInto(this.#desk, file, caller)
-      const proceed = async () => {
-        const { name } = requireFile(trail, file)
-        if (!object) throw refusal({}, file)
-        const args = { object: object.ref, name, writable: true, truncate: options.truncate === true }
-        const opened = await this.#desk.run('reopen', args, caller)
-        const handle = this.#desk.adoptFile(opened.fd)
-        return new WritableFile(this.#desk, this.#told(opened, trail.entry?.acl), handle, call)
-      }
-      return pendingOf(trail, proceed, object)
-    },
-  }
-
   readonly checking: CheckFacet = {
     check: async () => {
       const findings: Finding[] = []
@@ -335,16 +325,16 @@ export class PosixBackend implements Backend {
     from: NameSight & { readonly path: Path },
     to: NameSight & { readonly path: Path },
     { condition }: MoveOptions,
-    { signal, ...call }: Call,
+    call: Call,
   ): Promise<Entry> {
-    this.#desk.requireAlive(signal)
-    const caller = this.#desk.caller({ signal, ...call })
+    this.#desk.requireAlive(call.signal)
+    const caller = this.#desk.caller(call)
     const entry = requireEntry(from.trail, from.path)
     if (!from.parent) throw new StorageError('invalid', 'the root cannot be moved', { path: from.path })
     if (isWithin(to.path, from.path) && to.path !== from.path) {
       throw new StorageError('invalid', 'a directory cannot move into itself', { path: to.path })
     }
-    const place = this.#requirePlace(to, to.path)
+    const place = requirePlace(this.#desk, to, to.path)
     const old = to.trail.entry
     if (old && condition === 'absent') throw new StorageError('exists', 'the target exists', { path: to.path })
     if (old && old.id === entry.id) return old
@@ -366,14 +356,6 @@ export class PosixBackend implements Backend {
   /** Where the kernel decides, it does so before the body comes: by the file that is made then. */
   #waitsInMemory({ size = Number.POSITIVE_INFINITY }: CreateOptions): boolean {
     return size <= smallDraft && this.#desk.unnamedFiles && !this.#desk.setup.native
-  }
-
-  /** The directory in which a name may be made, and its entry. */
-  #requirePlace({ trail, parent }: NameSight, path: Path): { readonly parent: Handle; readonly directory: Entry } {
-    const directory = requireDirectoryOf(trail, path)
-    if (!parent) throw new StorageError('exists', 'the root is always there', { path })
-    requireUnreserved(this.#desk, path)
-    return { parent, directory }
   }
 
   #told(changed: Changed, acl?: Acl): Entry {

@@ -3,6 +3,8 @@
 import { StorageError } from '../../gateway/core/errors.ts'
 import { nameOf, type Path } from '../../gateway/core/path.ts'
 import type { CommitCondition, Entry, Trail } from '../backend.ts'
+import type { NameSight } from './desk.ts'
+import type { Handle } from './handles.ts'
 
 /** Something is there. */
 export function requireEntry({ entry }: Trail, path: Path): Entry {
@@ -37,9 +39,27 @@ export function requireDirectoryOf(trail: Trail, path: Path): Entry {
   return directory
 }
 
-/** A name that anybody may give to something. */
-export function requireUnreserved(mount: { isReserved(name: string): boolean }, path: Path): void {
-  if (mount.isReserved(nameOf(path))) throw new StorageError('invalid', 'this name is reserved', { path })
+/** A name that anybody may give to something, where links lead too. */
+export function requireUnreserved(
+  mount: { isReserved(name: string): boolean },
+  { looked }: Pick<NameSight, 'looked'>,
+  path: Path,
+): void {
+  if (mount.isReserved(looked.name ?? nameOf(path)))
+    throw new StorageError('invalid', 'this name is reserved', { path })
+}
+
+/** The directory in which a name may be made, and its entry. */
+export function requirePlace(
+  mount: { isReserved(name: string): boolean },
+  sight: NameSight,
+  path: Path,
+): { readonly parent: Handle; readonly directory: Entry } {
+  const { trail, parent } = sight
+  const directory = requireDirectoryOf(trail, path)
+  if (!parent) throw new StorageError('exists', 'the root is always there', { path })
+  requireUnreserved(mount, sight, path)
+  return { parent, directory }
 }
 
 /** What an open was refused for: the kernel's no, or an object of another file system. */

@@ -85,7 +85,7 @@ export class FileResuming implements ResumingFacet {
     if (trail.entry) requireRegular(trail.entry, path)
     const directory = requireDirectoryOf(trail, path)
     if (!parent) throw new StorageError('is-directory', 'this is a directory', { path })
-    requireUnreserved(this.#desk, path)
+    requireUnreserved(this.#desk, sight, path)
     const made = { kind: 'file', directory, path, nfs4: looked.nfs4 === true } as const
     const acl = await aclToGive(this.#desk, made, sight, call)
     return { target: { path, parent, sight }, acl }

@@ -6,7 +6,7 @@
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
 import type { Changed } from './changing.ts'
-import { keepsElsewhere, overflowId, requireExpected, stale, storeAcl, told } from './changing.ts'
+import { keepsElsewhere, requireExpected, stale, storeAcl, told } from './changing.ts'
 import { unlinkHidden } from './emptying.ts'
 import type { HandleRef } from './handles.ts'
 import type { Labels } from './kept-text.ts'
@@ -101,7 +101,7 @@ export function stage(shop: Workshop, { parent, hidden, size, acl, replaces, las
       if (acl) storeAcl(shop, fd, acl)
       if (lasting && shop.setup.sync) syncDirectory(directory)
       const stat = sys.fstat(fd)
-      return { fd, overflow: overflowId(shop.maker.id(stat), stat) }
+      return { fd, overflow: shop.maker.id(stat) }
     } catch (error) {
       sys.close(fd)
       if (hidden !== undefined) sys.unlinkat(directory, hidden, 0)
@@ -185,7 +185,7 @@ export function prepare(shop: Workshop, args: PrepareArgs): Prepared {
         if (shop.setup.native && !sys.faccessat2(old, '', sys.W_OK, sys.AT_EACCESS | sys.AT_EMPTY_PATH)) {
           throw new StorageError('denied', 'the file may not be written')
         }
-        const overflow = keepsElsewhere(old, args.marker) ? { overflow: overflowId(maker.id(stat), stat) } : {}
+        const overflow = keepsElsewhere(old, args.marker) ? { overflow: maker.id(stat) } : {}
         const kept = (!shop.setup.native || !hidesAcl(shop, old)) && passOn(shop, old, stat, draft, args.dropped)
         shop.step('prepared')
         return { kept, ...overflow }

@@ -7,8 +7,9 @@ import type { Path } from '../../gateway/core/path.ts'
 export const wireTypes = ['file', 'directory', 'symlink', 'other'] as const
 
 /**
- * An Entry: `acl` is the number under which the thread told the ACL, 0 for none. `generation` is told where ACLs come
- * by path.
+ * An Entry: `acl` is the number under which the thread told the ACL, 0 for none. `accessed` is not told of directories
+ * on the way, which are remembered, nor of what nobody may look at. `generation` is told where ACLs come by path, `uid`
+ * and `gid` where no ACL tells whose the object is.
  */
 export type EntryWire = readonly [
   name: string,
@@ -21,25 +22,22 @@ export type EntryWire = readonly [
   mode: number,
   links: number,
   acl: number,
+  accessed?: bigint | undefined,
+  allocated?: number | undefined,
   target?: string | undefined,
   generation?: string | undefined,
+  uid?: number | undefined,
+  gid?: number | undefined,
 ]
 
 /** The same without its ACL. */
-export function withoutList([
-  name,
-  type,
-  size,
-  modified,
-  changed,
-  version,
-  id,
-  mode,
-  links,
-  ,
-  ...rest
-]: EntryWire): EntryWire {
-  return [name, type, size, modified, changed, version, id, mode, links, 0, ...rest]
+export function withoutList(wire: EntryWire): EntryWire {
+  return wire.with(9, 0) as unknown as EntryWire
+}
+
+/** The same without the time of the last reading. */
+export function withoutAccess(wire: EntryWire): EntryWire {
+  return wire.with(10, undefined) as unknown as EntryWire
 }
 
 /** What a number stands for from now on. Told with the first result that uses it. */

@@ -28,8 +28,8 @@ export async function pending<T>(
 }
 
 /** The call without its caller's going away: for what must not stop halfway. Each request still has its deadline. */
-export function unhurried(call: Call): Call {
-  return { ...call, signal: new AbortController().signal }
+export function unhurried({ id, principal, protocol, from }: Call): Call {
+  return { id, principal, protocol, from, signal: new AbortController().signal }
 }
 
 export function stale(path: Path): StorageError {

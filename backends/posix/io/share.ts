@@ -7,6 +7,7 @@
 import { close, fdatasync, fsync, read, writev } from 'node:fs'
 import type { ErrorCode } from '../../../gateway/core/errors.ts'
 import { StorageError } from '../../../gateway/core/errors.ts'
+import { dup } from '../native/open.ts'
 import type { SocketCopy } from '../native/sending.ts'
 import { startWriting } from '../native/write-behind.ts'
 import { fromKernel } from './errors.ts'
@@ -123,6 +124,12 @@ export class DataShare {
   async sync(fd: number, options: { readonly dataOnly: boolean }, signal: AbortSignal | undefined): Promise<void> {
     const deadline = this.#options.syncDeadline ?? this.#options.deadline
     await this.#run(fd, signal, deadline, (done) => (options.dataOnly ? fdatasync(fd, done) : fsync(fd, done)))
+  }
+
+  /** What a close of the file tells of bytes that were taken and could not be kept; the descriptor stays open. */
+  async flush(fd: number, signal: AbortSignal | undefined): Promise<void> {
+    const deadline = this.#options.syncDeadline ?? this.#options.deadline
+    await this.#run(fd, signal, deadline, (done) => close(dup(fd), done))
   }
 
   /**

@@ -46,6 +46,8 @@ export const W_OK = 2
 export const R_OK = 4
 
 export const FALLOC_FL_KEEP_SIZE = 1
+export const FALLOC_FL_PUNCH_HOLE = 2
+export const FALLOC_FL_ZERO_RANGE = 16
 
 export const LOCK_SH = 1
 export const LOCK_EX = 2

@@ -120,7 +120,7 @@ export function ftruncate(fd: number, size: number): void {
   if (c.ftruncate(fd, size) < 0) fail('ftruncate')
 }
 
-/** `mode`: 0, or FALLOC_FL_KEEP_SIZE. ENOTSUP where the file system cannot. */
+/** `mode`: 0 or FALLOC_FL_ bits. ENOTSUP where the file system cannot. */
 export function fallocate(fd: number, mode: number, offset: number, length: number): void {
   if (c.fallocate(fd, mode, offset, length) < 0) fail('fallocate')
 }
