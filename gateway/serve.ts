@@ -9,6 +9,7 @@ import { RevocationList } from '../acl/identity/revocation-list.ts'
 import { createIdentity, type IdentityService } from '../acl/identity/service.ts'
 import type { Config } from './config.ts'
 import { FileAudit } from './core/audit.ts'
+import type { ChangeLine } from './core/feed.ts'
 import { Metrics } from './core/metrics.ts'
 import { Storage } from './core/storage.ts'
 import type { HttpDoor } from './http/server.ts'
@@ -34,6 +35,8 @@ export interface StartOptions {
   readonly log: Logger
   /** Processes that share the limits per principal; 1 by default. */
   readonly workers?: number
+  /** The way to those processes. */
+  readonly changes?: ChangeLine
 }
 
 export interface Gateway {
@@ -85,7 +88,9 @@ export async function startGateway(config: Config, options: StartOptions): Promi
     metrics,
     state,
     locks: state.locks,
+    byteLocks: state.byteLocks,
     uploads: uploadKeeping(config, state),
+    changes: options.changes,
   })
   const sweeping = startSweeping(storage, options.log)
   opened.defer(() => sweeping.close())
@@ -116,6 +121,7 @@ function sharedOut({ limits }: Config, workers: number): Config['limits'] {
     inFlightPerPrincipal: Math.ceil(limits.inFlightPerPrincipal / workers),
     stagedBytesPerPrincipal: Math.ceil(limits.stagedBytesPerPrincipal / workers),
     explainPerMinute: Math.ceil(limits.explainPerMinute / workers),
+    mountsPerPrincipal: Math.ceil(limits.mountsPerPrincipal / workers),
   }
 }
 

@@ -8,6 +8,7 @@ import type { Config } from './config.ts'
 import { StorageError } from './core/errors.ts'
 import { type Log, openLog } from './serve/log.ts'
 import { type Gateway, startGateway } from './serve.ts'
+import { SupervisorLine } from './supervisor/change-line.ts'
 import type { FromWorker, ToWorker } from './supervisor/messages.ts'
 
 let gateway: Gateway | undefined
@@ -17,15 +18,17 @@ const started = Promise.withResolvers<void>()
 /** One after the other. The first when we serve: a configuration that came until then is newer than that of the start. */
 let reloading = started.promise
 
-function tell(message: FromWorker): void {
+const changes = new SupervisorLine(tell)
+
+function tell(message: FromWorker, told: () => void = () => {}): void {
   // Without a supervisor there is nobody to tell; `disconnect` ends the process.
-  if (process.connected) process.send?.(message, undefined, undefined, () => {})
+  if (process.connected) process.send?.(message, undefined, undefined, () => told())
 }
 
 async function start(config: Config, workers: number): Promise<void> {
   try {
     log = openLog(config.log, { role: 'worker' })
-    gateway = await startGateway(config, { log, workers })
+    gateway = await startGateway(config, { log, workers, changes })
     if (isStopping) return
     started.resolve()
     tell({ kind: 'ready', addresses: gateway.addresses })
@@ -81,10 +84,17 @@ function end(status: number): void {
 }
 
 process.on('message', (message: ToWorker) => {
-  if (message.kind === 'start') void start(message.config, message.workers)
-  else if (message.kind === 'reload') reloading = reloading.then(() => reload(message.id, message.config))
+  if (message.kind === 'start') {
+    changes.wanted = message.watched
+    void start(message.config, message.workers)
+  } else if (message.kind === 'reload') reloading = reloading.then(() => reload(message.id, message.config))
   else if (message.kind === 'metrics') void metrics(message.id)
-  else void stop(message.deadline)
+  else if (message.kind === 'changes') changes.hear(message.changes)
+  else if (message.kind === 'granted') changes.granted(message.id)
+  else if (message.kind === 'watched') {
+    changes.wanted = message.wanted
+    tell({ kind: 'watched', id: message.id })
+  } else void stop(message.deadline)
 })
 // A terminal sends these to the whole group; what they mean is for the supervisor to say.
 for (const signal of ['SIGINT', 'SIGHUP', 'SIGTERM'] as const) process.on(signal, () => {})

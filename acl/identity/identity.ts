@@ -52,6 +52,15 @@ export interface People {
   readonly unlisted: readonly string[]
 }
 
+/** Where a program without a browser gets a token that is accepted here (RFC 8628). */
+export interface DeviceClient {
+  readonly issuer: string
+  /** Short, for people. */
+  readonly name: string
+  readonly clientId: string
+  readonly scopes: readonly string[]
+}
+
 export interface Identity {
   /**
    * Throws StorageError `unauthenticated` (bad credential) or `denied` (good one, no account) with a
@@ -72,6 +81,8 @@ export interface Identity {
   sources?(): readonly SourceState[]
   /** Whether the credential of somebody whom `authenticate` let in was banned or revoked since. */
   isRevoked?(principal: Principal): boolean
+  /** Told to everybody: where programs get tokens. */
+  readonly deviceClients?: readonly DeviceClient[]
   /** Absent where no tickets are accepted. */
   readonly kerberos?: Negotiation | undefined
   /** Absent where no macaroons are made. */

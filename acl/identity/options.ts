@@ -88,6 +88,11 @@ export interface IssuerOptions {
   readonly maxLifetime?: number
   /** Its opaque tokens are refused if absent. */
   readonly introspection?: IntrospectionOptions
+  /** Its client for programs without a browser (RFC 8628), which has no secret. Only told to them. */
+  readonly device?: {
+    readonly clientId: string
+    readonly scopes: readonly string[]
+  }
 }
 
 /** Asking an issuer about its tokens (RFC 7662). */

@@ -26,6 +26,7 @@ import { wholeHolder } from './holder.ts'
 import type {
   Bans,
   Credential,
+  DeviceClient,
   Identity,
   JudgeStep,
   Macaroons,
@@ -178,6 +179,12 @@ class Service implements IdentityService {
   people(): People {
     const { options, accounts } = this.#state
     return { principals: listPeople(accounts, options), unlisted: accounts.unlisted }
+  }
+
+  get deviceClients(): readonly DeviceClient[] {
+    return this.#state.options.issuers.flatMap(({ issuer, name, device }) =>
+      device ? [{ issuer, name, ...device }] : [],
+    )
   }
 
   sources(): readonly SourceState[] {

@@ -41,6 +41,9 @@ export const signInSchemas: Readonly<Record<string, Schema>> = {
       current: { type: 'boolean', description: 'The caller came with this one.' },
     }),
   ),
+  LoginOptions: object({
+    issuers: listOf(object({ issuer: text, name: text, clientId: text, scopes: listOf(text) })),
+  }),
   AppPassword: object(password),
   NewAppPassword: object({ ...password, password: { ...text, description: 'Told only here.' } }),
   AppPasswords: partOf('appPasswords', ref('AppPassword')),
@@ -57,6 +60,14 @@ export const signInSchemas: Readonly<Record<string, Schema>> = {
 }
 
 export const signInPaths: Paths = {
+  '/login-options': {
+    get: operation({
+      operationId: 'loginOptions',
+      summary: 'Where a program without a browser gets a token (RFC 8628)',
+      security: [{}],
+      ok: json(ref('LoginOptions'), 'Issuers, in the order of the configuration.'),
+    }),
+  },
   '/sessions': {
     get: operation({
       operationId: 'sessions',

@@ -19,6 +19,7 @@ import { confirmLinking, showLinking } from './linking.ts'
 import { listLinks, removeLink } from './links.ts'
 import { endLock, listLocks } from './locks.ts'
 import { finishLogin, login, loginByTicket, logout, showLogin, showLogout } from './login.ts'
+import { loginOptions } from './login-options.ts'
 import { revokeMacaroon, rotateMacaroons } from './macaroons.ts'
 import { mounts } from './mounts.ts'
 import { openApi } from './openapi.ts'
@@ -90,6 +91,7 @@ export const apiRoutes: readonly ApiRoute[] = [
   { method: 'GET', path: '/usage', handler: usage },
   { method: 'GET', path: '/mounts', handler: mounts },
   { method: 'GET', path: '/versions', handler: versions },
+  { method: 'GET', path: '/login-options', handler: loginOptions },
   { method: 'GET', path: '/shares', handler: listShares },
   { method: 'POST', path: '/shares', handler: createShare },
   { method: 'DELETE', path: '/shares/{id}', handler: revokeShare },

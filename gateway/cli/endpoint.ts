@@ -4,6 +4,8 @@ import { constants, type FileHandle, open, readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import type { Secret } from '../../acl/secret.ts'
 import { Client } from '../../mounts/client/client.ts'
+import { Logins, loginsDirectory } from '../../mounts/client/credentials/logins.ts'
+import { StoredLogin } from '../../mounts/client/credentials/stored-login.ts'
 import { discoverToken, readTokenFile, source, type TokenSource } from '../../mounts/client/token.ts'
 import { UsageError } from './exit.ts'
 
@@ -52,20 +54,29 @@ export async function connect(options: EndpointOptions, token?: Secret): Promise
   const origin = URL.parse(url)
   // Not repeated: it may hold a password.
   if (!origin) throw new UsageError(`the URL in ${options.url === undefined ? 'PORTOLAN_URL' : '--url'} is none`)
-  const caFile = options.ca ?? process.env.PORTOLAN_CA ?? (named === undefined ? demo?.ca : undefined)
+  const ca = await givenCa(options)
   const way = wayOf(options)
-  const found = token ?? (await findToken(options, demo))?.token
+  const found = token ?? (await findToken(options, demo))?.token ?? (await loginToken(options, origin, ca))
   if (way === 'token' && found === undefined) {
-    throw new UsageError('there is no token: set BEARER_TOKEN or BEARER_TOKEN_FILE, or use --token-file')
+    throw new UsageError(
+      'there is no token: set BEARER_TOKEN or BEARER_TOKEN_FILE, use --token-file, or run portolan login',
+    )
   }
   const use = { auto: 'if-any', kerberos: 'required', token: undefined, none: undefined } as const
   return new Client({
     origin,
     token: found,
     tickets: found === undefined ? use[way] : undefined,
-    ca: caFile === undefined ? undefined : await readCa(caFile),
+    ca,
     insecure: options.insecure,
   })
+}
+
+/** PEM of the authority that the options, the environment or the demo name. Throws UsageError for a file without one. */
+export async function givenCa({ url, ca }: EndpointOptions): Promise<string | undefined> {
+  const isNamed = (url ?? process.env.PORTOLAN_URL) !== undefined
+  const file = ca ?? process.env.PORTOLAN_CA ?? (isNamed ? undefined : (await findDemo())?.ca)
+  return file === undefined ? undefined : readCa(file)
 }
 
 /** Throws UsageError for a way that there is none, and for two that do not go together. */
@@ -93,6 +104,18 @@ export async function findToken(options: EndpointOptions, demo?: Demo): Promise<
   const token = known?.users[options.as]?.token
   if (token === undefined) throw new UsageError(`--as: there is no demo here with a user ${options.as}`)
   return source(token, `the demo's user ${options.as}`)
+}
+
+/** Of `portolan login` at that gateway, renewed where it is about to end. */
+async function loginToken(options: EndpointOptions, origin: URL, ca: string | undefined): Promise<Secret | undefined> {
+  const way = wayOf(options)
+  if (way === 'none' || way === 'kerberos') return undefined
+  const login = new StoredLogin({ logins: new Logins(loginsDirectory(process.env)), origin: origin.origin, ca })
+  try {
+    return await login.current()
+  } finally {
+    await login.close()
+  }
 }
 
 /** Ours alone, since it says where tokens go; and the demo is on this machine. */

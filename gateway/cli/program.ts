@@ -13,8 +13,10 @@ import { explainCommand } from './explain.ts'
 import { linkCommand } from './link.ts'
 import { localityCommand } from './locality.ts'
 import { locksCommand, unlockCommand } from './locks.ts'
+import { loginCommand, logoutCommand } from './login.ts'
 import { lsCommand } from './ls.ts'
 import { macaroonCommand } from './macaroon.ts'
+import { mountCommand } from './mount.ts'
 import { mountsCommand } from './mounts.ts'
 import { complain, visible } from './output.ts'
 import { putCommand } from './put.ts'
@@ -26,12 +28,15 @@ import { sessionCommand } from './session.ts'
 import { shareCommand } from './share.ts'
 import { stageCommand } from './stage.ts'
 import { tokenCommand } from './token.ts'
+import { umountCommand } from './umount.ts'
 import { uploadsCommand } from './uploads.ts'
 import { whoamiCommand } from './whoami.ts'
 
 const makers = [
   serveCommand,
   checkCommand,
+  loginCommand,
+  logoutCommand,
   whoamiCommand,
   lsCommand,
   catCommand,
@@ -54,6 +59,8 @@ const makers = [
   sessionCommand,
   banCommand,
   linkCommand,
+  mountCommand,
+  umountCommand,
   completionCommand,
 ]
 

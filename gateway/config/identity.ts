@@ -6,6 +6,7 @@ import { introspection, introspectionRules } from './introspection.ts'
 import { ldapRules, ldapSection } from './ldap.ts'
 import { issuerNames, type mappingRule, mappingRules } from './mapping.ts'
 import type { BrokenRule } from './problems.ts'
+import { isSafeIssuer, scopes } from './sign-in.ts'
 import { choice, countGiven, duration, list, origin, path, section, span, text, yesNo } from './values.ts'
 
 export function issuer<File extends z.ZodType, Secret extends z.ZodType>(file: File, secret: Secret) {
@@ -43,6 +44,11 @@ export function issuer<File extends z.ZodType, Secret extends z.ZodType>(file: F
     maxLifetime: span.exactOptional(),
     /** Asks it about its tokens (RFC 7662). */
     introspection: introspection(secret).exactOptional(),
+    /** Its public client for `portolan login` (RFC 8628). */
+    device: section({
+      clientId: text,
+      scopes: scopes.default(['openid', 'offline_access']),
+    }).exactOptional(),
   })
 }
 
@@ -80,6 +86,9 @@ function* issuing({ domain, issuers, accounts }: Parts): Generator<BrokenRule> {
     const { discovery, jwksUrl, jwksFile, origins } = issuer.keys
     if (countGiven(discovery, jwksUrl, jwksFile) !== 1) {
       yield { path: [...path, 'keys'], text: 'expected one of discovery, jwksUrl and jwksFile' }
+    }
+    if (issuer.device && !isSafeIssuer(issuer.issuer, issuer.insecure === true)) {
+      yield { path: [...path, 'device'], text: 'goes with an issuer whose address is https' }
     }
     if (origins && !discovery) yield { path: [...path, 'keys', 'origins'], text: 'goes with `discovery: true` only' }
     if (issuer.profile === 'plain') continue

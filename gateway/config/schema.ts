@@ -200,6 +200,11 @@ function limits() {
     maxUpload: size.default(5 * 2 ** 40),
     /** Questions to `explain` and about the rights of others, of one principal in a minute. */
     explainPerMinute: whole(1, 1_000_000).default(120),
+    /** Of one principal at a time (`portolan mount`). */
+    mountsPerPrincipal: whole(1, 1_000_000).default(256),
+    openFilesPerMount: whole(1, 1_000_000).default(4096),
+    /** Of all mounts together, in one process. */
+    openFiles: whole(1, 1_000_000).default(8192),
     /** Calls at once, all principals together. */
     inFlight: whole(1, 1_000_000).default(1024),
     headersTimeout: span.default(15_000),

@@ -4,6 +4,12 @@ import { z } from 'zod'
 import type { KeyPath } from './problems.ts'
 import { isLoopback, lifetime, list, origin, section, text, yesNo } from './values.ts'
 
+/** RFC 6749, section 3.3. */
+export const scopes = list(
+  z.string('expected a scope').regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,200}$/, 'expected a scope'),
+  50,
+)
+
 export function loginSection<Secret extends z.ZodType>(secret: Secret) {
   return section({
     issuers: list(loginIssuer(secret), 20).default([]),
@@ -24,10 +30,7 @@ function loginIssuer<Secret extends z.ZodType>(secret: Secret) {
     clientId: text,
     /** Absent for a public client. */
     clientSecret: secret.exactOptional(),
-    scopes: list(
-      z.string('expected a scope').regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,200}$/, 'expected a scope'),
-      50,
-    ).default(['openid']),
+    scopes: scopes.default(['openid']),
     /** Origins of its endpoints, besides its own. */
     origins: list(origin, 20).default([]),
     /** Claims are asked for at its UserInfo endpoint too. */
@@ -72,12 +75,12 @@ export function* signInRules({ publicUrl, issuers, login, appPasswords }: Parts)
     if (issuer?.profile === 'scitokens') {
       yield { path: [...path, 'issuer'], text: 'SciTokens name nobody who could sign in' }
     }
-    if (issuer && !isSafe(issuer.issuer, issuer.insecure === true)) {
+    if (issuer && !isSafeIssuer(issuer.issuer, issuer.insecure === true)) {
       yield { path: [...path, 'issuer'], text: 'must have an https address, where people are sent to sign in' }
     }
     if (!scopes.includes('openid')) yield { path: [...path, 'scopes'], text: 'must hold openid' }
   }
-  if (login.issuers.length > 0 && publicUrl !== undefined && !isSafe(publicUrl, true)) {
+  if (login.issuers.length > 0 && publicUrl !== undefined && !isSafeIssuer(publicUrl, true)) {
     yield { path: ['publicUrl'], text: 'must be https off loopback where people sign in at an issuer' }
   }
   if (login.idle > login.lifetime) yield { path: ['login', 'idle'], text: 'is longer than `lifetime`' }
@@ -86,7 +89,8 @@ export function* signInRules({ publicUrl, issuers, login, appPasswords }: Parts)
   }
 }
 
-function isSafe(address: string, mayBeLocal: boolean): boolean {
+/** https, or with `mayBeLocal` http on this machine. */
+export function isSafeIssuer(address: string, mayBeLocal: boolean): boolean {
   const url = URL.parse(address)
   if (url?.protocol === 'https:') return true
   const host = url?.hostname.replace(/^\[|\]$/g, '') ?? ''

@@ -2,7 +2,8 @@
 
 import type { Entry, Pending, Trail } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
-import { StorageError } from './errors.ts'
+import { type ErrorCode, StorageError } from './errors.ts'
+import type { Feed } from './feed.ts'
 import type { Touch } from './lock-scope.ts'
 import type { Locks, Passage, Touched } from './locks.ts'
 import type { Task } from './task.ts'
@@ -24,6 +25,11 @@ export function touching<T>(place: Place, touch: Touch, made?: (result: T) => En
   return { touched: ({ trail }) => [{ place, trail, touch }], ...(made && { made }) }
 }
 
+/** One object, of which the bytes stay as they are. */
+export function touchingAttributes<T>(place: Place): Touching<T> {
+  return { touched: ({ trail }) => [{ place, trail, touch: 'content', told: 'attributes' }] }
+}
+
 /** New bytes for a file that is there, or a new name. */
 export function touchOf({ entry }: Trail): Touch {
   return entry ? 'content' : 'name'
@@ -40,25 +46,31 @@ export async function requireUnlocked(
   locks.require(task, touched)
 }
 
-/** Again, the decision too, where the object was not what it had been; `locks` where it is a change. */
+/** Who has a say in changes, and who is told of them. */
+export interface Witnesses {
+  readonly locks: Locks | undefined
+  readonly feed: Feed
+}
+
+/** Again, the decision too, where the object was not what it had been; `about` where it is a change. */
 export async function attempt<T>(
   task: Task,
   place: Place,
   look: () => Promise<Pending<T>>,
   decide: (pending: Pending<T>) => void,
-  locks: Locks | undefined,
+  witnesses: Witnesses,
   about: Touching<T> | undefined,
 ): Promise<T> {
   for (let left = looks - 1; ; left--) {
     try {
-      const known = locks?.fresh(place.mount.backend)
+      const known = about && witnesses.locks?.fresh(place.mount.backend)
       if (known) await known
       const pending = await look()
       try {
         task.requireAlive()
         decide(pending)
-        if (!locks || !about) return await pending.proceed()
-        return await changeBy(task, pending, locks, about)
+        if (!about) return await pending.proceed()
+        return await changeBy(task, pending, witnesses, about)
       } finally {
         await pending.release()
       }
@@ -68,18 +80,41 @@ export async function attempt<T>(
   }
 }
 
-async function changeBy<T>(task: Task, pending: Pending<T>, locks: Locks, about: Touching<T>): Promise<T> {
+async function changeBy<T>(
+  task: Task,
+  pending: Pending<T>,
+  { locks, feed }: Witnesses,
+  about: Touching<T>,
+): Promise<T> {
   const touched = about.touched(pending)
   if (about.prepares) {
-    locks.require(task, touched)
+    locks?.require(task, touched)
     return pending.proceed()
   }
-  const passage: Passage = locks.pass(task, touched)
+  const passage: Passage | undefined = locks?.pass(task, touched)
   try {
     const result = await pending.proceed()
-    await passage.done(about.made?.(result))
+    const made = about.made?.(result)
+    feed.publish(task.namespace, touched, made)
+    await passage?.done(made)
     return result
+  } catch (error) {
+    // Whether it went anywhere is not known.
+    if (mayBeDone(error))
+      feed.publish(
+        task.namespace,
+        touched.map(({ goes: _, ...rest }) => rest),
+      )
+    throw error
   } finally {
-    passage.end()
+    passage?.end()
   }
+}
+
+/** What failed so may have been done all the same. */
+const unclear: ReadonlySet<ErrorCode> = new Set(['unavailable', 'timeout', 'cancelled', 'internal'])
+
+/** Whether it may have been done all the same. */
+export function mayBeDone(error: unknown): boolean {
+  return unclear.has(StorageError.from(error).code)
 }

@@ -6,13 +6,14 @@ import { type Action, actions, needs } from '../../acl/needs.ts'
 import { boundOf } from '../../acl/scopes.ts'
 import type { Changes, Entry, Trail } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
-import { touching } from './acting.ts'
+import { touchingAttributes } from './acting.ts'
 import type { Call } from './call.ts'
 import { clip, denied, type Gate, harmlessRights, isChange, missing, named } from './deciding.ts'
 import { StorageError } from './errors.ts'
+import { allowGlance } from './glancing.ts'
 import { type Path, parentOf } from './path.ts'
 import { look } from './reading.ts'
-import type { AclView } from './storage.ts'
+import type { AclView, StatOptions } from './storage.ts'
 import type { Task } from './task.ts'
 
 /** What the caller holds: the ACL's bits, and the actions that both halves allow. */
@@ -49,7 +50,7 @@ export function setAttributes(gate: Gate, call: Call, path: Path, changes: Chang
         if (trail.entry) requireSafeMode(task, changes, place, trail.entry)
         else if (!backend.enforces(task.principal)) throw missing(path)
       },
-      { touching: touching(place, 'content') },
+      { touching: touchingAttributes(place) },
     )
     return named(place, entry)
   })
@@ -115,19 +116,20 @@ export function setAcl(
           throw new StorageError('precondition', 'the object has changed', { path })
         }
       },
-      { touching: touching(place, 'content') },
+      { touching: touchingAttributes(place) },
     )
     return viewOf(named(place, entry), path)
   })
 }
 
-/** StorageOperations.rights. Whoever may not see the attributes is not told what else is closed. */
-export function rights(gate: Gate, call: Call, path: Path): Promise<HeldRights> {
+/** StorageOperations.rights. Whoever may not see the attributes is not told what else is closed, unless that is asked for. */
+export function rights(gate: Gate, call: Call, path: Path, { closedToo }: StatOptions = {}): Promise<HeldRights> {
   return gate.perform(call, 'rights', path, async (task) => {
     const place = gate.place(task, 'stat', path)
     const { backend } = place.mount
     const trail = await gate.run(task, place, () => backend.walk(place.inner, task))
-    gate.allow(task, 'stat', place, trail)
+    if (closedToo) allowGlance(gate, task, place, trail)
+    else gate.allow(task, 'stat', place, trail)
     if (!trail.entry && !task.namespace.leadsToMount(path)) throw missing(path)
     if (backend.enforces(task.principal)) return enforcedRights(gate, task, place, trail.entry?.type ?? 'directory')
     return decidedRights(task, place, trail)

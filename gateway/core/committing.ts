@@ -2,9 +2,10 @@
 
 import type { CommitOptions, Draft, Entry, Pending, Trail } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
-import { touchOf } from './acting.ts'
+import { mayBeDone, touchOf } from './acting.ts'
 import type { Gate } from './deciding.ts'
-import type { Locks, Passage } from './locks.ts'
+import type { Feed } from './feed.ts'
+import type { Locks, Passage, Touched } from './locks.ts'
 import type { Path } from './path.ts'
 import type { WriteOptions } from './storage.ts'
 import type { Task } from './task.ts'
@@ -12,14 +13,18 @@ import type { Task } from './task.ts'
 /** A change whose last decision is made while the back end acts: it counts as under way from there on. */
 export class LatePassage {
   readonly #locks: Locks | undefined
+  readonly #feed: Feed
   readonly #task: Task
   readonly #place: Place
+  #touched: readonly Touched[]
   #passage: Passage | undefined
 
-  constructor({ locks }: Gate, task: Task, place: Place) {
+  constructor({ locks, feed }: Gate, task: Task, place: Place) {
     this.#locks = locks
+    this.#feed = feed
     this.#task = task
     this.#place = place
+    this.#touched = [{ place, trail: undefined, touch: 'name' }]
   }
 
   /** To be awaited before the back end begins. */
@@ -30,7 +35,8 @@ export class LatePassage {
   /** Throws LockedError. The back end may decide more than once. */
   decide(trail: Trail): void {
     this.end()
-    this.#passage = this.#locks?.pass(this.#task, [{ place: this.#place, trail, touch: touchOf(trail) }])
+    this.#touched = [{ place: this.#place, trail, touch: touchOf(trail) }]
+    this.#passage = this.#locks?.pass(this.#task, this.#touched)
   }
 
   /** The same act, with the passage ended after it. */
@@ -43,6 +49,9 @@ export class LatePassage {
           const made = await pending.proceed()
           await this.done(made)
           return made
+        } catch (error) {
+          this.failed(error)
+          throw error
         } finally {
           this.end()
         }
@@ -51,7 +60,13 @@ export class LatePassage {
   }
 
   async done(made: Entry): Promise<void> {
+    this.#feed.publish(this.#task.namespace, this.#touched, made)
     await this.#passage?.done(made)
+  }
+
+  /** It may have become visible all the same. */
+  failed(error: unknown): void {
+    if (mayBeDone(error)) this.#feed.publish(this.#task.namespace, this.#touched)
   }
 
   end(): void {
@@ -95,6 +110,9 @@ export async function commitDraft(
     const entry = await commit({ ...options, decide })
     await passage.done(entry)
     return entry
+  } catch (error) {
+    passage.failed(error)
+    throw error
   } finally {
     passage.end()
   }

@@ -11,11 +11,13 @@ import { attempt, type Touching } from './acting.ts'
 import type { AuditLog } from './audit.ts'
 import type { Call } from './call.ts'
 import { type ErrorCode, type Reason, StorageError } from './errors.ts'
+import { Feed } from './feed.ts'
 import { Generation } from './generation.ts'
 import type { Admission, Limits } from './limits.ts'
 import type { Locks } from './locks.ts'
 import type { Metrics } from './metrics.ts'
 import { UploadPlaces } from './new-parents.ts'
+import { OpenFiles } from './open-files.ts'
 import { isWithin, nameOf, namesOf, type Path, rebase } from './path.ts'
 import { type Operation, Task } from './task.ts'
 
@@ -58,6 +60,8 @@ export class Gate {
   /** An existing directory in which a listing that must be sorted may spill. */
   readonly spillDirectory: string
   readonly uploadPlaces = new UploadPlaces()
+  readonly feed: Feed
+  readonly openFiles = new OpenFiles()
 
   constructor(parts: {
     readonly namespace: Namespace
@@ -66,6 +70,7 @@ export class Gate {
     readonly metrics: Metrics | undefined
     readonly spillDirectory: string
     readonly locks?: Locks | undefined
+    readonly feed?: Feed
   }) {
     this.#namespace = parts.namespace
     this.limits = parts.limits
@@ -73,6 +78,10 @@ export class Gate {
     this.metrics = parts.metrics
     this.spillDirectory = parts.spillDirectory
     this.locks = parts.locks
+    this.feed = parts.feed ?? new Feed()
+    this.feed.follow((from, { to, swaps }) => {
+      this.openFiles.moved(this.#namespace.resolve(from), this.#namespace.resolve(to), swaps)
+    })
   }
 
   get namespace(): Namespace {
@@ -87,6 +96,7 @@ export class Gate {
     this.#earlier = Promise.all([this.#earlier, this.#generation.close()])
     this.#namespace = namespace
     this.#generation = new Generation()
+    this.feed.remounted()
     await this.#earlier
   }
 
@@ -227,7 +237,7 @@ export class Gate {
 
   /**
    * Looks, decides, acts, lets go. When the object changed between look and act everything is done again, the
-   * decision too, a few times. What changes something says in `touching` what it is about, for the locks. `late`
+   * decision too, a few times. What changes something says in `touching` what it is about, for locks and watchers. `late`
    * lets go of a result that comes after the deadline.
    */
   act<T>(
@@ -242,8 +252,7 @@ export class Gate {
       readonly touching?: Touching<T>
     },
   ): Promise<T> {
-    const locks = options?.touching && this.locks
-    const work = () => attempt(task, place, look, decide, locks, options?.touching)
+    const work = () => attempt(task, place, look, decide, this, options?.touching)
     return this.limits.run(task, place.mount, work, options)
   }
 

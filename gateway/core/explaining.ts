@@ -183,14 +183,17 @@ class Inquiry {
 
   #decided(place: Place, trail: Trail): boolean {
     const directories = shownWay(this.#asker, this.#subject, trail, this.#path)
+    const strange = ofBytes.has(this.#action) ? notPlain(trail.entry) : undefined
     for (const step of explainTrail(this.#subject, this.#action, trail, this.#path)) {
+      // What the list of a link says of bytes that it has not is of no account.
+      const isOfLink = step.check === 'acl' && step.allowed === false && strange?.rule === 'symlink'
+      if (isOfLink) return this.#say('acl', false, { ...strange, path: place.path })
       const shown = shownTo(this.#asker, trail, this.#path, step.reason)
       this.#steps.push({ ...step, ...shown, ...(step.check === 'traverse' && { directories }) })
       if (step.allowed === false) return false
     }
     const missing = !trail.entry && needsObject(this.#action)
     if (missing && !this.#task.namespace.leadsToMount(this.#path)) return this.#nothing(place)
-    const strange = ofBytes.has(this.#action) ? notPlain(trail.entry) : undefined
     if (strange !== undefined) return this.#say('back end', false, { ...strange, path: place.path })
     return this.#say('back end', true, { rule: 'back-end', text: 'nothing more is decided there' })
   }

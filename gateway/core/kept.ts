@@ -2,7 +2,7 @@
 
 import type { Backend, Entry, Kept, Pending, RecordOptions } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
-import { touching } from './acting.ts'
+import { touchingAttributes } from './acting.ts'
 import type { Call } from './call.ts'
 import { type Gate, missing } from './deciding.ts'
 import { StorageError } from './errors.ts'
@@ -100,7 +100,7 @@ export function setRecord(
         gate.allow(task, 'write-properties', place, trail)
         if (!trail.entry && !place.mount.backend.enforces(task.principal)) throw missing(path)
       },
-      { touching: touching(place, 'content') },
+      { touching: touchingAttributes(place) },
     )
   })
 }

@@ -69,7 +69,7 @@ export class LockRequest {
 
   async run(): Promise<{ readonly lock: StoredLock; readonly created: boolean }> {
     const { trail, spot } = await lookAt(this.#gate, this.#task, this.#place)
-    await this.#decide(trail)
+    await this.#decide(trail, spot)
     const lock = this.#lockOn(spot)
     const serial = await this.#add(lock, spot)
     try {
@@ -95,7 +95,7 @@ export class LockRequest {
   /** Nobody changes anything there any more; only now it is clear what is there. */
   async #take(lock: StoredLock): Promise<{ readonly lock: StoredLock; readonly created: boolean }> {
     const { trail, spot } = await lookAt(this.#gate, this.#task, this.#place)
-    await this.#decide(trail)
+    await this.#decide(trail, spot)
     const made = trail.entry ? undefined : await this.#makeFile(lock)
     const bound = bindingOf(made ? { ...spot, id: made.id || undefined } : spot, made !== undefined)
     const expires = this.#locks.store.now() + secondsOf(this.#wish.timeout) * 1000
@@ -104,10 +104,23 @@ export class LockRequest {
     return { lock: { ...lock, ...bound, expires }, created: made !== undefined }
   }
 
-  async #decide(trail: Trail): Promise<void> {
+  async #decide(trail: Trail, spot: Spot): Promise<void> {
     await decideLock(this.#gate, this.#task, this.#place, trail)
     const { conditions } = this.#wish
     if (conditions) requireConditions(conditions, trail.entry)
+    if (trail.entry) await this.#requireNoBytes(spot)
+  }
+
+  /** What a mount has locked a part of for somebody else. */
+  async #requireNoBytes({ realm, id, at }: Spot): Promise<void> {
+    const { scope, depth } = this.#wish
+    const spot = { realm, object: id, below: depth === 'infinity' ? at : undefined }
+    const wanted = scope === 'shared' ? 'exclusive' : 'any'
+    const other = await this.#locks.bytes?.foreign(this.#task.principal.id, spot, wanted)
+    if (!other) return
+    const path = this.#path
+    const reason = { rule: 'lock', text: `a mount of ${other.principal} has locked bytes`, path }
+    throw new LockedError('no-conflicting-lock', path, { path, reason })
   }
 
   #lockOn(spot: Spot): StoredLock {

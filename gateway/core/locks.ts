@@ -8,7 +8,7 @@
 
 import type { Backend, Entry, Trail } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
-import type { LockStore, StoredLock } from '../state/state.ts'
+import type { ByteLockStore, LockStore, StoredLock } from '../state/state.ts'
 import { type ErrorDetails, StorageError } from './errors.ts'
 import { LockIndex } from './lock-index.ts'
 import { type Change, concerns, forbids, isBelow, isOn, type Spot, spotOf, type Touch } from './lock-scope.ts'
@@ -39,6 +39,16 @@ export interface Touched {
   readonly place: Place
   readonly trail: Trail | undefined
   readonly touch: Touch
+  /** What those who watch are told, where that is less than `touch` says. */
+  readonly told?: 'attributes' | 'nothing'
+  /** Where it goes. */
+  readonly goes?: Going
+}
+
+/** `swaps`: what is there comes here. */
+export interface Going {
+  readonly to: Path
+  readonly swaps: boolean
 }
 
 /** A change that was decided and is not over. */
@@ -59,6 +69,8 @@ interface Under {
 
 export class Locks {
   readonly store: LockStore
+  /** Byte-range locks of mounts, which keep others from locking all of a file. */
+  readonly bytes: ByteLockStore | undefined
   readonly #locks = new LockIndex()
   readonly #under = new Set<Under>()
   /** Which back ends have locks, until the locks change. */
@@ -74,8 +86,9 @@ export class Locks {
   #next: Promise<void> | undefined
 
   /** Reads the locks and follows their changes until the store is closed. */
-  constructor(store: LockStore) {
+  constructor(store: LockStore, bytes?: ByteLockStore) {
     this.store = store
+    this.bytes = bytes
     store.watch(() => this.#follow())
   }
 

@@ -1,6 +1,6 @@
 /** mkdir, and the parents of what is about to be made. */
 
-import type { Entry } from '../../backends/backend.ts'
+import type { Entry, MakeOptions } from '../../backends/backend.ts'
 import { touching } from './acting.ts'
 import type { Call } from './call.ts'
 import { type Gate, requireParent } from './deciding.ts'
@@ -11,19 +11,25 @@ import { type Path, parentOf } from './path.ts'
 import type { Task } from './task.ts'
 
 /** StorageOperations.mkdir */
-export function mkdir(gate: Gate, call: Call, path: Path): Promise<Entry> {
-  return gate.perform(call, 'mkdir', path, (task) => makeDirectory(gate, task, path, 'new'))
+export function mkdir(gate: Gate, call: Call, path: Path, options: MakeOptions): Promise<Entry> {
+  return gate.perform(call, 'mkdir', path, (task) => makeDirectory(gate, task, path, 'new', options))
 }
 
 /** Throws `exists` whatever it is that exists, and `no-parent`. */
-export async function makeDirectory(gate: Gate, task: Task, path: Path, admission: Admission): Promise<Entry> {
+export async function makeDirectory(
+  gate: Gate,
+  task: Task,
+  path: Path,
+  admission: Admission,
+  options?: MakeOptions,
+): Promise<Entry> {
   const place = gate.place(task, 'mkdir', path)
   gate.requireWritable(place)
   const { backend } = place.mount
   const making = gate.act(
     task,
     place,
-    () => backend.mkdir(place.inner, task),
+    () => backend.mkdir(place.inner, task, options),
     ({ trail }) => {
       gate.allow(task, 'mkdir', place, trail)
       if (trail.entry) throw new StorageError('exists', 'something of that name exists', { path })

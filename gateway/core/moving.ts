@@ -109,6 +109,7 @@ class Move {
         },
         { touching: { touched: ({ trail }) => this.#touched(trail, goal), made: (made) => made } },
       )
+      this.#gate.openFiles.moved(source, target, false)
       return { entry, created: goal?.entry === undefined }
     } catch (error) {
       // A credential that may not remove does not learn more than that, also when the file came up meanwhile.
@@ -183,7 +184,7 @@ class Move {
     const { source, target } = this
     if (source.mount.backend === target.mount.backend && source.inner === target.inner) return []
     return [
-      { place: source, trail, touch: 'tree' },
+      { place: source, trail, touch: 'tree', goes: { to: target.path, swaps: false } },
       { place: target, trail: goal, touch: goal?.entry ? 'tree' : 'name' },
     ]
   }

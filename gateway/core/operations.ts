@@ -19,6 +19,11 @@ export interface Conditions {
   readonly ifModifiedSince?: number
 }
 
+export interface StatOptions {
+  /** Whoever may go there but not see the attributes is told name and type, with an empty version and id, and what he may do. */
+  readonly closedToo?: boolean
+}
+
 export interface ReadOptions {
   readonly conditions?: Conditions
   /**

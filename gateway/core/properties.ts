@@ -2,7 +2,7 @@
 
 import type { Digest, Digests, Usage } from '../../backends/backend.ts'
 import type { Place } from '../../mounts/namespace.ts'
-import { touching } from './acting.ts'
+import { touchingAttributes } from './acting.ts'
 import type { Call } from './call.ts'
 import { type Gate, missing, requirePlain } from './deciding.ts'
 import { DigestSet } from './digests.ts'
@@ -81,7 +81,7 @@ export async function setPropertiesOf(
       gate.allow(task, 'write-properties', place, trail)
       if (!trail.entry && !place.mount.backend.enforces(task.principal)) throw missing(path)
     },
-    { admission, touching: touching(place, 'content') },
+    { admission, touching: touchingAttributes(place) },
   )
 }
 

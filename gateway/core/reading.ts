@@ -228,7 +228,7 @@ function decideOpen(
 const mostProbed = 1024 * 1024
 
 /** The bytes are on tape only. */
-class OnTape extends StorageError {
+export class OnTape extends StorageError {
   /** The mount recalls what is read, and this was a read. */
   readonly recalls: boolean
 

@@ -252,10 +252,14 @@ function sizeOf(entry: Entry): number {
 
 /** JSON knows no bigint: times go as text. Without replacer and reviver this is several times faster. */
 function lineOf(entry: Entry): string {
-  return `${JSON.stringify({ ...entry, modified: `${entry.modified}`, changed: `${entry.changed}` })}\n`
+  const { modified, changed, accessed } = entry
+  const times = { modified: `${modified}`, changed: `${changed}`, accessed: accessed?.toString() }
+  return `${JSON.stringify({ ...entry, ...times })}\n`
 }
 
 function entryOf(line: string): Entry {
   const entry = JSON.parse(line) as Entry
-  return Object.assign(entry, { modified: BigInt(entry.modified), changed: BigInt(entry.changed) })
+  const { modified, changed, accessed } = entry
+  const times = { modified: BigInt(modified), changed: BigInt(changed) }
+  return Object.assign(entry, times, accessed === undefined ? {} : { accessed: BigInt(accessed) })
 }

@@ -6,7 +6,8 @@
  * act on the same object. Audit covers all of them.
  */
 
-import type { Acl, Rights } from '../../acl/acl.ts'
+import type { Acl } from '../../acl/acl.ts'
+import { permitsPath } from '../../acl/authorizer.ts'
 import type { Action } from '../../acl/needs.ts'
 import type { Principal } from '../../acl/principal.ts'
 import type {
@@ -17,30 +18,40 @@ import type {
   Entry,
   Kept,
   Locality,
+  MakeOptions,
+  OpenFile,
   RecordOptions,
   Usage,
 } from '../../backends/backend.ts'
 import type { Namespace } from '../../mounts/namespace.ts'
-import type { LockStore } from '../state/state.ts'
+import type { ByteLockStore, LockStore } from '../state/state.ts'
 import * as attributes from './attributes.ts'
 import type { AuditLog } from './audit.ts'
+import { ByteLocks } from './byte-locks/byte-locks.ts'
+import { noByteLocks } from './byte-locks/none.ts'
+import type { ByteLockOperations } from './byte-locks/operations.ts'
 import type { Call } from './call.ts'
 import { type Copied, type CopyOptions, copy } from './copying.ts'
 import { Gate } from './deciding.ts'
-import { edit } from './editing.ts'
+import { type EditRequest, edit } from './editing.ts'
 import { effective } from './effective.ts'
 import type { StorageError } from './errors.ts'
 import { explain } from './explaining.ts'
+import { type Change, type ChangeLine, Feed } from './feed.ts'
+import { glance } from './glancing.ts'
 import { getKept, setRecord } from './kept.ts'
 import { type LimitOptions, Limits } from './limits.ts'
+import { exchange, link, symlink } from './linking.ts'
 import { type Listed, list } from './listing.ts'
 import { locality } from './locality.ts'
 import { Locking, type LockOperations, noLocking } from './locking.ts'
 import { Locks } from './locks.ts'
 import { mkdir } from './making.ts'
+import { mayList } from './may-list.ts'
 import type { Metrics } from './metrics.ts'
 import { type MountView, mounts } from './mounts.ts'
 import { rename } from './moving.ts'
+import { type OpenOptions, openForReads } from './opened.ts'
 import type {
   AclView,
   Effective,
@@ -49,6 +60,7 @@ import type {
   MoveOptions,
   Reading,
   ReadOptions,
+  StatOptions,
   WriteOptions,
   Writing,
 } from './operations.ts'
@@ -61,80 +73,18 @@ import { type Recall, read, stat } from './reading.ts'
 import { type Removed, type RemoveOptions, remove } from './removing.ts'
 import { Resumable, type UploadKeeping } from './resumable.ts'
 import { noStaging, Staging, type StagingOperations } from './staging.ts'
+import type { StorageOperations } from './storage-operations.ts'
 import { noUploads, type UploadOperations } from './uploads.ts'
 import { type ShownVersion, versions } from './versions.ts'
 import { type Walked, Walking, type WalkOptions } from './walking.ts'
 import { write } from './writing.ts'
+import type { XattrCondition } from './xattrs.ts'
+import * as xattrs from './xattrs.ts'
 
+export type * from './byte-locks/operations.ts'
+export type { Change } from './feed.ts'
 export type * from './operations.ts'
-
-/** The operations of the namespace. Implemented by the class below; front ends depend on this. */
-export interface StorageOperations {
-  /** Attributes. Directories between mounts and ancestors of a path-bound token's grants included. */
-  stat(call: Call, path: Path): Promise<Entry>
-  read(call: Call, path: Path, options?: ReadOptions): Promise<Reading>
-  /** Resolves once the caller may write, so a front end can answer 100 Continue only then. */
-  write(call: Call, path: Path, options?: WriteOptions): Promise<Writing>
-  /** Opens for writing in place (NFS, FUSE). */
-  edit(call: Call, path: Path, options?: { readonly truncate?: boolean }): Promise<EditableFile>
-  /** Pages of entries; the decision is made before the promise resolves. Mount points are merged in. */
-  list(call: Call, path: Path, options?: ListingOptions): Promise<Listed>
-  /** Files below a directory as keys in the order of their UTF-8 bytes, one page; decided as `list` of each directory. */
-  walk(call: Call, path: Path, options: WalkOptions): Promise<Walked>
-  mkdir(call: Call, path: Path): Promise<Entry>
-  /** `recursive` decides per child; what may not go stays, with its ancestors, and is named in `failed`. */
-  remove(
-    call: Call,
-    path: Path,
-    options?: RemoveOptions,
-  ): Promise<{ readonly failed: ReadonlyArray<{ readonly path: Path; readonly error: unknown }> }>
-  /** Within one mount atomic; across mounts copy, verify, remove. */
-  rename(
-    call: Call,
-    from: Path,
-    to: Path,
-    options?: MoveOptions,
-  ): Promise<{ readonly entry: Entry; readonly created: boolean }>
-  /** Files and directories, as far as `CopyOptions` go. */
-  copy(call: Call, from: Path, to: Path, options?: CopyOptions): Promise<Copied>
-  setAttributes(call: Call, path: Path, changes: Changes): Promise<Entry>
-  getAcl(call: Call, path: Path): Promise<AclView>
-  /** `ifChanged`: the `changed` time the caller saw; otherwise `precondition`. */
-  setAcl(call: Call, path: Path, acl: Acl, options?: { readonly ifChanged?: bigint }): Promise<AclView>
-  /** Effective rights of the caller: ACL and credential together. */
-  rights(call: Call, path: Path): Promise<{ readonly rights: Rights | 'unknown'; readonly actions: readonly Action[] }>
-  checksum(
-    call: Call,
-    path: Path,
-    kinds: readonly Digest[],
-    options?: { readonly keptOnly?: boolean },
-  ): Promise<Digests>
-  getProperties(call: Call, path: Path): Promise<ReadonlyMap<string, string>>
-  setProperties(call: Call, path: Path, changes: ReadonlyMap<string, string | undefined>): Promise<void>
-  /** What is kept with a file as it is; whoever may read the bytes may know. Nothing where the mount keeps nothing. */
-  getKept(call: Call, path: Path): Promise<{ readonly entry: Entry; readonly kept: Kept }>
-  /** Changes the record of a file that still is what `options` say, `stale` if not. Takes the right to write properties. */
-  setRecord(call: Call, path: Path, record: string | undefined, options: RecordOptions): Promise<void>
-  usage(call: Call, path: Path): Promise<Usage>
-  /** The parts of the namespace that the caller can see. */
-  mounts(call: Call): readonly MountView[]
-  /** Earlier states that the storage keeps, newest first, as far as the caller may see them today and might see them then. */
-  versions(call: Call, path: Path): Promise<readonly ShownVersion[]>
-  /** In the order asked: where the bytes are, or why that cannot be told. Never makes a tape move. */
-  locality(call: Call, paths: readonly Path[]): Promise<ReadonlyArray<Locality | StorageError>>
-  /** Bringing files from tape. */
-  readonly staging: StagingOperations
-  /** WebDAV's write locks, which every change honours, through whatever door. */
-  readonly locks: LockOperations
-  /** Uploads that go on after a connection, or the gateway, has broken down. */
-  readonly uploads: UploadOperations
-  /** Uploads in numbered parts that are joined at the end. */
-  readonly parts: PartOperations
-  /** What would be answered to `subject` (default: the caller) and why. Asking about another takes an administrator. */
-  explain(call: Call, action: Action, path: Path, subject?: Principal): Promise<Explanation>
-  /** What everybody may do with an object, by one look; for administrators, and whoever may read its ACL. */
-  effective(call: Call, action: Action, path: Path): Promise<Effective>
-}
+export type { StorageOperations } from './storage-operations.ts'
 
 export interface StorageOptions {
   readonly namespace: Namespace
@@ -148,8 +98,12 @@ export interface StorageOptions {
   readonly state?: StagingState
   /** Where locks are kept; without it there are none. It is followed until it is closed. */
   readonly locks?: LockStore
+  /** Where byte-range locks are kept; without it, or without `locks`, there are none. */
+  readonly byteLocks?: ByteLockStore
   /** Where uploads are kept that go on after a connection has broken down; without it there are none. */
   readonly uploads?: UploadKeeping
+  /** The way to other processes of this gateway, for those that watch; without it there are none. */
+  readonly changes?: ChangeLine | undefined
 }
 
 /** The operations, by way of a Gate that every one of them passes. Closing back ends and audit log is its maker's. */
@@ -158,16 +112,22 @@ export class Storage implements StorageOperations {
   readonly locks: LockOperations
   readonly uploads: UploadOperations
   readonly parts: PartOperations
+  readonly byteLocks: ByteLockOperations
   readonly #gate: Gate
   readonly #walking: Walking
   readonly #recall: Recall | undefined
   readonly #resumable: Resumable | undefined
 
-  constructor({ namespace, audit, spillDirectory, limits, metrics, state, locks, uploads }: StorageOptions) {
-    const known = locks && new Locks(locks)
-    this.#gate = new Gate({ namespace, audit, spillDirectory, limits: new Limits(limits), metrics, locks: known })
+  constructor(options: StorageOptions) {
+    const { namespace, audit, spillDirectory, limits, metrics, state, locks, byteLocks, uploads, changes } = options
+    const known = locks && new Locks(locks, byteLocks)
+    this.#gate = new Gate({
+      ...{ namespace, audit, spillDirectory, limits: new Limits(limits), metrics, locks: known },
+      feed: new Feed(changes),
+    })
     this.#walking = new Walking(this.#gate)
     this.locks = known ? new Locking(this.#gate, known) : noLocking
+    this.byteLocks = known && byteLocks ? new ByteLocks(this.#gate, known, byteLocks) : noByteLocks
     this.#resumable = uploads && new Resumable(this.#gate, uploads)
     this.uploads = this.#resumable ?? noUploads
     this.parts = this.#resumable ? new PartedUploads(this.#gate, this.#resumable.sharing) : noParts
@@ -202,8 +162,8 @@ export class Storage implements StorageOperations {
     return (await this.#resumable?.sweep()) ?? 0
   }
 
-  stat(call: Call, path: Path): Promise<Entry> {
-    return stat(this.#gate, call, path)
+  stat(call: Call, path: Path, options?: StatOptions): Promise<Entry> {
+    return options?.closedToo ? glance(this.#gate, call, path) : stat(this.#gate, call, path)
   }
 
   read(call: Call, path: Path, options: ReadOptions = {}): Promise<Reading> {
@@ -214,7 +174,11 @@ export class Storage implements StorageOperations {
     return write(this.#gate, call, path, options)
   }
 
-  edit(call: Call, path: Path, options: { readonly truncate?: boolean } = {}): Promise<EditableFile> {
+  open(call: Call, path: Path, options: OpenOptions = {}): Promise<OpenFile> {
+    return openForReads(this.#gate, call, path, options, this.#recall)
+  }
+
+  edit(call: Call, path: Path, options: EditRequest = {}): Promise<EditableFile> {
     return edit(this.#gate, call, path, options)
   }
 
@@ -226,8 +190,20 @@ export class Storage implements StorageOperations {
     return this.#walking.walk(call, path, options)
   }
 
-  mkdir(call: Call, path: Path): Promise<Entry> {
-    return mkdir(this.#gate, call, path)
+  mkdir(call: Call, path: Path, options: MakeOptions = {}): Promise<Entry> {
+    return mkdir(this.#gate, call, path, options)
+  }
+
+  symlink(call: Call, path: Path, target: string): Promise<Entry> {
+    return symlink(this.#gate, call, path, target)
+  }
+
+  link(call: Call, from: Path, to: Path): Promise<Entry> {
+    return link(this.#gate, call, from, to)
+  }
+
+  exchange(call: Call, one: Path, other: Path): Promise<void> {
+    return exchange(this.#gate, call, one, other)
   }
 
   remove(call: Call, path: Path, options: RemoveOptions = {}): Promise<Removed> {
@@ -254,8 +230,8 @@ export class Storage implements StorageOperations {
     return attributes.setAcl(this.#gate, call, path, acl, options)
   }
 
-  rights(call: Call, path: Path): Promise<attributes.HeldRights> {
-    return attributes.rights(this.#gate, call, path)
+  rights(call: Call, path: Path, options?: StatOptions): Promise<attributes.HeldRights> {
+    return attributes.rights(this.#gate, call, path, options)
   }
 
   checksum(
@@ -273,6 +249,36 @@ export class Storage implements StorageOperations {
 
   setProperties(call: Call, path: Path, changes: ReadonlyMap<string, string | undefined>): Promise<void> {
     return properties.setProperties(this.#gate, call, path, changes)
+  }
+
+  getXattr(call: Call, path: Path, name: string): Promise<Uint8Array | undefined> {
+    return xattrs.getXattr(this.#gate, call, path, name)
+  }
+
+  listXattrs(call: Call, path: Path): Promise<readonly string[]> {
+    return xattrs.listXattrs(this.#gate, call, path)
+  }
+
+  setXattr(
+    call: Call,
+    path: Path,
+    name: string,
+    value: Uint8Array | undefined,
+    condition: XattrCondition,
+  ): Promise<void> {
+    return xattrs.setXattr(this.#gate, call, path, name, value, condition)
+  }
+
+  watch(changed: (change: Change) => void): () => void {
+    return this.#gate.feed.watch(() => this.#gate.namespace, changed)
+  }
+
+  mayList(call: Call, directory: Path): Promise<boolean> {
+    return mayList(this.#gate, call, directory)
+  }
+
+  mayName({ principal }: Call, path: Path): boolean {
+    return permitsPath(principal, 'stat', path).allowed
   }
 
   getKept(call: Call, path: Path): Promise<{ readonly entry: Entry; readonly kept: Kept }> {

@@ -14,6 +14,9 @@ export type Operation = Action | (typeof others)[number]
 const others = [
   'rename',
   'copy',
+  'symlink',
+  'link',
+  'exchange',
   'rights',
   'checksum',
   'usage',
@@ -37,11 +40,10 @@ export const operations: readonly Operation[] = [...actions, ...others]
 
 /**
  * The Call that back ends get. Its signal aborts when the caller's does and when the mount's deadline
- * has passed; it is made when first looked at. Do not spread it: the signal is a getter.
+ * has passed; it is made when first looked at. Do not spread it: signal and principal are getters.
  */
 export class Task implements Call {
   readonly id: string
-  readonly principal: Principal
   readonly protocol: Protocol
   readonly from: string
   lockTokens: readonly string[]
@@ -69,13 +71,13 @@ export class Task implements Call {
   /** Why the deadline ended it; a back-end call that has only looked must not act any more. */
   expired: StorageError | undefined
 
-  readonly #outer: AbortSignal
+  readonly #call: Call
   #inner: AbortController | undefined
   #follow: (() => void) | undefined
 
   constructor(call: Call, operation: Operation, path: Path, namespace: Namespace, to?: Path) {
     this.id = call.id
-    this.principal = call.principal
+    this.#call = call
     this.protocol = call.protocol
     this.from = call.from
     this.lockTokens = call.lockTokens ?? []
@@ -84,19 +86,24 @@ export class Task implements Call {
     this.to = to
     this.namespace = namespace
     this.started = performance.now()
-    this.#outer = call.signal
+  }
+
+  /** As the call has it now: while a file stays open its caller's credential may be renewed. */
+  get principal(): Principal {
+    return this.#call.principal
   }
 
   get signal(): AbortSignal {
     if (this.#inner) return this.#inner.signal
-    if (this.#outer.aborted) return this.#outer
+    const outer = this.#call.signal
+    if (outer.aborted) return outer
     const inner = new AbortController()
     this.#inner = inner
     if (this.expired) {
       inner.abort(this.expired)
     } else if (!this.ended || this.lasting) {
-      this.#follow = () => inner.abort(this.#outer.reason)
-      this.#outer.addEventListener('abort', this.#follow)
+      this.#follow = () => inner.abort(outer.reason)
+      outer.addEventListener('abort', this.#follow)
     }
     return inner.signal
   }
@@ -115,7 +122,7 @@ export class Task implements Call {
   /** Lets go of the caller's signal, which may live longer than this call. */
   detach(): void {
     this.lasting = false
-    if (this.#follow) this.#outer.removeEventListener('abort', this.#follow)
+    if (this.#follow) this.#call.signal.removeEventListener('abort', this.#follow)
     this.#follow = undefined
   }
 }

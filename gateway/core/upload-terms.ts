@@ -40,9 +40,9 @@ export function conditionsOf({ condition }: Terms): Conditions {
   return { ifMatch: condition === 'present' ? '*' : condition.versions }
 }
 
-/** JSON of how an upload ended; without the ACL, which is as it is now. */
+/** JSON of how an upload ended; without the ACL and the time of access, which are as they are now. */
 export function textOfWritten({ entry, created, digests }: Written): string {
-  const { acl: _, modified, changed, ...rest } = entry
+  const { acl: _, accessed: __, modified, changed, ...rest } = entry
   return JSON.stringify({
     entry: { ...rest, modified: modified.toString(), changed: changed.toString() },
     created,

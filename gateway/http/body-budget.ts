@@ -19,7 +19,12 @@ export class BodyBudget {
    * Sets aside room for the body of a request whose caller is known, until the answer is over: the announced length,
    * or `limit`. Throws `too-large`, or `busy` when there is no room.
    */
-  reserve({ request, response, principal, from }: Exchange, limit: number): void {
+  reserve(x: Exchange, limit: number): void {
+    x.response.once('close', this.hold(x, limit))
+  }
+
+  /** The same until what it gives is called. */
+  hold({ request, principal, from }: Exchange, limit: number): () => void {
     const announced = request.headers['content-length']
     const size = announced === undefined ? limit : Number(announced)
     if (!(size <= limit)) throw new StorageError('too-large', `the body is larger than ${limit} bytes`)
@@ -30,11 +35,11 @@ export class BodyBudget {
     }
     this.#used += size
     this.#held.set(owner, held + size)
-    response.once('close', () => {
+    return () => {
       this.#used -= size
       const left = (this.#held.get(owner) ?? size) - size
       if (left > 0) this.#held.set(owner, left)
       else this.#held.delete(owner)
-    })
+    }
   }
 }

@@ -48,7 +48,8 @@ export async function sendDirectly(
   return start
 }
 
-function descriptorOf(socket: Socket): number | undefined {
+/** Undefined where it has none to tell. Throws `cancelled` for one that is closed. */
+export function descriptorOf(socket: Socket): number | undefined {
   if (socket.destroyed) throw new StorageError('cancelled', 'the caller went away')
   const handle: unknown = Reflect.get(socket, '_handle')
   if (typeof handle !== 'object' || handle === null || !('fd' in handle)) return undefined

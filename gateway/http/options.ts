@@ -7,6 +7,7 @@ import type { Principal } from '../../acl/principal.ts'
 import type { AuditLog } from '../core/audit.ts'
 import type { Call } from '../core/call.ts'
 import type { ErrorCode, StorageError } from '../core/errors.ts'
+import type { Path } from '../core/path.ts'
 import type { StorageOperations } from '../core/storage.ts'
 import type { Exchange } from './exchange.ts'
 import type { Problem } from './problem.ts'
@@ -101,6 +102,15 @@ export interface S3Front {
   refusal(call: string, why: Unreadable): Refusal
 }
 
+/** The front end of mounts, below its prefix. */
+export interface MountFront {
+  readonly prefix: Path
+  /** Answers the whole request, or throws a StorageError before the first byte of it. `authenticate` comes before anything else. */
+  serve(exchange: Exchange, authenticate: () => Promise<unknown>): Promise<void>
+  /** Ends what would go on for ever, and closes what it has open. */
+  close(): Promise<void>
+}
+
 /** What came is no HTTP, has too large a head, came too slowly, or is CONNECT. */
 export type Unreadable = 'malformed' | 'too-large' | 'too-slow' | 'connect'
 
@@ -159,6 +169,8 @@ export interface DoorOptions {
   /** Absent where there are no such copies. */
   readonly thirdParty?: ThirdPartyDoor | undefined
   readonly s3?: S3Front | undefined
+  /** Absent where nothing is mounted. */
+  readonly mounts?: MountFront | undefined
   /** What tokens of forms are signed with, the same in all processes; this door's own if absent. */
   readonly formKey?: Uint8Array
   readonly observe?: (observation: Observation) => void

@@ -33,9 +33,12 @@ export async function sendReading(exchange: Exchange, reading: BytesReading, hea
   await reading.close(sent)
 }
 
-interface Sent {
+export interface Sent {
   bytes: number
 }
+
+/** Where bytes come from. */
+export type Source = Pick<BytesReading, 'content' | 'stream'>
 
 async function sendWhole(x: Exchange, reading: BytesReading, { type, others }: FileHeaders, sent: Sent): Promise<void> {
   const { size } = reading.entry
@@ -93,15 +96,19 @@ async function sendParts(
   x.response.end(end)
 }
 
-interface SpanHead {
+/** Of the answer that bytes are sent in. */
+export interface SpanHead {
   readonly status: number
   readonly head: readonly string[]
   /** Written between the head and the bytes. */
   readonly intro?: string
 }
 
-/** The head goes out with the first bytes, so that a file that cannot be read still gets an honest status. */
-async function sendSpan(x: Exchange, reading: BytesReading, range: Range, span: SpanHead, sent: Sent): Promise<void> {
+/**
+ * The head goes out with the first bytes, so that a file that cannot be read still gets an honest status. Ending the
+ * response is the caller's. Throws `stale` where there are fewer bytes than that.
+ */
+export async function sendSpan(x: Exchange, reading: Source, range: Range, span: SpanHead, sent: Sent): Promise<void> {
   const { response } = x
   const expected = range.end - range.start
   if (reading.content) {
@@ -126,7 +133,7 @@ async function sendSpan(x: Exchange, reading: BytesReading, range: Range, span: 
 /** Bytes through this process, no faster than the caller takes them. */
 async function pump(
   x: Exchange,
-  reading: BytesReading,
+  reading: Source,
   range: Range,
   span: SpanHead,
   sent: Sent,

@@ -26,7 +26,7 @@ import { requireSound } from './faults.ts'
 import { type Domains, type Hosts, requireHost } from './hosts.ts'
 import { fromCookies, isFollowed, sendToCleanUrl, takeFromQuery } from './link.ts'
 import { negotiateToken, showTicket, ticketCookie } from './negotiate.ts'
-import type { DataDoor, Entrance, Method, S3Front } from './options.ts'
+import type { DataDoor, Entrance, Method, MountFront, S3Front } from './options.ts'
 import { ownPrefix, sendProblem, tapeWellKnown } from './problem.ts'
 import { worthReading } from './respond.ts'
 import { sessionCookie } from './session-cookie.ts'
@@ -41,6 +41,8 @@ export interface Service {
   /** A front end that requests for some hosts and listeners go to. */
   readonly s3: S3Front | undefined
   readonly s3Domains: Domains
+  /** Answers what lies below its prefix, without a router: it serves bytes in small pieces. */
+  readonly mounts: MountFront | undefined
   /** Answers what lies below /.portolan/. */
   routing(request: IncomingMessage, response: ServerResponse): void
 }
@@ -70,7 +72,10 @@ export async function serve(service: Service, exchange: Exchange): Promise<void>
       exchange.query = target.query
     }
     requireOwnSite(service, exchange)
-    if (isWithin(exchange.path, ownPrefix as Path) || exchange.path === tapeWellKnown) {
+    const { mounts } = service
+    if (mounts && isWithin(exchange.path, mounts.prefix)) {
+      await mounts.serve(exchange, () => authenticate(service, exchange, 'fuse'))
+    } else if (isWithin(exchange.path, ownPrefix as Path) || exchange.path === tapeWellKnown) {
       service.routing(request, response)
       if (!response.closed) await once(response, 'close')
     } else {

@@ -1,7 +1,7 @@
 /** The HTTP door: listeners, limits of time and size, one request after the other, an orderly end. */
 
 import { randomBytes } from 'node:crypto'
-import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type FastifyInstance, fastify } from 'fastify'
@@ -100,6 +100,7 @@ class Doorkeeper implements HttpDoor {
       audit: options.audit,
       s3: options.s3,
       s3Domains: new Domains(options.s3?.hosts ?? []),
+      mounts: options.mounts,
       routing: (request, response) => this.#app.routing(request, response),
     }
     this.#server = this.#createServer()
@@ -148,6 +149,7 @@ class Doorkeeper implements HttpDoor {
 
   async close({ deadline }: { readonly deadline: number }): Promise<void> {
     for (const listener of this.#listeners) listener.stop()
+    const mounts = this.#options.mounts?.close()
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#closing = resolve
     for (const connection of this.#connections.values()) this.#retire(connection)
@@ -157,6 +159,8 @@ class Doorkeeper implements HttpDoor {
     // Not before: what is let finish is cut by a ban like everything else.
     clearInterval(this.#watch)
     for (const connection of this.#connections.values()) connection.socket.destroy()
+    // Not before: it waits for whoever still works with its files.
+    await mounts
     this.#server.close()
     await this.#app.close()
   }
@@ -218,6 +222,8 @@ class Doorkeeper implements HttpDoor {
       // After an offer to upgrade, node:http drops what else came in the same packet.
       if (this.#closing || next.request.headers.upgrade !== undefined) next.response.shouldKeepAlive = false
       await this.#complete(exchange)
+      // Answers that nobody reads would pile up here.
+      if (connection.waiting.length > 0) await flushed(connection, next.response)
       connection.exchange = undefined
       logRequest(exchange, this.#options.observe)
     }
@@ -306,6 +312,19 @@ class Doorkeeper implements HttpDoor {
       socket.setTimeout(this.#limits.stallTimeout)
     }
   }
+}
+
+/** Resolves once the kernel has all of the response, or the connection is closed. */
+async function flushed({ signal }: Connection, response: ServerResponse): Promise<void> {
+  if (response.writableFinished || signal.aborted) return
+  await new Promise<void>((resolve) => {
+    const over = () => {
+      signal.removeEventListener('abort', over)
+      resolve()
+    }
+    signal.addEventListener('abort', over)
+    response.once('finish', over)
+  })
 }
 
 const unreadable: ReadonlyMap<string | undefined, Unreadable> = new Map([

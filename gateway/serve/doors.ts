@@ -2,6 +2,7 @@
 
 import { Gauge, type Registry } from 'prom-client'
 import type { Identity } from '../../acl/identity/identity.ts'
+import { createFsFront } from '../api/fs/front.ts'
 import { createApi } from '../api/routes.ts'
 import type { Config } from '../config.ts'
 import type { AuditLog } from '../core/audit.ts'
@@ -13,10 +14,12 @@ import { webdav } from '../webdav/methods.ts'
 import { writeConditions } from '../webdav/put.ts'
 import { ThirdParty } from '../webdav/third-party/third-party.ts'
 import { listenersOf } from './addresses.ts'
+import { bootOf } from './boot.ts'
 import { readText } from './files.ts'
 import { countRequests } from './http-metrics.ts'
 import { showSources } from './ldap.ts'
 import type { Logger } from './log.ts'
+import { processNames } from './process-name.ts'
 import type { Readiness } from './readiness.ts'
 import { s3Front } from './s3.ts'
 
@@ -68,6 +71,15 @@ export async function openDoor(config: Config & { readonly publicUrl: string }, 
       createUploads(uploading)(app, routeDoor)
     },
     s3: s3Front(config, parts),
+    mounts: createFsFront({
+      storage,
+      isRevoked: (principal) => identity.isRevoked?.(principal) ?? false,
+      workers: parts.workers,
+      limits: mountLimits(parts.limits),
+      explainPerMinute: parts.limits.explainPerMinute,
+      boot: bootOf(parts.formKey),
+      names: processNames(parts.formKey),
+    }),
     thirdParty: await thirdPartyOf(config.thirdParty, parts.workers),
     // Of any account: its own password, or an application password.
     basic: config.accounts.length > 0,
@@ -76,6 +88,10 @@ export async function openDoor(config: Config & { readonly publicUrl: string }, 
   })
   await door.listen()
   return door
+}
+
+function mountLimits({ mountsPerPrincipal, openFilesPerMount, openFiles }: Config['limits']) {
+  return { sessionsPerPrincipal: mountsPerPrincipal, filesPerSession: openFilesPerMount, files: openFiles }
 }
 
 /** Undefined where no host is named. */

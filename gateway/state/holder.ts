@@ -22,6 +22,7 @@ export class Holder {
   readonly now: () => number
   /** Names to be let go of with the next renewal, because letting go failed. */
   readonly #leftover = new Set<string>()
+  readonly #lapsed: (() => void)[] = []
   #timer: NodeJS.Timeout | undefined
   #renewing: Promise<void> = Promise.resolve()
   #closed = false
@@ -43,6 +44,11 @@ export class Holder {
         .execute()
     }
     this.#schedule()
+  }
+
+  /** Calls `lapsed` when this process has counted as dead, and lives: what it held may be others'. */
+  onLapse(lapsed: () => void): void {
+    this.#lapsed.push(lapsed)
   }
 
   /** Lets go of a lease of this process; one that cannot be written now is let go of later. */
@@ -78,7 +84,8 @@ export class Holder {
 
   async #renew(): Promise<void> {
     try {
-      await this.#write()
+      const wasAlive = await this.#write()
+      if (!wasAlive) for (const lapsed of this.#lapsed) lapsed()
       const leftover = [...this.#leftover]
       if (leftover.length > 0) await this.#delete(leftover)
       for (const lease of leftover) this.#leftover.delete(lease)
@@ -88,13 +95,23 @@ export class Holder {
     this.#schedule()
   }
 
-  async #write(): Promise<void> {
-    const expires = this.now() + this.timing.life
+  /** False where the others may have counted this process as dead, as before its first time. */
+  async #write(): Promise<boolean> {
+    const now = this.now()
+    const expires = now + this.timing.life
+    const renewed = await this.#db
+      .updateTable('holders')
+      .set({ expires })
+      .where('id', '=', this.id)
+      .where('expires', '>=', now)
+      .executeTakeFirst()
+    if (renewed.numUpdatedRows > 0n) return true
     await this.#db
       .insertInto('holders')
       .values({ id: this.id, expires })
       .onConflict((conflict) => conflict.column('id').doUpdateSet({ expires }))
       .execute()
+    return false
   }
 
   async #delete(leases: readonly string[]): Promise<void> {
@@ -104,7 +121,7 @@ export class Holder {
 
 /** SQL: the holder that `column` names is not alive at `now`. */
 export function isDead(
-  column: 'leases.holder' | 'journal.holder' | 'upload_parts.holder',
+  column: 'leases.holder' | 'journal.holder' | 'upload_parts.holder' | 'byte_locks.holder',
   now: number,
 ): RawBuilder<SqlBool> {
   return sql<SqlBool>`not exists (select 1 from holders where holders.id = ${sql.ref(column)} and holders.expires >= ${now})`

@@ -7,6 +7,7 @@ import { StorageError } from '../core/errors.ts'
 import { SharedAppPasswords } from './app-passwords.ts'
 import { SharedAttempts } from './attempts.ts'
 import { type Bell, openBell } from './bell.ts'
+import { SharedByteLocks } from './byte-locks.ts'
 import { Holder, type Timing, usualTiming } from './holder.ts'
 import { type Durably, SharedJournal } from './journal.ts'
 import { SharedLeases } from './leases.ts'
@@ -38,6 +39,8 @@ export interface StateOptions {
 export const stateFile = 'state.sqlite'
 /** Touched whenever a lock has changed, for the other processes. */
 const bellFile = 'locks.changed'
+/** Touched whenever one who waits for a byte-range lock has been given it. */
+const byteBellFile = 'byte-locks.changed'
 
 /**
  * Opens the store, brings its tables up to date and registers this process. Fails with StorageError;
@@ -52,9 +55,10 @@ export async function openState(options: StateOptions): Promise<State> {
     const db = new Kysely<Tables>({ dialect: sqlite.dialect })
     await migrate(db, now)
     const bell = await openBell(join(options.directory, bellFile))
+    const byteBell = await openBell(join(options.directory, byteBellFile))
     const holder = new Holder(db, now, options.timing ?? usualTiming)
     await holder.open()
-    return new SqliteState(sqlite, db, holder, bell)
+    return new SqliteState(sqlite, db, holder, { bell, byteBell })
   } catch (error) {
     await sqlite.close()
     throw StorageError.from(error)
@@ -81,6 +85,7 @@ class SqliteState implements State {
   readonly locks: SharedLocks
   readonly uploads: SharedUploads
   readonly parts: SharedParts
+  readonly byteLocks: SharedByteLocks
   readonly sessions: SharedSessions
   readonly appPasswords: SharedAppPasswords
   readonly s3Keys: SharedS3Keys
@@ -91,7 +96,12 @@ class SqliteState implements State {
   readonly #holder: Holder
   #closed: Promise<void> | undefined
 
-  constructor(sqlite: Sqlite, db: Kysely<Tables>, holder: Holder, bell: Bell) {
+  constructor(
+    sqlite: Sqlite,
+    db: Kysely<Tables>,
+    holder: Holder,
+    { bell, byteBell }: { readonly bell: Bell; readonly byteBell: Bell },
+  ) {
     this.#sqlite = sqlite
     this.#db = db
     this.#holder = holder
@@ -109,6 +119,7 @@ class SqliteState implements State {
     this.s3Keys = new SharedS3Keys(db, holder.now)
     this.links = new SharedLinks(db, holder.now, durablyOn(db))
     this.attempts = new SharedAttempts(db, holder.now)
+    this.byteLocks = new SharedByteLocks(db, holder, byteBell)
     this.locks = new SharedLocks(db, { id: holder.id, now: holder.now, timing: holder.timing, bell })
   }
 
@@ -141,6 +152,7 @@ class SqliteState implements State {
 
   async #close(): Promise<void> {
     try {
+      this.byteLocks.close()
       await this.locks.close()
       await this.#holder.close()
     } finally {

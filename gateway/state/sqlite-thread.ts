@@ -27,16 +27,35 @@ export interface ThreadData {
 /** Statements kept compiled; ours are a few dozen. */
 const maxStatements = 100
 
+/** SQLITE_BUSY */
+const busy = 5
+/** Milliseconds. */
+const busyPause = 10
+
 function open(data: ThreadData): DatabaseSync {
   // Made by us first, so that the mode does not hang on the umask; SQLite gives -wal and -shm the same.
   closeSync(openSync(data.file, constants.O_CREAT | constants.O_RDWR | constants.O_NOFOLLOW, 0o600))
   chmodSync(data.file, 0o600)
   const database = new DatabaseSync(data.file, { timeout: data.patience })
-  database.exec('pragma journal_mode = wal')
+  useWal(database, data.patience)
   // A commit survives the death of any process; those that must survive a power cut ask for `full`.
   database.exec('pragma synchronous = normal')
   database.exec('pragma foreign_keys = on')
   return database
+}
+
+/** Where another process does the same to a new file, SQLite may say at once that it is busy: its own patience does not count here. */
+function useWal(database: DatabaseSync, patience: number): void {
+  const until = performance.now() + patience
+  for (;;) {
+    try {
+      database.exec('pragma journal_mode = wal')
+      return
+    } catch (error) {
+      if ((error as { readonly errcode?: unknown }).errcode !== busy || performance.now() > until) throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, busyPause)
+    }
+  }
 }
 
 function answerWith(database: DatabaseSync): (question: Question) => Answer {

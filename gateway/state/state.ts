@@ -8,12 +8,14 @@
 
 import type { BackendServices, StageState } from '../../backends/backend.ts'
 import type { Path } from '../core/path.ts'
+import type { ByteLockStore } from './byte-lock-store.ts'
 import type { LinkStore } from './link-store.ts'
 import type { ListPlace } from './list-part.ts'
 import type { PartStore } from './part-store.ts'
 import type { S3KeyStore } from './s3-key-store.ts'
 import type { AppPasswordStore, AttemptStore, SessionStore } from './sign-in.ts'
 
+export type * from './byte-lock-store.ts'
 export type * from './link-store.ts'
 export type { ListPlace } from './list-part.ts'
 export type * from './part-store.ts'
@@ -39,6 +41,7 @@ export interface State extends BackendServices {
   readonly attempts: AttemptStore
   readonly uploads: UploadStore
   readonly parts: PartStore
+  readonly byteLocks: ByteLockStore
   close(): Promise<void>
 }
 

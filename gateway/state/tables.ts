@@ -5,6 +5,7 @@
 
 import { type ColumnDefinitionBuilder, type Kysely, sql, type Transaction } from 'kysely'
 import { StorageError } from '../core/errors.ts'
+import { addByteLocks, type ByteLockRow } from './byte-lock-table.ts'
 import { addLinks, type LinkRow } from './links.ts'
 import { addParts, type PartRow } from './part-table.ts'
 import { addS3Keys, type S3KeyRow } from './s3-keys.ts'
@@ -122,6 +123,7 @@ export interface Tables extends SignInTables {
   readonly upload_parts: PartRow
   readonly s3_keys: S3KeyRow
   readonly links: LinkRow
+  readonly byte_locks: ByteLockRow
 }
 
 type Migration = (db: Transaction<Tables>) => Promise<void>
@@ -174,6 +176,7 @@ const migrations: readonly Migration[] = [
   addParts,
   addS3Keys,
   addLinks,
+  addByteLocks,
 ]
 
 async function addStagings(db: Transaction<Tables>): Promise<void> {

@@ -4,6 +4,7 @@ import type { Config } from '../config.ts'
 import { StorageError } from '../core/errors.ts'
 import type { Logger } from '../serve/log.ts'
 import type { Address, Snapshot } from './messages.ts'
+import { Watching } from './watching.ts'
 import { WorkerProcess } from './worker-process.ts'
 
 export interface CrewOptions {
@@ -29,6 +30,7 @@ const metricsTimeout = 8000
 export class Crew {
   readonly #options: CrewOptions
   readonly #live = new Set<WorkerProcess>()
+  readonly #watching = new Watching<WorkerProcess>(this.#live)
   readonly #pauses = new Set<NodeJS.Timeout>()
   readonly #lost = Promise.withResolvers<never>()
   #config: Config
@@ -122,7 +124,15 @@ export class Crew {
   #fork(): WorkerProcess {
     const worker = new WorkerProcess(this.#configOfNext(), this.#options.workers, this.#options.environment)
     this.#live.add(worker)
-    void worker.ended.then(() => this.#live.delete(worker))
+    worker.follow({
+      watching: (id, wanted) => void this.#watching.wish(worker, id, wanted),
+      changes: (changes) => this.#watching.pass(worker, changes),
+      isWatched: () => this.#watching.isWanted(worker),
+    })
+    void worker.ended.then(() => {
+      this.#live.delete(worker)
+      this.#watching.forget(worker)
+    })
     return worker
   }
 

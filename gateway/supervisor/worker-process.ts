@@ -3,9 +3,19 @@
 import cluster, { type Worker } from 'node:cluster'
 import type { Config } from '../config.ts'
 import { StorageError } from '../core/errors.ts'
+import type { Change } from '../core/feed.ts'
+import { ChangeSender } from '../core/pending-changes.ts'
 import type { Address, FromWorker, Snapshot, ToWorker } from './messages.ts'
 
-type Reply = Extract<FromWorker, { readonly id: number }>
+type Reply = Extract<FromWorker, { readonly kind: 'reloaded' | 'metrics' | 'watched' }>
+
+/** What a worker says of itself. */
+export interface WorkerEvents {
+  watching(id: number, wanted: boolean): void
+  changes(changes: readonly Change[]): void
+  /** Asked when it starts: whether others watch. */
+  isWatched(): boolean
+}
 
 interface Question {
   resolve(reply: Reply): void
@@ -25,6 +35,8 @@ export class WorkerProcess {
   readonly #worker: Worker
   readonly #questions = new Map<number, Question>()
   readonly #start = Promise.withResolvers<readonly Address[]>()
+  readonly #sender = new ChangeSender((changes, sent) => this.#send({ kind: 'changes', changes }, sent))
+  #events: WorkerEvents | undefined
   #last = 0
 
   constructor(config: Config, workers: number, environment: Readonly<Record<string, string>>) {
@@ -38,11 +50,16 @@ export class WorkerProcess {
     // A failure to spawn is followed by `exit`.
     this.#worker.on('error', () => this.#lose())
     this.#worker.on('message', (message: FromWorker) => {
-      if (message.kind === 'up') this.#send({ kind: 'start', config, workers })
-      else this.#hear(message)
+      if (message.kind !== 'up') this.#hear(message)
+      else this.#send({ kind: 'start', config, workers, watched: this.#events?.isWatched() ?? false })
     })
     // Whoever does not wait for `ready` learns of it from `ended`.
     this.#start.promise.catch(() => {})
+  }
+
+  /** To be called at once. */
+  follow(events: WorkerEvents): void {
+    this.#events = events
   }
 
   get pid(): number | undefined {
@@ -63,6 +80,20 @@ export class WorkerProcess {
   async metrics(timeout: number): Promise<Snapshot> {
     const reply = await this.#ask((id) => ({ kind: 'metrics', id }), timeout)
     return reply.kind === 'metrics' ? reply.metrics : []
+  }
+
+  /** Whether it is to tell of its changes. Resolves when it knows. */
+  async tellChanges(wanted: boolean, timeout: number): Promise<void> {
+    await this.#ask((id) => ({ kind: 'watched', id, wanted }), timeout)
+  }
+
+  hearChanges(changes: readonly Change[]): void {
+    this.#sender.add(changes)
+  }
+
+  /** What it wished for in `watching` is done. */
+  grant(id: number): void {
+    this.#send({ kind: 'granted', id })
   }
 
   /** Asks it to finish within `deadline` ms. */
@@ -86,14 +117,16 @@ export class WorkerProcess {
     })
   }
 
-  #send(message: ToWorker): void {
+  #send(message: ToWorker, sent: () => void = () => {}): void {
     // A worker that has just died shows by its exit.
-    if (this.#worker.isConnected()) this.#worker.send(message, () => {})
+    if (this.#worker.isConnected()) this.#worker.send(message, () => sent())
   }
 
   #hear(message: Exclude<FromWorker, { readonly kind: 'up' }>): void {
     if (message.kind === 'ready') this.#start.resolve(message.addresses)
     else if (message.kind === 'failed') this.#start.reject(new StorageError('unavailable', message.message))
+    else if (message.kind === 'watching') this.#events?.watching(message.id, message.wanted)
+    else if (message.kind === 'changes') this.#events?.changes(message.changes)
     else this.#questions.get(message.id)?.resolve(message)
   }
 

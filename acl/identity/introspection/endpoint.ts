@@ -3,7 +3,8 @@
  * Connect Core 1.0, section 5.3).
  *
  * Spoken to over TLS at origins of the configuration, with our own client credentials, bounded in time, size and number,
- * and without following a redirect. An issuer that fails is left alone for a while, so that it holds up nobody.
+ * and without following a redirect. An issuer that fails is left alone for a while, so that it holds up nobody; but not
+ * one that stumbles over a certain token, which anybody might send.
  */
 
 import { StorageError } from '../../../gateway/core/errors.ts'
@@ -19,6 +20,10 @@ import { withMore } from './answer.ts'
 
 /** Seconds for which the metadata of an issuer is believed. */
 const metadataLifetime = 3600
+/** What no issuer knows, asked about to see how one answers. */
+export const noToken = 'portolan-check-is-no-token'
+/** The cause of failures that the issuer has answered with, and that may be those of one token. */
+const stumbling = new Error('the answer is none')
 /** Seconds that an issuer which failed is left alone: doubled with every further failure. */
 const firstPause = 2
 const longestPause = 60
@@ -73,8 +78,8 @@ export class Endpoint {
         return answer
       } catch (thrown) {
         const error = StorageError.from(thrown)
-        if (error.code === 'unavailable') this.#pause(error)
-        else this.#resume()
+        if (error.code !== 'unavailable') this.#resume()
+        else if (error.cause !== stumbling || !(await this.#answersOthers())) this.#pause(error)
         throw error
       }
     })
@@ -90,6 +95,15 @@ export class Endpoint {
     if (this.paused) throw this.#failure
     // One asks whether it is back; the others do not wait for that.
     this.#pausedUntil = this.#now() + this.#deadline
+  }
+
+  async #answersOthers(): Promise<boolean> {
+    try {
+      await this.#askOnce(noToken)
+      return true
+    } catch (thrown) {
+      return StorageError.from(thrown).code !== 'unavailable'
+    }
   }
 
   #resume(): void {
@@ -110,7 +124,9 @@ export class Endpoint {
     const { introspection, userInfo } = await this.#find()
     const answer = await this.#introspect(introspection, token, signal)
     const active = member(answer, 'active')
-    if (typeof active !== 'boolean') throw unavailable('its answer does not say whether the token is active')
+    if (typeof active !== 'boolean') {
+      throw unavailable('its answer does not say whether the token is active', stumbling)
+    }
     if (!active) return undefined
     if (userInfo === undefined) return answer
     return withMore(answer, about(await this.#tell(userInfo, token, signal), answer))
@@ -168,7 +184,7 @@ export class Endpoint {
     // Sections 2.2 and 2.3: a token that is bad or unknown is answered with 200; 400 is about the request, so about what the token is.
     if (status === 400) throw refuse('token-inactive', 'its issuer does not understand this token')
     if (status === 401 || status === 403) throw unavailable(`it does not accept our client credentials (${status})`)
-    if (status !== 200) throw unavailable(`its introspection endpoint answers with status ${status}`)
+    if (status !== 200) throw unavailable(`its introspection endpoint answers with status ${status}`, stumbling)
     return readObject(response, 'its introspection endpoint')
   }
 
@@ -180,7 +196,7 @@ export class Endpoint {
     if (status === 401 || status === 403) {
       throw refuse('token-profile', 'the UserInfo endpoint of its issuer does not accept the token')
     }
-    if (status !== 200) throw unavailable(`its UserInfo endpoint answers with status ${status}`)
+    if (status !== 200) throw unavailable(`its UserInfo endpoint answers with status ${status}`, stumbling)
     return readObject(response, 'its UserInfo endpoint')
   }
 
@@ -218,9 +234,9 @@ function about(claims: JsonObject, answer: JsonObject): JsonObject {
 
 async function readObject(response: Response, who: string): Promise<JsonObject> {
   const type = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
-  if (type !== 'application/json') throw unavailable(`${who} answers with something else than JSON`)
+  if (type !== 'application/json') throw unavailable(`${who} answers with something else than JSON`, stumbling)
   const { object, problem } = parseObject(new Uint8Array(await response.arrayBuffer()))
-  if (object === undefined) throw unavailable(`the answer of ${who} ${problem}`)
+  if (object === undefined) throw unavailable(`the answer of ${who} ${problem}`, stumbling)
   return object
 }
 

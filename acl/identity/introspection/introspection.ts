@@ -14,7 +14,7 @@ import type { Trace, TrustedIssuer, VerifiedToken } from '../jwt.ts'
 import type { IntrospectionOptions } from '../options.ts'
 import { refuse } from '../refusal.ts'
 import { joinClaims, readAnswer } from './answer.ts'
-import { Endpoint } from './endpoint.ts'
+import { Endpoint, noToken } from './endpoint.ts'
 import { Guesses } from './guesses.ts'
 
 /** b64token (RFC 6750, section 2.1). */
@@ -121,7 +121,7 @@ export class Introspection {
           return { subject: 'introspection', level, text: `issuer ${issuer.options.name}: ${text}` }
         }
         try {
-          const answer = await endpoint.ask('portolan-check-is-no-token')
+          const answer = await endpoint.ask(noToken)
           if (answer === undefined) return said('ok', 'answers when asked about tokens')
           return said('error', 'calls active what is no token')
         } catch (thrown) {

@@ -1,0 +1,60 @@
+/**
+ * What was answered to requests that must not be done twice: a client that lost the answer sends the request again, under
+ * the id it gave it, and is told the same.
+ */
+
+import { createHash } from 'node:crypto'
+import { type ErrorCode, StorageError } from '../../core/errors.ts'
+
+const most = 64
+/** Milliseconds that an answer is known for. */
+const known = 120_000
+const grammar = /^[A-Za-z0-9-]{8,64}$/
+
+/** After these it is worth while, or only honest, to try again. */
+const passing: ReadonlySet<ErrorCode> = new Set(['busy', 'unavailable', 'timeout', 'cancelled', 'internal'])
+
+interface Reply<T> {
+  readonly request: string
+  readonly answer: Promise<T>
+  /** On the clock of `performance`. */
+  readonly until: number
+}
+
+export class Replies<T> {
+  readonly #replies = new Map<string, Reply<T>>()
+
+  /**
+   * Does the work, or gives what came of it when this id was asked for before; while that is still under way, it is
+   * waited for. Throws `invalid` where the id was given to another request.
+   */
+  async once(id: string, name: string, body: Uint8Array, work: () => Promise<T>): Promise<T> {
+    if (!grammar.test(id)) throw new StorageError('invalid', 'Portolan-Request is 8 to 64 letters, digits and hyphens')
+    const request = createHash('sha256').update(`${name} `).update(body).digest('base64')
+    const before = this.#replies.get(id)
+    if (before) {
+      if (before.request !== request) throw new StorageError('invalid', 'this id was given to another request')
+      return before.answer
+    }
+    this.sweep()
+    for (const oldest of this.#replies.keys()) {
+      if (this.#replies.size < most) break
+      this.#replies.delete(oldest)
+    }
+    const answer = work()
+    this.#replies.set(id, { request, answer, until: performance.now() + known })
+    answer.catch((error: unknown) => {
+      if (passing.has(StorageError.from(error).code)) this.#replies.delete(id)
+    })
+    return answer
+  }
+
+  /** Forgets what is old. */
+  sweep(): void {
+    const now = performance.now()
+    for (const [id, { until }] of this.#replies) {
+      if (until > now) return
+      this.#replies.delete(id)
+    }
+  }
+}
