@@ -24,6 +24,7 @@ import {
   readEntry,
   readHealth,
   readLocks,
+  readLoginOptions,
   readMounts,
   readRights,
   readWhoami,
@@ -62,6 +63,9 @@ export class Client {
   async whoami(explain = false): Promise<Whoami> {
     return readWhoami((await this.#api('GET', 'whoami', explain ? { explain: 'true' } : {})).value)
   }
+
+  /** Issuers at which programs get tokens for this gateway. */
+  readonly loginOptions = async () => readLoginOptions((await this.#api('GET', 'login-options')).value)
 
   /** The parts of the namespace that the caller can see. */
   async mounts(): Promise<readonly MountInfo[]> {

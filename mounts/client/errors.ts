@@ -78,9 +78,12 @@ function readProblem(type: string, body: string): Readonly<Record<string, unknow
 }
 
 /** Text from outside on one line, without what a terminal would obey. */
+export function singleLine(text: string): string {
+  return text.slice(0, maxText).replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
+}
+
 function textOf(value: unknown): string | undefined {
-  if (typeof value !== 'string' || value === '') return undefined
-  return value.slice(0, maxText).replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
+  return typeof value !== 'string' || value === '' ? undefined : singleLine(value)
 }
 
 const certificateCodes: ReadonlySet<string> = new Set([
@@ -94,13 +97,18 @@ const certificateCodes: ReadonlySet<string> = new Set([
   'ERR_TLS_CERT_ALTNAME_INVALID',
 ])
 
+/** Whether the other side's certificate is why there is no connection. */
+export function isUntrusted(thrown: unknown): boolean {
+  return certificateCodes.has((thrown as NodeJS.ErrnoException | undefined)?.code ?? '')
+}
+
 /** A failure below HTTP, with what to look at next. StorageErrors stay as they are. */
 export function connectionError(thrown: unknown, origin: string): StorageError {
   if (thrown instanceof StorageError) return thrown
   const code = (thrown as NodeJS.ErrnoException | undefined)?.code ?? 'unknown'
   const say = (text: string) => new StorageError('unavailable', `${origin}: ${text} (${code})`, { cause: thrown })
   if (code === 'ABORT_ERR') return new StorageError('cancelled', 'interrupted', { cause: thrown })
-  if (certificateCodes.has(code)) return say('the certificate is not trusted; name its authority with --ca FILE')
+  if (isUntrusted(thrown)) return say('the certificate is not trusted; name its authority with --ca FILE')
   if (code === 'ECONNREFUSED') return say('nothing listens there; is the gateway running, and is --url right?')
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return say('the host name cannot be resolved')
   if (code === 'EPROTO' || code.startsWith('ERR_SSL')) return say('no TLS is spoken there; did you mean http://?')

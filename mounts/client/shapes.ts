@@ -118,6 +118,27 @@ export function readLocks(value: unknown): readonly LockInfo[] {
   })
 }
 
+/** Where a program gets a token that the gateway takes. */
+export interface LoginOption {
+  readonly issuer: string
+  /** Short, for people. */
+  readonly name: string
+  readonly clientId: string
+  readonly scopes: readonly string[]
+}
+
+export function readLoginOptions(value: unknown): readonly LoginOption[] {
+  return list(members(value).issuers, 'issuers').map((one) => {
+    const { issuer, name, clientId, scopes } = members(one)
+    return {
+      issuer: text(issuer, 'issuer'),
+      name: text(name, 'name'),
+      clientId: text(clientId, 'clientId'),
+      scopes: texts(scopes, 'scopes'),
+    }
+  })
+}
+
 export interface MountInfo {
   readonly path: string
   readonly note: string | undefined

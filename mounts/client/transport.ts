@@ -6,11 +6,11 @@ import { Agent as HttpAgent, request as httpRequest, type IncomingHttpHeaders, t
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { type Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { getCACertificates } from 'node:tls'
 import type { Secret } from '../../acl/secret.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
 import { connectionError } from './errors.ts'
 import { type TicketLibrary, Tickets, type TicketUse } from './tickets.ts'
+import { authorities, isOpenWay, requireGateway } from './trust.ts'
 
 export interface TransportOptions {
   /** Scheme, host and port of the gateway. */
@@ -54,7 +54,6 @@ const continueWait = 2000
 const lastWords = 1000
 /** A small question that everybody may ask; its answer tells who we are. */
 const entrance = '/.portolan/api/v1/whoami'
-const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
 
 export class Transport {
   readonly origin: URL
@@ -66,14 +65,8 @@ export class Transport {
   /** Throws `invalid` when a credential would go over plain HTTP to another machine, and for a password in the URL. */
   constructor(options: TransportOptions) {
     const { origin, token, tickets, ticketLibrary, insecure } = options
-    if (origin.protocol !== 'http:' && origin.protocol !== 'https:') {
-      throw new StorageError('invalid', 'the URL of a gateway begins with https:// or http://')
-    }
-    // It would be in the list of processes, and sent without the checks that a token gets.
-    if (origin.username !== '' || origin.password !== '') {
-      throw new StorageError('invalid', `${origin.origin}: a URL holds no user name and no password`)
-    }
-    const isOpen = origin.protocol === 'http:' && !loopback.test(origin.hostname) && !insecure
+    requireGateway(origin)
+    const isOpen = isOpenWay(origin) && !insecure
     if (isOpen && (token || tickets === 'required')) {
       const what = token ? 'token' : 'ticket'
       throw new StorageError('invalid', `${origin.origin}: a ${what} is not sent over plain HTTP; use https://`)
@@ -157,8 +150,9 @@ export class Transport {
 
   #tlsAgent(): HttpsAgent {
     const { ca } = this.#options
-    const trusted = ca ?? [...getCACertificates('default'), ...getCACertificates('system')]
-    this.#https ??= new HttpsAgent({ keepAlive: true, maxSockets: 16, ca: trusted })
+    // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+    const trust = { ca: authorities(ca), rejectUnauthorized: true }
+    this.#https ??= new HttpsAgent({ keepAlive: true, maxSockets: 16, ...trust })
     return this.#https
   }
 }
