@@ -6,9 +6,9 @@
 import { spawnSync } from 'node:child_process'
 import { resolve } from 'node:path'
 
-const all = ['acl', 'identity', 'http', 'webdav', 's3', 'backends']
+const all = ['acl', 'identity', 'http', 'webdav', 's3', 'backends', 'fuse']
 /** Those that take names of cases. */
-const withCases = ['s3', 'identity']
+const withCases = ['s3', 'identity', 'fuse']
 const wanted = process.argv.slice(2)
 const named: { readonly name: string; readonly cases: string[] }[] = []
 for (const word of wanted.length > 0 ? wanted : all) {
