@@ -54,9 +54,10 @@ const walls: readonly Wall[] = [
     types: /^gateway\/state\/state\.ts$|^backends\/backend\.ts$/,
   },
   {
-    room: /^backends\/(backend|kept|resuming|services|tape)\.ts$/,
+    room: /^backends\/(backend|editing|kept|resuming|services|tape)\.ts$/,
     may: /^$/,
-    types: /^acl\/|^backends\/(backend|kept|resuming|services|tape)\.ts$|^gateway\/core\/(path|errors|call)\.ts$/,
+    types:
+      /^acl\/|^backends\/(backend|editing|kept|resuming|services|tape)\.ts$|^gateway\/core\/(path|errors|call)\.ts$/,
   },
   {
     room: /^backends\/posix\//,

@@ -3,12 +3,15 @@
  *
  *   node test/run.ts [--long] [FILE...]
  *
- * `*.test.ts` two at a time; `*.alone.test.ts` after them, one by one (they measure or load the machine);
+ * `*.test.ts` two at a time, beside them `*.alone.test.ts` one by one (they load the machine, and never one another);
  * with --long `*.long.ts` instead. Without FILEs up to three that failed are run once more. The last line is `N passed, N failed`, from the assertions of all files.
  */
 
 import { spawn } from 'node:child_process'
-import { globSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { chmodSync, globSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Parser, type Result } from 'tap-parser'
 
 interface Outcome {
@@ -28,7 +31,18 @@ const long = args.includes('--long')
 const fewFailures = 3
 
 /** A file that does not end by itself in this time, in ms, has failed. */
-const limit = long ? 1_800_000 : 300_000
+const limit = long ? 1_800_000 : 480_000
+
+/**
+ * What Node makes of a module is made once, and not in each of thousands of processes. Those of other accounts write there,
+ * too; nobody else can find it, and put code there.
+ */
+const aside = mkdtempSync(join(tmpdir(), 'portolan-compiled-'))
+const compiled = join(aside, randomUUID())
+mkdirSync(compiled)
+chmodSync(aside, 0o711)
+chmodSync(compiled, 0o1777)
+process.on('exit', () => rmSync(aside, { recursive: true, force: true }))
 
 function runFile(file: string): Promise<Outcome> {
   const started = Date.now()
@@ -76,7 +90,7 @@ function runFile(file: string): Promise<Outcome> {
     follow(parser, file)
     const child = spawn(process.execPath, [file], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, TAP: '1', TAP_TIMEOUT: String(limit / 1000) },
+      env: { NODE_COMPILE_CACHE: compiled, ...process.env, TAP: '1', TAP_TIMEOUT: String(limit / 1000) },
     })
     const errors: Buffer[] = []
     child.stdout.pipe(parser)
@@ -138,13 +152,8 @@ async function runAgain(first: readonly Outcome[]): Promise<readonly Outcome[]> 
 const named = args.filter((arg) => !arg.startsWith('--'))
 const found = named.length > 0 ? named : globSync(long ? 'test/**/*.long.ts' : 'test/**/*.test.ts').toSorted()
 const alone = found.filter((file) => file.includes('.alone.') || long)
-const first = [
-  ...(await runAll(
-    found.filter((file) => !alone.includes(file)),
-    2,
-  )),
-  ...(await runAll(alone, 1)),
-]
+const others = found.filter((file) => !alone.includes(file))
+const first = (await Promise.all([runAll(others, 2), runAll(alone, 1)])).flat()
 const outcomes = named.length > 0 || long ? first : await runAgain(first)
 const sum = (of: (outcome: Outcome) => number) => outcomes.reduce((total, outcome) => total + of(outcome), 0)
 const failed = sum((outcome) => outcome.failed)

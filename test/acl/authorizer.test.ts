@@ -51,6 +51,18 @@ t.test('the compound vectors come out as stated', async (t) => {
   }
 })
 
+t.test('the times of a link are set by who may take it away', async (t) => {
+  const link = entry('symlink', 'A::EVERYONE@:rxtcy')
+  const may = (parent: string, action: Action) =>
+    permitsTrail(bob, action, trail(entry('directory', parent, { name: 'dir' }), link), at).allowed
+  for (const action of ['set-attributes', 'set-times-now'] as const) {
+    t.ok(may('A::bob:wDx', action), action)
+    t.notOk(may('A::bob:rx', action), action)
+  }
+  for (const action of ['set-mode', 'set-owner', 'write-acl', 'edit'] as const)
+    t.notOk(may('A::bob:wDx', action), action)
+})
+
 t.test('C18: the owner can only be changed to oneself, the group only to one of one’s own', async (t) => {
   const rows: ReadonlyArray<readonly [Dialect, Principal, string, { owner?: string; group?: string }, boolean]> = [
     ['rfc8881', bob, 'A::bob:o', { owner: 'bob' }, true],

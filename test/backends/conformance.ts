@@ -13,11 +13,13 @@ import { ending } from './conformance/ending.ts'
 import { extras } from './conformance/extras.ts'
 import { keeping } from './conformance/keeping.ts'
 import { leaving } from './conformance/leaving.ts'
+import { linking } from './conformance/linking.ts'
 import { listing } from './conformance/listing.ts'
 import { looking } from './conformance/looking.ts'
 import { members } from './conformance/members.ts'
 import { racing } from './conformance/racing.ts'
 import { reading } from './conformance/reading.ts'
+import { xattrs } from './conformance/xattrs.ts'
 
 export type { Deviation, Harness, World } from './conformance/area.ts'
 
@@ -30,6 +32,8 @@ const cases: readonly Case[] = [
   ...changing,
   ...racing,
   ...editing,
+  ...linking,
+  ...xattrs,
   ...extras,
   ...keeping,
   ...members,

@@ -9,7 +9,7 @@ import { type Ace, type Acl, aceFlag, right } from '../../acl/acl.ts'
 import { type Action, actions } from '../../acl/needs.ts'
 import type { Principal } from '../../acl/principal.ts'
 import { makeAce } from '../../acl/who.ts'
-import type { Backend, Entry } from '../../backends/backend.ts'
+import type { Backend, EditOptions, Entry } from '../../backends/backend.ts'
 import { MemoryBackend } from '../../backends/memory/memory.ts'
 import { MemoryAudit } from '../../gateway/core/audit.ts'
 import type { Call } from '../../gateway/core/call.ts'
@@ -91,6 +91,8 @@ function randomAces(random: Random): Ace[] {
 
 /** What an answer says, without what must differ: ids, versions and times. */
 function seen({ name, type, size, mode, acl, target }: Entry) {
+  // A link belongs to the account that made it.
+  if (type === 'symlink') return { name, type, target, acl: acl && { aces: acl.aces } }
   return { name, type, size, mode, target, acl: acl && { owner: acl.owner, group: acl.group, aces: acl.aces } }
 }
 
@@ -138,6 +140,23 @@ async function read({ storage }: Side, by: Principal, path: Path) {
     return { entry: seen(entry), text: bytes.toString() }
   } finally {
     await reading.close()
+  }
+}
+
+/** Opens in place, writes, and tells what the file is then. */
+async function edit({ storage }: Side, by: Principal, path: Path, text: string, options: EditOptions) {
+  const file = await storage.edit(callBy(by), path, options)
+  try {
+    const before = await file.stat()
+    await file.write(Buffer.from(text), 3)
+    if (text.endsWith('7')) await file.truncate(5)
+    if (text.endsWith('8')) await file.allocate?.({ start: 2, end: 50 }, 'zero')
+    if (text.endsWith('9')) await file.copyFrom?.(file, { start: 0, end: 4 }, 100)
+    const into = Buffer.alloc(200)
+    const bytes = into.toString('utf8', 0, await file.read(into, 0))
+    return { created: file.created === true, before: seen(before), after: seen(await file.stat()), bytes }
+  } finally {
+    await file.close()
   }
 }
 
@@ -204,6 +223,23 @@ function randomStep(random: Random): Step {
     },
     rights: ({ storage }) => storage.rights(callBy(by), path),
     [`explain ${action}`]: async ({ storage }) => (await storage.explain(callBy(by), action, path)).allowed,
+    [`edit truncate ${flag}`]: (side) => edit(side, by, path, text, { truncate: flag }),
+    [`edit or make, exclusive ${flag}`]: (side) =>
+      edit(side, by, path, text, { create: { exclusive: flag, mode: 0o640 } }),
+    'edit or make': (side) => edit(side, by, other, text, { create: { exclusive: false } }),
+    [`symlink to ${other}`]: async ({ storage }) => seen(await storage.symlink(callBy(by), path, other)),
+    [`link ${other}`]: async ({ storage }) => {
+      const entry = await storage.link(callBy(by), path, other)
+      return { entry: seen(entry), links: entry.links }
+    },
+    [`exchange with ${other}`]: ({ storage }) => storage.exchange(callBy(by), path, other),
+    [`setXattr ${key} ${flag}`]: ({ storage }) =>
+      storage.setXattr(callBy(by), path, key, flag ? Buffer.from(text) : undefined, flag ? 'any' : 'present'),
+    getXattr: async ({ storage }) => {
+      const value = await storage.getXattr(callBy(by), path, key)
+      return value && Buffer.from(value).toString()
+    },
+    listXattrs: async ({ storage }) => [...(await storage.listXattrs(callBy(by), path))].sort(),
     checksum: async ({ storage }) => {
       const { md5 } = await storage.checksum(callBy(by), path, ['md5'])
       return md5 && Buffer.from(md5).toString('hex')

@@ -13,32 +13,43 @@ import { callBy, grants, mountOf, openRoot, outcome, person, World } from './wor
 
 const at = parsePath
 
-/** Refuses bob everything when it acts, and shows no trail. */
+const looking = ['list', 'open', 'create', 'mkdir', 'remove', 'rename', 'setAttributes']
+const facets = ['editing', 'linking', 'exchanging', 'xattrs']
+const unseen = { ancestors: [], parentExists: true, entry: undefined }
+
+/** Refuses bob everything when it acts, and carol what names there are; shows no trail. */
 function enforcing(memory: MemoryBackend): Backend {
-  const looking = ['list', 'open', 'create', 'mkdir', 'remove', 'rename', 'setAttributes']
-  const unseen = { ancestors: [], parentExists: true, entry: undefined }
   return new Proxy<Backend>(memory, {
     get(target, key) {
       if (key === 'enforces') return () => true
       const value: unknown = Reflect.get(target, key, target)
-      if (typeof value !== 'function') return value
-      return async (...args: unknown[]) => {
-        const call = args.at(-1) as Call
-        const refuse = () => {
-          if (call.principal?.user === 'bob@x') throw new StorageError('denied', 'the storage refuses')
-        }
-        if (key === 'walk') refuse()
-        const result: unknown = await Reflect.apply(value, target, args)
-        if (!looking.includes(String(key))) return result
-        const pending = result as Pending<unknown>
-        const proceed = async () => {
-          refuse()
-          return pending.proceed()
-        }
-        return { ...pending, trail: unseen, target: unseen, proceed }
-      }
+      if (facets.includes(String(key))) return blind(value as object, () => true)
+      return typeof value === 'function' ? blindly(target, key, looking.includes(String(key))) : value
     },
   })
+}
+
+function blind(facet: object, isLooking: (key: string | symbol) => boolean): object {
+  return new Proxy(facet, { get: (target, key) => blindly(target, key, isLooking(key)) })
+}
+
+function blindly(target: object, key: string | symbol, isLooking: boolean) {
+  return async (...args: unknown[]) => {
+    const call = args.find((arg): arg is Call => arg instanceof Object && 'principal' in arg)
+    const refuse = () => {
+      if (call?.principal.user === 'bob@x') throw new StorageError('denied', 'the storage refuses')
+    }
+    if (key === 'walk') refuse()
+    const result: unknown = await Reflect.apply(Reflect.get(target, key, target), target, args)
+    if (!isLooking) return result
+    const pending = result as Pending<unknown>
+    const proceed = async () => {
+      refuse()
+      if (key === 'list' && call?.principal.user === 'carol@x') throw new StorageError('denied', 'no names for her')
+      return pending.proceed()
+    }
+    return { ...pending, release: () => pending.release(), trail: unseen, target: unseen, proceed }
+  }
 }
 
 async function setUp(t: Test): Promise<{ readonly storage: Storage; readonly world: World }> {
@@ -87,6 +98,18 @@ t.test('what the back end refuses is refused, and the rest works', async (t) => 
   t.equal(await kindOf(storage, at('/native/d')), 'directory')
   t.equal(await kindOf(storage, at('/native/d/none')), 'not-found')
   t.equal((await storage.list(callBy('alice'), at('/native/d'))).entry.type, 'directory')
+})
+
+t.test('who may go through a directory is told of its names only where the back end lists them', async (t) => {
+  const { storage } = await setUp(t)
+  const d = at('/native/d')
+  t.equal((await storage.stat(callBy('carol'), at('/native/d/f'))).type, 'file')
+  t.equal(await storage.mayList(callBy('carol'), d), false)
+  t.equal(await storage.mayList(callBy('bob'), d), false)
+  t.equal(await storage.mayList(callBy('alice'), d), true)
+  t.equal(await storage.mayList(callBy('alice'), at('/native/d/f')), false)
+  t.equal(await storage.mayList(callBy('alice'), at('/native/none')), false)
+  t.equal(await storage.mayList(callBy('alice'), at('/')), true)
 })
 
 t.test('conditions hold although nothing is seen before the act', async (t) => {
@@ -182,4 +205,42 @@ t.test('a scope to create does not move directories away', async (t) => {
   const job = callBy(person('alice', { grants: grants('create:/native/d', 'modify:/native/e') }))
   t.equal(await outcome(storage.rename(job, at('/native/d/sub'), at('/native/e/sub'))), 'denied')
   t.equal(await outcome(storage.rename(job, at('/native/d/f'), at('/native/e/f'))), 'ok')
+})
+
+t.test('files are made and opened in place as the back end says, within the credential’s bounds', async (t) => {
+  const { storage } = await setUp(t)
+  const [f, fresh] = [at('/native/d/f'), at('/native/d/new')]
+  const make = { create: { exclusive: false } } as const
+  const by = (...scopes: string[]) => callBy(person('alice', { grants: grants(...scopes) }))
+  t.equal(await outcome(storage.edit(callBy('bob'), f, make)), 'denied')
+  t.equal(await outcome(storage.edit(by('overwrite:/native'), fresh, make)), 'not-found', 'nothing is made')
+  t.equal(await outcome(storage.edit(by('create:/native'), f, make)), 'denied', 'nothing is opened')
+  t.equal(await outcome(storage.edit(by('create:/native'), f, { create: { exclusive: true } })), 'exists')
+  const made = await storage.edit(by('create:/native'), fresh, make)
+  t.equal(made.created, true)
+  t.equal(await made.write(Buffer.from('x'), 0), 1)
+  await made.close()
+  const again = await storage.edit(callBy('alice'), f, make)
+  t.equal(again.created, false)
+  await again.close()
+  t.equal(await outcome(storage.edit(callBy('alice'), f, { id: 'another' })), 'stale')
+  t.equal(await outcome(storage.open(callBy('alice'), f, { id: 'another' })), 'stale')
+  t.equal(await outcome(storage.open(callBy('bob'), f)), 'denied')
+})
+
+t.test('links, exchanges and attributes are the back end’s to decide, within the credential’s bounds', async (t) => {
+  const { storage } = await setUp(t)
+  const [f, sub] = [at('/native/d/f'), at('/native/d/sub')]
+  const by = (...scopes: string[]) => callBy(person('alice', { grants: grants(...scopes) }))
+  t.equal(await outcome(storage.symlink(callBy('bob'), at('/native/d/l'), 'f')), 'denied')
+  t.equal(await outcome(storage.symlink(callBy('alice'), at('/native/d/l'), 'f')), 'ok')
+  t.equal(await outcome(storage.link(callBy('bob'), f, at('/native/d/g'))), 'denied')
+  t.equal(await outcome(storage.link(by('modify:/native'), f, at('/native/d/g'))), 'denied')
+  t.equal(await outcome(storage.link(callBy('alice'), f, at('/native/d/g'))), 'ok')
+  await storage.mkdir(callBy('alice'), sub)
+  t.equal(await outcome(storage.exchange(by('create:/native'), f, sub)), 'denied', 'that scope moves no directories')
+  t.equal(await outcome(storage.exchange(callBy('bob'), f, sub)), 'denied')
+  t.equal(await outcome(storage.exchange(callBy('alice'), f, sub)), 'ok')
+  t.equal(await outcome(storage.setXattr(callBy('bob'), sub, 'a', Uint8Array.of(1), 'any')), 'denied')
+  t.equal(await outcome(storage.setXattr(callBy('alice'), sub, 'a', Uint8Array.of(1), 'any')), 'ok')
 })

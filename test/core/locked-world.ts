@@ -73,7 +73,8 @@ export interface LockedWorld {
 /** One process of a gateway whose state is in `directory`. */
 export async function openProcess(directory: string, namespace: Namespace, now: () => number): Promise<Process> {
   const state = await openState({ directory, now, timing: { renew: 200, life: 2000 } })
-  const storage = new Storage({ namespace, audit: new MemoryAudit(), spillDirectory: directory, locks: state.locks })
+  const { locks, byteLocks } = state
+  const storage = new Storage({ namespace, audit: new MemoryAudit(), spillDirectory: directory, locks, byteLocks })
   return new Process(storage, state)
 }
 

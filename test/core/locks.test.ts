@@ -9,6 +9,7 @@ import { aclOf, allow, everything, grants, outcome, person, readAll, user } from
 t.setTimeout(240_000)
 
 const p = parsePath
+const make = { create: { exclusive: false } } as const
 
 /** Every way to change something, as tried on one object and one new name in its directory. */
 const changes: Readonly<Record<string, (at: Process, top: string, tokens: readonly string[]) => Promise<unknown>>> = {
@@ -32,10 +33,17 @@ const changes: Readonly<Record<string, (at: Process, top: string, tokens: readon
   'set the ACL': (at, top, tokens) =>
     at.storage.setAcl(by('bob', tokens), p(`${top}/f`), aclOf('alice', allow(user('bob'), everything))),
   edit: async (at, top, tokens) => (await at.storage.edit(by('bob', tokens), p(`${top}/f`))).close(),
+  'make to edit': async (at, top, tokens) => (await at.storage.edit(by('bob', tokens), p(`${top}/new`), make)).close(),
+  'symbolic link': (at, top, tokens) => at.storage.symlink(by('bob', tokens), p(`${top}/l`), 'f'),
+  'second name': (at, top, tokens) => at.storage.link(by('bob', tokens), p(`${top}/f`), p(`${top}/g`)),
+  exchange: (at, top, tokens) => at.storage.exchange(by('bob', tokens), p(`${top}/f`), p(`${top}/h`)),
+  'set an extended attribute': (at, top, tokens) =>
+    at.storage.setXattr(by('bob', tokens), p(`${top}/f`), 'colour', Uint8Array.of(1), 'any'),
 }
 
 const content = new Set(['replace', 'rename over', 'copy over', 'copy from another mount', 'move from another mount'])
-const object = new Set(['set times', 'set properties', 'set the ACL', 'edit'])
+const object = new Set(['set times', 'set properties', 'set the ACL', 'edit', 'set an extended attribute'])
+const names = new Set(['create', 'mkdir', 'rename in', 'copy in', 'make to edit', 'symbolic link'])
 
 t.test('no change to what is locked goes by without the token, in any process, by any path', async (t) => {
   for (const [lockAt, depth] of [
@@ -47,15 +55,14 @@ t.test('no change to what is locked goes by without the token, in any process, b
       const { one, two } = await lockedWorld(t)
       await one.put('alice', '/data/e/x', 'x')
       await one.put('alice', '/other/y', 'y')
+      await one.put('alice', '/data/d/h', 'h')
       await one.lock('alice', lockAt, { depth })
       for (const [name, change] of Object.entries(changes)) {
         const isMount = top === '/part' && name.endsWith('the whole')
         // A lock of depth 0 on a directory is about its names; one on a file is not.
-        const names = lockAt === '/data/d'
+        const isOnNames = lockAt === '/data/d'
         const replaces = content.has(name) && !name.startsWith('rename') && !name.startsWith('move')
-        const spared =
-          depth === '0' &&
-          (names ? object.has(name) || replaces : ['create', 'mkdir', 'rename in', 'copy in'].includes(name))
+        const spared = depth === '0' && (isOnNames ? object.has(name) || replaces : names.has(name))
         if (spared) continue
         const code = await outcome(change(two, top, []))
         t.equal(code, isMount ? 'denied' : 'locked', `${name} at ${top}, lock ${depth} at ${lockAt}`)
@@ -70,6 +77,7 @@ t.test('the holder changes what is locked by the token, and by nobody else’s h
     const { one, two } = await lockedWorld(t)
     await one.put('alice', '/data/e/x', 'x')
     await one.put('alice', '/other/y', 'y')
+    await one.put('alice', '/data/d/h', 'h')
     const lock = await one.lock('bob', '/data/d')
     const change = changes[name]
     if (!change) continue
@@ -115,6 +123,18 @@ t.test('a rename leaves the lock behind, and a removal ends it', async (t) => {
   t.equal(await outcome(one.put('bob', '/data/e/g', 'x')), 'ok', 'a copy is not locked')
   await one.storage.rename(by('alice', tokensOf(third)), p('/data/d/f'), p('/data/d/f'))
   t.equal(await outcome(one.put('bob', '/data/d/f', 'x')), 'locked', 'a rename to itself changes nothing')
+})
+
+t.test('a file that was made and is open meets the locks of where another process has moved it', async (t) => {
+  const { one, two } = await lockedWorld(t)
+  const file = await one.storage.edit(by('bob'), p('/data/d/made'), make)
+  await two.storage.rename(by('alice'), p('/data/d/made'), p('/data/e/moved'))
+  const lock = await two.lock('alice', '/data/e/moved')
+  t.equal(await outcome(file.write(Buffer.from('x'), 0)), 'locked')
+  t.equal(await outcome(file.truncate(1)), 'locked')
+  await two.unlock('alice', '/data/e/moved', lock)
+  t.equal(await outcome(file.write(Buffer.from('x'), 0)), 'ok')
+  await file.close()
 })
 
 t.test('exclusive locks exclude, shared ones share', async (t) => {

@@ -179,7 +179,7 @@ export class TestGateway {
     const program = join(import.meta.dirname, 'program.ts')
     const child = spawn(process.execPath, [program, this.configFile], {
       cwd: '/',
-      env: { PATH: process.env.PATH, ...this.#environment },
+      env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE, ...this.#environment },
       stdio: ['pipe', 'pipe', 'pipe'],
     })
     this.#process = child

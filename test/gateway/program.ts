@@ -3,6 +3,8 @@
  * ready. Not by IPC: a gateway started as root executes itself again, and only the standard streams survive that.
  */
 
+import { flushCompileCache } from 'node:module'
+import { join } from 'node:path'
 import { runGateway } from '../../gateway/supervisor.ts'
 
 const [configFile = ''] = process.argv.slice(2)
@@ -11,7 +13,12 @@ process.stdin.on('end', () => process.kill(process.pid, 'SIGKILL')).resume()
 try {
   const status = await runGateway({
     configFile,
-    onReady: (ready) => void process.stdout.write(`${JSON.stringify(ready)}\n`),
+    workerFile: join(import.meta.dirname, 'worker.ts'),
+    onReady: (ready) => {
+      process.stdout.write(`${JSON.stringify(ready)}\n`)
+      // Most of these are killed, and would never write it.
+      flushCompileCache()
+    },
   })
   process.exit(status)
 } catch (error) {

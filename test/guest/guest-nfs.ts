@@ -27,7 +27,7 @@ import {
   write,
 } from '../posix/backend-world.ts'
 
-t.setTimeout(200_000)
+t.setTimeout(360_000)
 
 const deviations: readonly Deviation[] = [
   {
@@ -120,6 +120,18 @@ t.test('the native grade: the server decides, as the user', async (t) => {
   t.same(tree.leftovers(), [])
 })
 
+t.test('an attribute for which the server has no room is refused as that', async (t) => {
+  const tree = await makeTree({ grade: 'native', acl: ['nfs4'] }, mount)
+  t.teardown(() => tree.end())
+  const file = parsePath('/file')
+  await write(tree.backend, file, 'bytes')
+  const { xattrs } = tree.backend
+  const set = (bytes: number) => act(xattrs.set(file, 'key', Buffer.alloc(bytes, 1), 'any', callOf(alice)))
+  await set(3000)
+  await t.rejects(set(6000), { code: 'no-space', message: 'there is no room for this attribute' })
+  t.same(await act(xattrs.get(file, 'key', callOf(alice))), Buffer.alloc(3000, 1))
+})
+
 t.test('the native grade keeps the rules of every back end', (t) =>
   conformance(t, {
     name: 'posix native over NFSv4.2',
@@ -133,6 +145,8 @@ t.test('the native grade keeps the rules of every back end', (t) =>
         backend: tree.backend,
         principals: [alice, bob] as const,
         reserved: ['.snapshots'],
+        // The protocol has no operations for them (RFC 7862, sections 15.1 and 15.4; RFC 8881, section 18.26).
+        lacks: ['exchanging', 'reserving'],
         acl: {
           owner: undefined,
           group: undefined,

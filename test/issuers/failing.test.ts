@@ -66,6 +66,15 @@ t.test('one token that its issuer chokes on does not take the issuer away from o
   t.match(await shown(service, issuer.opaque(alice)), { user: 'alice@desy.de' })
 })
 
+t.test('nor does one that it fails with', async (t) => {
+  const issuer = await TokenService.start(t)
+  const service = await identityFor(t, [issuerOf(issuer, 'main')])
+  const bad = issuer.opaque(alice)
+  issuer.stumbles.add(bad)
+  t.equal(await shown(service, bad), 'unavailable introspection')
+  t.match(await shown(service, issuer.opaque(alice)), { user: 'alice@desy.de' }, 'at once')
+})
+
 t.test('an issuer that answers is up again, whatever it says', async (t) => {
   const issuer = await TokenService.start(t)
   const clock = makeClock(Date.now())

@@ -26,6 +26,8 @@ export class TokenService {
   readonly asked: string[] = []
   /** Tokens that introspection was shown, in order. */
   readonly shown: string[] = []
+  /** Tokens that introspection answers with a failure of its own. */
+  readonly stumbles = new Set<string>()
   /** Answers in the place of a path. */
   readonly instead = new Map<string, Answering>()
   metadata: Claims = {}
@@ -134,6 +136,7 @@ export class TokenService {
     if (id !== this.client.id || secret !== this.client.secret) return json(response, { error: 'invalid_client' }, 401)
     const token = form.get('token') ?? ''
     this.shown.push(token)
+    if (this.stumbles.has(token)) return json(response, { error: 'server_error' }, 500)
     const claims = this.tokens.get(token)
     json(response, claims ? { active: true, ...claims } : { active: false })
   }

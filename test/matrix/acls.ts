@@ -43,6 +43,7 @@ export const aclCases: readonly AclCase[] = [
   ofObject('one who may delete it', owner, `A::${bob}:d`),
   ofObject('one who gives rights away', owner, `A::${carol}:tcC`),
   ofObject('one who takes it over', owner, `A::${carol}:to`),
+  ofObject('its owner for whoever takes it', owner, 'A::EVERYONE@:to'),
   ofObject('named attributes alone', owner, 'A::EVERYONE@:nN'),
   ofObject('its ACL for all to read', owner, 'A::EVERYONE@:c'),
   ofObject('a group reads', owner, `A:g:${p01}:rtncy`),
@@ -70,6 +71,7 @@ export const aclCases: readonly AclCase[] = [
   around('all may delete', 'A::EVERYONE@:rwaDxtncy'),
   around('all may delete but one', `D::${bob}:D`, 'A::EVERYONE@:rwaDxtncy'),
   around('the way through and nothing else', 'A::EVERYONE@:x'),
+  around('added to by who may not look', 'A::EVERYONE@:wax'),
   around('names and no way through', 'A::EVERYONE@:rtncy'),
   around('closed to one', `D::${bob}:x`, `A::EVERYONE@:${look}`),
   {

@@ -79,3 +79,18 @@ t.test('a close waits for a thread that truncates, so that what else is under wa
   t.same(order, ['truncated', 'closed'])
   t.equal(tree.backend.openHandles, 0)
 })
+
+t.test('nobody reads on whose call has ended or whose mount is closed', async (t) => {
+  const tree = await treeWith(t, 'file')
+  const caller = new AbortController()
+  const file = await act(tree.backend.open(parsePath('/file'), {}, callOf(alice, caller.signal)))
+  const other = await act(tree.backend.open(parsePath('/file'), {}, call))
+  const bytes = Buffer.alloc(4)
+  t.equal(await file.read(bytes, 0), 4)
+  caller.abort()
+  t.equal(await codeOf(file.read(bytes, 0)), 'cancelled')
+  t.equal(await other.read(bytes, 0), 4)
+  await tree.backend.close()
+  t.equal(await codeOf(other.read(bytes, 0)), 'unavailable')
+  await Promise.all([file.close(), other.close()])
+})

@@ -1,7 +1,16 @@
 /** Streams over descriptors: exact bytes, bounded memory, honest errors. */
 
 import { randomBytes } from 'node:crypto'
-import { fstatSync, mkdtempSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  fstatSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
@@ -345,4 +354,16 @@ t.test('every error of the kernel has its word', async (t) => {
   t.equal(fromKernel(new Errno(18, 'openat2')).code, 'denied', 'a look-up that left the tree')
   t.match(StorageError.reasonOf(fromKernel(new Errno(13, 'openat2'))), { rule: 'kernel' })
   t.match(fromKernel(new Error('EACCES')), { code: 'internal' }, 'messages are not looked at')
+})
+
+t.test('a file is flushed as by a close, and stays open', async (t) => {
+  const { share, open } = place(t)
+  const fd = open('r+')
+  const before = readdirSync('/proc/self/fd').length
+  await Promise.all([share.flush(fd, forever), share.write(fd, [Buffer.from('x')], 0, forever)])
+  await share.flush(fd, forever)
+  t.equal(readdirSync('/proc/self/fd').length, before, 'and nothing else does')
+  t.ok(isOpen(fd))
+  await t.rejects(share.flush(-1, forever), { code: 'internal' })
+  await t.rejects(share.flush(fd, AbortSignal.abort()), { code: 'cancelled' })
 })

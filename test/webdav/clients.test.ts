@@ -12,6 +12,8 @@ import { password } from '../gateway/people.ts'
 import { makeLab } from '../gateway/tree.ts'
 
 t.setTimeout(600_000)
+// Each works in a directory of its own.
+t.jobs = 2
 
 const gateway = await startTestGateway(t, {
   mounts: [{ path: '/lab', make: (top) => void makeLab(top), backend: { sync: 'never' } }],
@@ -54,7 +56,7 @@ async function rooms(t: Test, name: string): Promise<{ readonly here: string; re
 
 const bytes = Buffer.alloc(3_000_000, 'some bytes that are no zeros ')
 
-t.test('curl', { skip: without('curl') }, async (t) => {
+t.test('curl', { skip: without('curl'), buffered: true }, async (t) => {
   const { here, there } = await rooms(t, 'curl')
   const curl = (...args: readonly string[]) => run(['curl', '-sS', '-f', '-u', `alice:${password}`, ...args])
   writeFileSync(join(here, 'in'), bytes)
@@ -66,7 +68,7 @@ t.test('curl', { skip: without('curl') }, async (t) => {
   t.equal((await curl('-X', 'DELETE', `${there}/`)).status, 0)
 })
 
-t.test('cadaver', { skip: without('cadaver') }, async (t) => {
+t.test('cadaver', { skip: without('cadaver'), buffered: true }, async (t) => {
   const { here, there } = await rooms(t, 'cadaver')
   writeFileSync(join(here, 'in'), bytes)
   writeFileSync(join(here, '.netrc'), `machine 127.0.0.1 login alice password ${password}\n`, { mode: 0o600 })
@@ -98,7 +100,7 @@ t.test('cadaver', { skip: without('cadaver') }, async (t) => {
   )
 })
 
-t.test('davix', { skip: without('davix-ls', 'davix') }, async (t) => {
+t.test('davix', { skip: without('davix-ls', 'davix'), buffered: true }, async (t) => {
   const { here, there } = await rooms(t, 'davix')
   writeFileSync(join(here, 'in'), bytes)
   const token = await gateway.token('alice', { scope: 'storage.read:/ storage.modify:/' })
@@ -119,7 +121,7 @@ t.test('davix', { skip: without('davix-ls', 'davix') }, async (t) => {
   t.not((await davix('ls', `${there}/d`)).status, 0)
 })
 
-t.test('gfal2 with a token', { skip: without('gfal-copy', 'gfal2-util-scripts') }, async (t) => {
+t.test('gfal2 with a token', { skip: without('gfal-copy', 'gfal2-util-scripts'), buffered: true }, async (t) => {
   const { here, there } = await rooms(t, 'gfal2')
   writeFileSync(join(here, 'in'), bytes)
   // Its programs are for the Python of the system, whatever comes first on the way.
@@ -144,7 +146,7 @@ t.test('gfal2 with a token', { skip: without('gfal-copy', 'gfal2-util-scripts') 
 })
 
 for (const vendor of ['other', 'nextcloud', 'owncloud']) {
-  t.test(`rclone as for ${vendor}`, { skip: without('rclone') }, async (t) => {
+  t.test(`rclone as for ${vendor}`, { skip: without('rclone'), buffered: true }, async (t) => {
     const { here, there } = await rooms(t, `rclone-${vendor}`)
     const count = vendor === 'other' ? 2000 : 50
     mkdirSync(join(here, 'in/sub dir'), { recursive: true })

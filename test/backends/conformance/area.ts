@@ -26,8 +26,13 @@ export interface World {
   readonly acl?: Acl
   /** Names that do not exist for any operation. One of them may exist in the root all the same. */
   readonly reserved?: readonly string[]
+  /** What the file system below goes without: the suite expects the clear refusal there, and nothing to have changed. */
+  readonly lacks?: readonly Ability[]
   cleanup(): Promise<void>
 }
+
+/** What not every file system does: names that change places; space that is reserved and leaves the size as it is. */
+export type Ability = 'exchanging' | 'reserving'
 
 /** A test that this back end does not pass, and why that is right. */
 export interface Deviation {
@@ -57,6 +62,9 @@ export const facets = [
   'checksums',
   'quotas',
   'editing',
+  'linking',
+  'exchanging',
+  'xattrs',
   'properties',
   'checking',
   'records',
@@ -165,9 +173,24 @@ export class Area {
     return (await this.list(directory)).map(({ name }) => name).sort()
   }
 
+  lacks(ability: Ability): boolean {
+    return this.world.lacks?.includes(ability) === true
+  }
+
   async leftovers(): Promise<readonly string[]> {
     return (await this.world.leftovers?.()) ?? []
   }
+}
+
+/** What does not change by looking: a link is read for its target. */
+export function lasting({ accessed: _, ...entry }: Entry): Omit<Entry, 'accessed'> {
+  return entry
+}
+
+/** What is told with ACLs and without. */
+export function apartFromAcl(entry: Entry): Partial<Entry> {
+  const { acl: _, generation: __, owner: ___, group: ____, ...rest } = lasting(entry)
+  return rest
 }
 
 /**

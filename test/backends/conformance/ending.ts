@@ -2,14 +2,15 @@
 
 import { buffer } from 'node:stream/consumers'
 import { finished } from 'node:stream/promises'
-import type { Pending } from '../../../backends/backend.ts'
+import type { LinkFacet, Pending } from '../../../backends/backend.ts'
 import type { Call } from '../../../gateway/core/call.ts'
 import { StorageError } from '../../../gateway/core/errors.ts'
 import { type Area, act, type Case, fails, pattern } from './area.ts'
 
 /** Every operation once, each on something of its own. */
-function everything(area: Area, call: Call): ReadonlyArray<readonly [string, () => Promise<Pending<unknown>>]> {
+function everything(area: Area, call: Call): ReadonlyArray<readonly [string, Look]> {
   const { backend } = area
+  const { editing, linking, exchanging, xattrs } = backend
   return [
     ['list', () => backend.list(area.base, {}, call)],
     ['open', () => backend.open(area.at('file'), {}, call)],
@@ -18,7 +19,24 @@ function everything(area: Area, call: Call): ReadonlyArray<readonly [string, () 
     ['remove', () => backend.remove(area.at('file'), call)],
     ['rename', () => backend.rename(area.at('file'), area.at('moved'), { condition: 'any' }, call)],
     ['setAttributes', () => backend.setAttributes(area.at('file'), { modified: 'now' }, call)],
+    ...optional('edit', editing && (() => editing.edit(area.at('edited'), { create: { exclusive: true } }, call))),
+    ...optional('symlink', linking && (() => linking.symlink(area.at('link'), 'file', call))),
+    ...optional('link', linking?.link && (async () => linked(linking, area, call))),
+    ...optional('exchange', exchanging && (() => exchanging.exchange(area.at('file'), area.at('file'), call))),
+    ...optional('set', xattrs && (() => xattrs.set(area.at('file'), 'key', Buffer.from('value'), 'any', call))),
   ]
+}
+
+type Look = () => Promise<Pending<unknown>>
+
+function optional(name: string, look: Look | undefined): ReadonlyArray<readonly [string, Look]> {
+  return look ? [[name, look]] : []
+}
+
+async function linked(linking: LinkFacet, area: Area, call: Call): Promise<Pending<unknown>> {
+  const pending = await linking.link?.(area.at('file'), area.at('other name'), call)
+  if (!pending) throw new Error('files have one name here')
+  return pending
 }
 
 export const ending: readonly Case[] = [
