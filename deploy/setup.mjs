@@ -77,6 +77,12 @@ const debian = {
     'python3-boto3': '/usr/lib/python3/dist-packages/boto3/__init__.py',
     s3cmd: '/usr/bin/s3cmd',
     s3fs: '/usr/bin/s3fs',
+    // Programs that work in mounted directories.
+    git: '/usr/bin/git',
+    rsync: '/usr/bin/rsync',
+    sqlite3: '/usr/bin/sqlite3',
+    python3: '/usr/bin/python3',
+    fio: '/usr/bin/fio',
     // A browser, for the pages.
     chromium: '/usr/bin/chromium',
     libmacaroons0: `${libraries}/libmacaroons.so.0`,
