@@ -60,7 +60,7 @@ export async function removeTree(
 }
 
 /** How often another object may take the name between look and act. */
-const attempts = 20
+const attempts = 40
 /** ms, at most, that the second attempt waits for; others wait for as many times as much. */
 const pause = 4
 

@@ -51,44 +51,44 @@ t.test('no change to what is locked goes by without the token, in any process, b
     ['/data/d', '0'],
     ['/data/d/f', '0'],
   ] as const) {
-    for (const top of ['/data/d', '/again/d', '/part']) {
-      const { one, two } = await lockedWorld(t)
-      await one.put('alice', '/data/e/x', 'x')
-      await one.put('alice', '/other/y', 'y')
-      await one.put('alice', '/data/d/h', 'h')
-      await one.lock('alice', lockAt, { depth })
-      for (const [name, change] of Object.entries(changes)) {
-        const isMount = top === '/part' && name.endsWith('the whole')
-        // A lock of depth 0 on a directory is about its names; one on a file is not.
-        const isOnNames = lockAt === '/data/d'
-        const replaces = content.has(name) && !name.startsWith('rename') && !name.startsWith('move')
-        const spared = depth === '0' && (isOnNames ? object.has(name) || replaces : names.has(name))
-        if (spared) continue
-        const code = await outcome(change(two, top, []))
-        t.equal(code, isMount ? 'denied' : 'locked', `${name} at ${top}, lock ${depth} at ${lockAt}`)
-      }
-      t.equal((await two.storage.stat(by('bob'), p('/data/d/f'))).size, 3, 'nothing has changed')
-    }
+    for (const top of ['/data/d', '/again/d', '/part'])
+      await t.test(`${top}, lock ${depth} at ${lockAt}`, async (t) => {
+        const { one, two } = await lockedWorld(t)
+        await one.put('alice', '/data/e/x', 'x')
+        await one.put('alice', '/other/y', 'y')
+        await one.put('alice', '/data/d/h', 'h')
+        await one.lock('alice', lockAt, { depth })
+        for (const [name, change] of Object.entries(changes)) {
+          const isMount = top === '/part' && name.endsWith('the whole')
+          // A lock of depth 0 on a directory is about its names; one on a file is not.
+          const isOnNames = lockAt === '/data/d'
+          const replaces = content.has(name) && !name.startsWith('rename') && !name.startsWith('move')
+          const spared = depth === '0' && (isOnNames ? object.has(name) || replaces : names.has(name))
+          if (spared) continue
+          const code = await outcome(change(two, top, []))
+          t.equal(code, isMount ? 'denied' : 'locked', `${name} at ${top}, lock ${depth} at ${lockAt}`)
+        }
+        t.equal((await two.storage.stat(by('bob'), p('/data/d/f'))).size, 3, 'nothing has changed')
+      })
   }
 })
 
 t.test('the holder changes what is locked by the token, and by nobody else’s hand', async (t) => {
-  for (const name of Object.keys(changes)) {
-    const { one, two } = await lockedWorld(t)
-    await one.put('alice', '/data/e/x', 'x')
-    await one.put('alice', '/other/y', 'y')
-    await one.put('alice', '/data/d/h', 'h')
-    const lock = await one.lock('bob', '/data/d')
-    const change = changes[name]
-    if (!change) continue
-    t.equal(await outcome(change(two, '/data/d', ['urn:uuid:other'])), 'locked', `${name} with a wrong token`)
-    t.equal(
-      await outcome(two.put('alice', '/data/d/f', 'x', tokensOf(lock))),
-      'locked',
-      'a token is its holder’s alone',
-    )
-    t.equal(await outcome(change(two, '/data/d', tokensOf(lock))), 'ok', `${name} with the token`)
-  }
+  for (const [name, change] of Object.entries(changes))
+    await t.test(name, async (t) => {
+      const { one, two } = await lockedWorld(t)
+      await one.put('alice', '/data/e/x', 'x')
+      await one.put('alice', '/other/y', 'y')
+      await one.put('alice', '/data/d/h', 'h')
+      const lock = await one.lock('bob', '/data/d')
+      t.equal(await outcome(change(two, '/data/d', ['urn:uuid:other'])), 'locked', `${name} with a wrong token`)
+      t.equal(
+        await outcome(two.put('alice', '/data/d/f', 'x', tokensOf(lock))),
+        'locked',
+        'a token is its holder’s alone',
+      )
+      t.equal(await outcome(change(two, '/data/d', tokensOf(lock))), 'ok', `${name} with the token`)
+    })
 })
 
 t.test('a replaced file stays locked, under its new identity too', async (t) => {
@@ -151,12 +151,13 @@ t.test('exclusive locks exclude, shared ones share', async (t) => {
     ['/data/d/f', 'exclusive', '0', '/part', 'shared', 'infinity', 'locked'],
     ['/data/d/f', 'exclusive', '0', '/data/e', 'exclusive', 'infinity', 'ok'],
   ] as const
-  for (const [path, scope, depth, other, otherScope, otherDepth, expected] of rows) {
-    const { one, two } = await lockedWorld(t)
-    await one.lock('alice', path, { scope, depth })
-    const code = await outcome(two.lock('bob', other, { scope: otherScope, depth: otherDepth }))
-    t.equal(code, expected, `${scope} ${depth} at ${path}, then ${otherScope} ${otherDepth} at ${other}`)
-  }
+  for (const [path, scope, depth, other, otherScope, otherDepth, expected] of rows)
+    await t.test(`${scope} ${depth} at ${path}, then ${otherScope} ${otherDepth} at ${other}`, async (t) => {
+      const { one, two } = await lockedWorld(t)
+      await one.lock('alice', path, { scope, depth })
+      const code = await outcome(two.lock('bob', other, { scope: otherScope, depth: otherDepth }))
+      t.equal(code, expected)
+    })
 })
 
 t.test('who holds one of several shared locks may write', async (t) => {
@@ -201,7 +202,8 @@ t.test('a lock is granted only when what was decided before it is over', async (
       granted = true
       return lock
     })
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    while ((await world[here].storage.locks.list(by('alice'))).length === 0)
+      await new Promise((resolve) => setTimeout(resolve, 10))
     t.equal(granted, false, 'it waits')
     t.equal(await outcome(world[here].storage.remove(by('bob'), p('/data/d/f'))), 'locked', 'nothing else begins')
     go.resolve()

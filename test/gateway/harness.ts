@@ -61,6 +61,8 @@ export interface GatewayOptions {
   readonly secrets?: Readonly<Record<string, string>>
   /** The section `s3`, to which a listener is added; everybody has an access key then. */
   readonly s3?: Readonly<Record<string, unknown>>
+  /** `debug` by default, which tells every request. */
+  readonly logLevel?: 'debug' | 'info'
   /** Other top-level keys of the configuration file. */
   readonly more?: Readonly<Record<string, unknown>>
   /** Variables of its environment, besides PATH. */
@@ -116,7 +118,7 @@ function configuration(directory: string, issuer: DevelopmentIssuer, options: Ga
     listen: [{ address: '127.0.0.1', port: 0 }],
     ...(options.metrics && { metrics: { port: 0 } }),
     state: { directory: join(directory, 'state'), masterKeyFile: join(directory, 'master.key') },
-    log: { level: 'debug', file: join(directory, 'log/portolan.log') },
+    log: { level: options.logLevel ?? 'debug', file: join(directory, 'log/portolan.log') },
     audit: { file: join(directory, 'log/audit.jsonl') },
     limits: { shutdownTimeout: '10s', explainPerMinute: 1_000_000, ...options.limits },
     administrators: [named('admin')],

@@ -18,7 +18,8 @@ const proving = join(import.meta.dirname, 'prove.ts')
 
 /** One with two processes, and the tree of docs/semantics.md at /lab. */
 export function startLab(t: Test, more: Partial<GatewayOptions> = {}): Promise<TestGateway> {
-  return startTestGateway(t, { workers: 2, mounts: [{ path: '/lab', make: (top) => void makeLab(top) }], ...more })
+  const mounts = [{ path: '/lab', make: (top: string) => void makeLab(top) }]
+  return startTestGateway(t, { workers: 2, logLevel: 'info', mounts, ...more })
 }
 
 export interface MountOptions {

@@ -33,7 +33,7 @@ function workerOf(gateway: TestGateway, user: string): number {
 }
 
 t.test('two mounts and the other doors', { skip: closedWay('root') }, async (t) => {
-  const gateway = await startLab(t)
+  const gateway = await startLab(t, { logLevel: 'debug' })
   const alice = await mountGateway(t, gateway)
   const carol = await elsewhere(t, gateway)
   const shared = (mount: Mounted, name: string) => join(mount.mountpoint, 'lab/p01', name)
