@@ -3,14 +3,15 @@
  *
  *   node test/run.ts [--long] [FILE...]
  *
- * `*.test.ts` two at a time, beside them `*.alone.test.ts` one by one (they load the machine, and never one another);
- * with --long `*.long.ts` instead. Without FILEs up to three that failed are run once more. The last line is `N passed, N failed`, from the assertions of all files.
+ * `*.test.ts` one more at a time than there are processors, since many mostly wait, beside them `*.alone.test.ts` one by
+ * one (they load the machine, and never one another); with --long `*.long.ts` instead. Without FILEs up to five that
+ * failed are run once more. The last line is `N passed, N failed`, from the assertions of all files.
  */
 
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { chmodSync, globSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Parser, type Result } from 'tap-parser'
 
@@ -28,7 +29,7 @@ const args = process.argv.slice(2)
 const long = args.includes('--long')
 
 /** So many files that fail may have failed for want of time; more are broken. */
-const fewFailures = 3
+const fewFailures = 5
 
 /** A file that does not end by itself in this time, in ms, has failed. */
 const limit = long ? 1_800_000 : 480_000
@@ -153,7 +154,7 @@ const named = args.filter((arg) => !arg.startsWith('--'))
 const found = named.length > 0 ? named : globSync(long ? 'test/**/*.long.ts' : 'test/**/*.test.ts').toSorted()
 const alone = found.filter((file) => file.includes('.alone.') || long)
 const others = found.filter((file) => !alone.includes(file))
-const first = (await Promise.all([runAll(others, 2), runAll(alone, 1)])).flat()
+const first = (await Promise.all([runAll(others, availableParallelism() + 1), runAll(alone, 1)])).flat()
 const outcomes = named.length > 0 || long ? first : await runAgain(first)
 const sum = (of: (outcome: Outcome) => number) => outcomes.reduce((total, outcome) => total + of(outcome), 0)
 const failed = sum((outcome) => outcome.failed)

@@ -1,6 +1,5 @@
 /** remove: one object, or a tree with a decision for each object in it. */
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Entry } from '../../backends/backend.ts'
 import { touching } from './acting.ts'
 import type { Call } from './call.ts'
@@ -10,6 +9,7 @@ import { StorageError } from './errors.ts'
 import type { Admission } from './limits.ts'
 import { openListing } from './listing.ts'
 import { join, type Path } from './path.ts'
+import { persevere } from './persevering.ts'
 import type { Conditions } from './storage.ts'
 import type { Task } from './task.ts'
 
@@ -59,16 +59,11 @@ export async function removeTree(
   return removal.failed
 }
 
-/** How often another object may take the name between look and act. */
-const attempts = 40
-/** ms, at most, that the second attempt waits for; others wait for as many times as much. */
-const pause = 4
-
 /**
  * A file, a link or an empty directory; `not-empty` otherwise. Of whoever replaces it at the same time one was first:
  * what is there now is decided upon again.
  */
-export async function removeOne(
+export function removeOne(
   gate: Gate,
   task: Task,
   path: Path,
@@ -77,17 +72,10 @@ export async function removeOne(
   action: 'remove' | 'move-away' = 'remove',
   type?: RemoveOptions['type'],
 ): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await removeNow(gate, task, path, conditions, attempt === 1 ? admission : 'continues', action, type)
-    } catch (error) {
-      const isStale = error instanceof StorageError && error.code === 'stale'
-      if (!isStale || task.expired || attempt === attempts) throw error
-    }
-    // Those who come again and again at the same pace would miss each other's gaps.
-    await sleep(Math.random() * pause * attempt)
-    task.requireAlive()
-  }
+  return persevere(
+    (attempt) => removeNow(gate, task, path, conditions, attempt === 1 ? admission : 'continues', action, type),
+    () => task.requireAlive(),
+  )
 }
 
 async function removeNow(

@@ -1,8 +1,8 @@
 /** What is at a key now, and what is kept with it. */
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Entry } from '../../backends/backend.ts'
 import { StorageError } from '../core/errors.ts'
+import { persevere } from '../core/persevering.ts'
 import { describeDirectory, directoryAt, directoryRecord } from './directory-object.ts'
 import { decodeRecord, encodeRecord, type ObjectRecord } from './record.ts'
 import type { ObjectRequest } from './s3-request.ts'
@@ -42,36 +42,23 @@ async function lookAt(place: Place): Promise<Seen> {
   return { entry, record: decodeRecord(kept.record), text: kept.record }
 }
 
-/** Changes that are tried again when bytes or record have changed meanwhile. */
-const attempts = 20
-/** ms, at most, that the second attempt waits for; others wait for as many times as much. */
-const pause = 4
-
 /**
  * Puts another record in the place of the one that is there. What is decided is decided again for every new content, and
  * for every new record: of several who change different things in it nobody undoes what another one has done.
  */
-export async function changeRecord(
-  place: Place,
-  change: (current: CurrentObject) => ObjectRecord,
-): Promise<CurrentObject> {
+export function changeRecord(place: Place, change: (current: CurrentObject) => ObjectRecord): Promise<CurrentObject> {
   const { x, call, path, asDirectory } = place
-  for (let attempt = 1; ; attempt++) {
+  const once = async () => {
     const { text, ...current } = await lookAt(place)
     const { entry } = current
     const record = change(current)
-    try {
-      if (asDirectory) await describeDirectory(place, record)
-      else
-        await x.door.storage.setRecord(call, path, encodeRecord(record), {
-          version: entry.version,
-          before: { record: text },
-        })
-      return { entry, record }
-    } catch (error) {
-      if (!(error instanceof StorageError) || error.code !== 'stale' || attempt === attempts) throw error
-    }
-    await sleep(Math.random() * pause * attempt)
-    call.signal.throwIfAborted()
+    if (asDirectory) await describeDirectory(place, record)
+    else
+      await x.door.storage.setRecord(call, path, encodeRecord(record), {
+        version: entry.version,
+        before: { record: text },
+      })
+    return { entry, record }
   }
+  return persevere(once, () => call.signal.throwIfAborted())
 }
