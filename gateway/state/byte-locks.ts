@@ -1,12 +1,22 @@
 /** Byte-range locks over all processes of one state store: see `ByteLockStore`. */
 
 import { randomUUID } from 'node:crypto'
-import { type Kysely, type RawBuilder, type SqlBool, sql, type Transaction } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import { StorageError } from '../core/errors.ts'
 import type { Path } from '../core/path.ts'
 import type { Bell } from './bell.ts'
 import { isCircle } from './byte-lock-circle.ts'
-import { changed, heldOf, isBehind, type LiveRow, type Owner, partsOf } from './byte-lock-line.ts'
+import {
+  changed,
+  heldOf,
+  inTheWay,
+  isBehind,
+  isSameOwner,
+  type LiveRow,
+  type Owner,
+  partsOf,
+} from './byte-lock-line.ts'
+import { isAmong, isMetBy, lockOf, nextTurn, rowOf } from './byte-lock-rows.ts'
 import type { ByteLockStore, LockedObject, StoredByteLock, Taken } from './byte-lock-store.ts'
 import type { ByteLockRow } from './byte-lock-table.ts'
 import type { Held, Span } from './byte-ranges.ts'
@@ -26,6 +36,13 @@ const mostSearched = 2000
 
 /** A part of an object, as an owner has it or wishes for it. */
 type Part = Owner & Span
+
+/** What was found while those who wait were looked at, so that of many who wait for one lock the store is asked once. */
+interface Known {
+  readonly held: readonly LiveRow[]
+  /** By session: whether it has something. */
+  readonly having: Map<string, boolean>
+}
 
 export class SharedByteLocks implements ByteLockStore {
   readonly #db: Kysely<Tables>
@@ -56,26 +73,29 @@ export class SharedByteLocks implements ByteLockStore {
   }
 
   take(lock: StoredByteLock, wait: boolean, most: number): Promise<Taken> {
-    return this.#change(lock, lock, async (tx, rows) => {
-      const wish = this.#rowOf(lock, wait ? await this.#nextTurn(tx) : null)
-      const before = partsOf(rows, wish, lock)
+    // A wish alone gives nobody else anything.
+    let isWish = false
+    const work = async (tx: Rows): Promise<Taken> => {
+      const wish = this.#rowOf(lock, wait ? await nextTurn(tx) : null)
+      const own = await this.#ownOf(tx, lock)
+      const before = partsOf(own, wish, lock)
       const living = await this.#inTheWay(tx, wish)
-      const waits =
-        living !== undefined || (wait && isBehind(rows, wish, await this.#hasSome(tx, { session: wish.session })))
-      if (!waits) {
+      if (!living && !(wait && (await this.#isBehind(tx, wish)))) {
         await this.#removeDead(tx, wish)
-        if ((await this.#apply(tx, rows, wish, lock, [heldOf(wish)])) > 0) await this.#requireRoom(tx, wish, most)
+        if ((await this.#apply(tx, own, wish, lock, [heldOf(wish)])) > 0) await this.#requireRoom(tx, wish, most)
         return { kind: 'had', before }
       }
       if (!wait && living) return { kind: 'held', by: lockOf(living) }
       if (living && (await this.#isCircle(tx, wish))) return { kind: 'deadlock', by: lockOf(living) }
       // flock(2): who changes the type gives back what it has before it waits.
-      const gives = lock.kind === 'flock'
-      if (gives) await this.#apply(tx, rows, wish, lock, [])
+      const gives = lock.kind === 'flock' && own.length > 0
+      if (gives) await this.#apply(tx, own, wish, lock, [])
+      isWish = !gives
       await tx.insertInto('byte_locks').values(wish).execute()
       await this.#requireRoom(tx, wish, most)
       return { kind: 'waits', ticket: wish.id, before: gives ? [] : before }
-    })
+    }
+    return this.#change(lock, work, () => !isWish)
   }
 
   async waiting(tickets: readonly string[]): Promise<ReadonlySet<string>> {
@@ -86,14 +106,14 @@ export class SharedByteLocks implements ByteLockStore {
       .where('queued', 'is not', null)
       .execute()
     const left = new Set(rows.map(({ id }) => id))
-    for (const object of await this.#withDead([...left])) await this.#change(object, undefined, async () => {})
+    for (const object of await this.#withDead([...left])) await this.#change(object, async () => {})
     return left
   }
 
   async leave(ticket: string): Promise<boolean> {
     const row = await this.#db.selectFrom('byte_locks').selectAll().where('id', '=', ticket).executeTakeFirst()
     if (!row) return false
-    return this.#change(row, undefined, async (tx) => {
+    return this.#change(row, async (tx) => {
       const result = await tx
         .deleteFrom('byte_locks')
         .where('id', '=', ticket)
@@ -104,14 +124,16 @@ export class SharedByteLocks implements ByteLockStore {
   }
 
   async release(lock: StoredByteLock, instead: readonly Held[] = []): Promise<void> {
-    await this.#change(lock, lock, (tx, rows) => this.#apply(tx, rows, this.#rowOf(lock, null), lock, instead))
+    await this.#change(lock, async (tx) =>
+      this.#apply(tx, await this.#ownOf(tx, lock), this.#rowOf(lock, null), lock, instead),
+    )
   }
 
   async releaseAll(session: string, owner = ''): Promise<void> {
     const of = () => sql<boolean>`session = ${session} and substr(owner, 1, length(${owner})) = ${owner}`
     const objects = await this.#db.selectFrom('byte_locks').select(['realm', 'object']).distinct().where(of()).execute()
     for (const object of objects) {
-      await this.#change(object, undefined, async (tx) => {
+      await this.#change(object, async (tx) => {
         await tx
           .deleteFrom('byte_locks')
           .where('realm', '=', object.realm)
@@ -165,19 +187,11 @@ export class SharedByteLocks implements ByteLockStore {
     this.#bell.close()
   }
 
-  /**
-   * One change of an object's locks, which sees what the owner has of the part, and all wishes; afterwards those that wait
-   * are given what they can have now.
-   */
-  async #change<T>(
-    object: LockedObject,
-    part: Part | undefined,
-    work: (tx: Rows, rows: readonly LiveRow[]) => Promise<T>,
-  ): Promise<T> {
+  /** One change of an object's locks; afterwards, if it `frees` anything, those that wait are given what they can have now. */
+  async #change<T>(object: LockedObject, work: (tx: Rows) => Promise<T>, frees = () => true): Promise<T> {
     const { result, moved } = await this.#db.transaction().execute(async (tx) => {
-      const rows = await this.#rowsOf(tx, object, part)
-      const result = await work(tx, rows)
-      return { result, moved: rows.some(({ queued }) => queued !== null) && (await this.#serve(tx, object)) }
+      const result = await work(tx)
+      return { result, moved: frees() && (await this.#serve(tx, object)) }
     })
     if (moved) await this.#bell.ring()
     return result
@@ -185,25 +199,48 @@ export class SharedByteLocks implements ByteLockStore {
 
   /** In the order in which they came. Whether anybody was given something. */
   async #serve(tx: Rows, object: LockedObject): Promise<boolean> {
+    const wishes = (await this.#lineOf(tx, object)).filter(({ alive }) => alive)
+    let line: readonly LiveRow[] = wishes.toSorted((a, b) => Number(a.queued) - Number(b.queued))
+    let known: Known = { held: [], having: new Map() }
     for (let moved = false; ; moved = true) {
-      const line = (await this.#rowsOf(tx, object, undefined))
-        .filter(({ alive }) => alive)
-        .toSorted((a, b) => Number(a.queued) - Number(b.queued))
-      if (line.length === 0 || !(await this.#serveFirst(tx, line))) return moved
+      const held = [...known.held]
+      const served = await this.#serveFirst(tx, line, { ...known, held })
+      if (!served) return moved
+      line = line.filter((wish) => wish !== served)
+      // What it has now may be another part, or less.
+      known = { held: held.filter((row) => !isSameOwner(row, served)), having: known.having.set(served.session, true) }
     }
   }
 
-  async #serveFirst(tx: Rows, line: readonly LiveRow[]): Promise<boolean> {
+  async #serveFirst(
+    tx: Rows,
+    line: readonly LiveRow[],
+    known: Known & { held: LiveRow[] },
+  ): Promise<LiveRow | undefined> {
     for (const wish of line) {
-      if (await this.#inTheWay(tx, wish)) continue
-      if (isBehind(line, wish, await this.#hasSome(tx, { session: wish.session }))) continue
+      if (inTheWay(known.held, wish).length > 0) continue
+      const living = await this.#inTheWay(tx, wish)
+      if (living) {
+        known.held.push({ ...living, alive: true })
+        continue
+      }
+      const { session } = wish
+      const hasSome = known.having.get(session) ?? (await this.#hasSome(tx, { session }))
+      known.having.set(session, hasSome)
+      if (isBehind(line, wish, hasSome)) continue
       await this.#removeDead(tx, wish)
       await tx.deleteFrom('byte_locks').where('id', '=', wish.id).execute()
-      const rows = await this.#rowsOf(tx, wish, { ...wish, ...heldOf(wish) })
-      await this.#apply(tx, rows, wish, heldOf(wish), [heldOf(wish)])
-      return true
+      const own = await this.#ownOf(tx, { ...wish, ...heldOf(wish) })
+      await this.#apply(tx, own, wish, heldOf(wish), [heldOf(wish)])
+      return wish
     }
-    return false
+    return undefined
+  }
+
+  /** Whether somebody came earlier who goes first. */
+  async #isBehind(tx: Rows, wish: ByteLockRow): Promise<boolean> {
+    const line = await this.#lineOf(tx, wish)
+    return line.length > 0 && isBehind(line, wish, await this.#hasSome(tx, { session: wish.session }))
   }
 
   /** Objects that somebody waits for with one of these tickets, and a process that is gone has left something of. */
@@ -230,16 +267,17 @@ export class SharedByteLocks implements ByteLockStore {
       .execute()
   }
 
-  /** What the owner has that meets or touches the part, and all wishes. */
-  async #rowsOf(tx: Rows, { realm, object }: LockedObject, part: Part | undefined): Promise<LiveRow[]> {
+  /** All wishes. */
+  async #lineOf(tx: Rows, { realm, object }: LockedObject): Promise<LiveRow[]> {
     const of = this.#living(tx).where('realm', '=', realm).where('object', '=', object)
-    const rows = await of.where('queued', 'is not', null).execute()
-    if (part) {
-      const { session, owner, kind, start, end } = part
-      const own = of.where(({ and }) => and({ session, owner, kind })).where('queued', 'is', null)
-      rows.push(...(await own.where('first', '<=', end).where('behind', '>=', start).execute()))
-    }
-    return rows.map(rowOf)
+    return (await of.where('queued', 'is not', null).execute()).map(rowOf)
+  }
+
+  /** What the owner has that meets or touches the part. */
+  async #ownOf(tx: Rows, { realm, object, session, owner, kind, start, end }: LockedObject & Part): Promise<LiveRow[]> {
+    const of = this.#living(tx).where(({ and }) => and({ realm, object, session, owner, kind }))
+    const own = of.where('queued', 'is', null).where('first', '<=', end).where('behind', '>=', start)
+    return (await own.execute()).map(rowOf)
   }
 
   /** Nothing where there are too many. */
@@ -305,14 +343,6 @@ export class SharedByteLocks implements ByteLockStore {
     return come.length - gone.length
   }
 
-  async #nextTurn(tx: Rows): Promise<number> {
-    const { last } = await tx
-      .selectFrom('byte_locks')
-      .select(sql<number>`coalesce(max(queued), 0)`.as('last'))
-      .executeTakeFirstOrThrow()
-    return Number(last) + 1
-  }
-
   /** Which owners are one process is not known here: each file of flock(2) is an owner of its own. */
   async #hasSome(tx: Rows, of: Pick<ByteLockRow, 'session'> & Partial<Owner>): Promise<boolean> {
     const row = await tx
@@ -361,30 +391,5 @@ export class SharedByteLocks implements ByteLockStore {
     } catch {
       // They are in nobody's way; the next process looks again.
     }
-  }
-}
-
-/** SQL: others have it, and it is in the way. */
-function isMetBy({ realm, object, session, owner, kind, type, first, behind }: ByteLockRow): RawBuilder<SqlBool> {
-  return sql<SqlBool>`realm = ${realm} and object = ${object} and queued is null and kind = ${kind}
-    and first < ${behind} and behind > ${first} and not (session = ${session} and owner = ${owner})
-    and (type = 'exclusive' or ${type} = 'exclusive')`
-}
-
-function rowOf({ living, ...row }: ByteLockRow & { readonly living: number }): LiveRow {
-  return { ...row, alive: Number(living) === 1 }
-}
-
-/** SQL: of any number of rows, which a list of parameters is not. */
-function isAmong(ids: readonly string[]): RawBuilder<SqlBool> {
-  return sql<SqlBool>`byte_locks.id in (select value from json_each(${JSON.stringify(ids)}))`
-}
-
-function lockOf(row: ByteLockRow): StoredByteLock {
-  const { realm, object, place, principal, counted, session, owner, pid, kind } = row
-  return {
-    ...{ realm, object, at: place as Path, principal, counted, session, owner, pid: Number(pid) },
-    kind: kind === 'flock' ? 'flock' : 'posix',
-    ...heldOf(row),
   }
 }

@@ -11,7 +11,7 @@ import hashlib
 import os
 import sys
 
-ROUNDS = 5
+ROUNDS = 3
 
 
 def content(number):
