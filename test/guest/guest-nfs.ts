@@ -27,7 +27,7 @@ import {
   write,
 } from '../posix/backend-world.ts'
 
-t.setTimeout(360_000)
+t.setTimeout(440_000)
 
 const deviations: readonly Deviation[] = [
   {

@@ -18,5 +18,5 @@ rpc.nfsd -N 3 -t 4
 echo 1 >/proc/fs/nfsd/v4_end_grace || true
 mount -t nfs4 -o vers=4.2,sec=sys,actimeo=0 127.0.0.1:/ /mnt/nfs
 `,
-  { limit: 400 },
+  { limit: 450 },
 )
