@@ -95,7 +95,10 @@ export async function testInGuest(file: string, prepare: string, options?: Guest
     process.stdout.write(`TAP version 14\n1..0 # SKIP ${skip}\n`)
     return
   }
-  const script = `set -e\n${prepare}\ncd ${quoted(process.cwd())}\n${quoted(process.execPath)} ${quoted(file)} >/mnt/share/result\n`
+  // What the host has made of modules can be read there.
+  const cache = process.env['NODE_COMPILE_CACHE']
+  const set = cache === undefined ? '' : `export NODE_COMPILE_CACHE=${quoted(cache)}`
+  const script = `set -e\n${prepare}\n${set}\ncd ${quoted(process.cwd())}\n${quoted(process.execPath)} ${quoted(file)} >/mnt/share/result\n`
   const { status, output, result } = await runInGuest(script, options)
   process.stdout.write(result)
   if (status === 0) return
