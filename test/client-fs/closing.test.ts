@@ -78,12 +78,14 @@ t.test('of a session that is over nothing is given back to the next one', async 
   const [old, kept] = [await fs.open(path, anew), await fs.open(path, anew)]
   await old.close()
   gateway.forget()
+  // On a busy machine the first may have been given back before its session was over.
+  const before = released().length
   // It is open anew, under another name.
   await kept.write(text('x'), 0)
   await kept.close()
-  await eventually(() => released().length > 0, 5000, 'nothing was given back')
+  await eventually(() => released().length > before, 5000, 'nothing was given back')
   await fs.stat(path)
-  t.same(released(), ['h3'])
+  t.same(released().slice(before), ['h3'])
 })
 
 t.test('the end of a mount does not wait for files, nor for a gateway that does not answer', async (t) => {

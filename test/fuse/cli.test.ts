@@ -109,7 +109,7 @@ t.test(
     user.kill()
     await once(user, 'exit')
     t.same(await portolan('umount', directory), { code: 0, out: '', err: '' })
-    await eventually(isGone(pid), 10_000, 'its process stays')
+    await eventually(isGone(pid), 30_000, 'its process stays')
     t.same(readdirSync(directory), [])
     t.match(await portolan('umount', directory), { code: 2, err: /is not mounted/ })
     t.match(await portolan('umount', '/proc'), { code: 2, err: /no mount of Portolan/ })
@@ -201,7 +201,7 @@ t.test('a killed mount is gone; a supervised one goes on', { skip, timeout: 240_
   closeSync(open)
   t.equal(readFileSync(file, 'utf8'), '012', 'and so does a file that was open')
   t.equal((await portolan('umount', directory)).code, 0)
-  await eventually(isGone(kept.pid), 10_000, 'the supervisor stays')
+  await eventually(isGone(kept.pid), 30_000, 'the supervisor stays')
 })
 
 t.test('signals unmount, also while the mount is in use', { skip, timeout: 240_000, buffered: true }, async (t) => {

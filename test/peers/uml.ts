@@ -96,7 +96,7 @@ export async function testInGuest(file: string, prepare: string, options?: Guest
     return
   }
   // What the host has made of modules can be read there.
-  const cache = process.env['NODE_COMPILE_CACHE']
+  const cache = process.env.NODE_COMPILE_CACHE
   const set = cache === undefined ? '' : `export NODE_COMPILE_CACHE=${quoted(cache)}`
   const script = `set -e\n${prepare}\n${set}\ncd ${quoted(process.cwd())}\n${quoted(process.execPath)} ${quoted(file)} >/mnt/share/result\n`
   const { status, output, result } = await runInGuest(script, options)
