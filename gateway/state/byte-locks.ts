@@ -37,9 +37,13 @@ const mostSearched = 2000
 /** A part of an object, as an owner has it or wishes for it. */
 type Part = Owner & Span
 
+/** So many locks that are in the way are compared before the store is asked: a crowd waits for one, and a few are cheap. */
+const mostKnown = 16
+
 /** What was found while those who wait were looked at, so that of many who wait for one lock the store is asked once. */
 interface Known {
-  readonly held: readonly LiveRow[]
+  /** In the way of somebody; no more than `mostKnown`. */
+  held: readonly LiveRow[]
   /** By session: whether it has something. */
   readonly having: Map<string, boolean>
 }
@@ -201,27 +205,23 @@ export class SharedByteLocks implements ByteLockStore {
   async #serve(tx: Rows, object: LockedObject): Promise<boolean> {
     const wishes = (await this.#lineOf(tx, object)).filter(({ alive }) => alive)
     let line: readonly LiveRow[] = wishes.toSorted((a, b) => Number(a.queued) - Number(b.queued))
-    let known: Known = { held: [], having: new Map() }
+    const known: Known = { held: [], having: new Map() }
     for (let moved = false; ; moved = true) {
-      const held = [...known.held]
-      const served = await this.#serveFirst(tx, line, { ...known, held })
+      const served = await this.#serveFirst(tx, line, known)
       if (!served) return moved
       line = line.filter((wish) => wish !== served)
       // What it has now may be another part, or less.
-      known = { held: held.filter((row) => !isSameOwner(row, served)), having: known.having.set(served.session, true) }
+      known.held = known.held.filter((row) => !isSameOwner(row, served))
+      known.having.set(served.session, true)
     }
   }
 
-  async #serveFirst(
-    tx: Rows,
-    line: readonly LiveRow[],
-    known: Known & { held: LiveRow[] },
-  ): Promise<LiveRow | undefined> {
+  async #serveFirst(tx: Rows, line: readonly LiveRow[], known: Known): Promise<LiveRow | undefined> {
     for (const wish of line) {
       if (inTheWay(known.held, wish).length > 0) continue
       const living = await this.#inTheWay(tx, wish)
       if (living) {
-        known.held.push({ ...living, alive: true })
+        if (known.held.length < mostKnown) known.held = [...known.held, { ...living, alive: true }]
         continue
       }
       const { session } = wish
