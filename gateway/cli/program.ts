@@ -72,6 +72,7 @@ export async function run(words: readonly string[]): Promise<number> {
     complain(`standard output: ${systemFailure(error) ?? error.code}`)
     process.exit(exitCode.failed)
   })
+  checkCertificates()
   const status: Status = { code: exitCode.done }
   try {
     await programOf(status).parseAsync(words, { from: 'user' })
@@ -127,4 +128,12 @@ function version(): string {
     }
   }
   return 'unknown'
+}
+
+/** Node would trust any server then, for issuers and storages too: an authority is named by `--ca` or NODE_EXTRA_CA_CERTS. */
+function checkCertificates(): void {
+  const name = 'NODE_TLS_REJECT_UNAUTHORIZED'
+  if (process.env[name] !== '0') return
+  delete process.env[name]
+  complain(`${name} is ignored: certificates are always checked`)
 }

@@ -95,3 +95,20 @@ t.test('no variable of the environment turns the checks of certificates off', as
   t.same(asked, [])
   await t.rejects(Issuer.find({ issuer: url, clientId: 'c' }), { code: 'unavailable' }, 'nor here')
 })
+
+t.test('nor those of an issuer that the gateway asks', async (t) => {
+  const { url, authority, asked } = await start(t)
+  const file = join(authority.directory, 'portolan.yaml')
+  const listen = [{ address: '127.0.0.1', port: 0 }]
+  const state = { directory: join(authority.directory, 'state') }
+  const mounts = [{ path: '/data', backend: { type: 'posix', root: authority.directory } }]
+  const issuers = [{ issuer: url, name: 'main', audiences: ['x'], profile: 'plain', keys: { discovery: true } }]
+  writeFileSync(file, JSON.stringify({ domain: 'example.org', listen, state, issuers, mounts }))
+  const { code, stdout, stderr } = await portolan(['check', '--config', file], {
+    env: { NODE_TLS_REJECT_UNAUTHORIZED: '0' },
+  })
+  t.not(code, 0)
+  t.match(stderr, /NODE_TLS_REJECT_UNAUTHORIZED is ignored/)
+  t.match(stdout, /ERROR .* cannot be reached \(UNABLE_TO_VERIFY_LEAF_SIGNATURE\)/)
+  t.same(asked, [])
+})
