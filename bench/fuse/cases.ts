@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { median, resident } from '../measure.ts'
 import type { Figure } from '../report.ts'
-import { forget, type Mounted, type MountName, mount, mountNames, type Setting } from './mounts.ts'
+import { type Mounted, type MountName, mount, mountNames, type Setting } from './mounts.ts'
 
 const execute = promisify(execFile)
 /** Milliseconds that one program may take in one mount. */
@@ -29,27 +29,39 @@ async function timed(command: string, args: readonly string[], timeout = 10 * 60
   return (performance.now() - began) / 1000
 }
 
-/** Runs `work` in a fresh mount of each, and watches its memory. */
-async function each<T>(
+interface Turns {
+  /** As whoever writes has to set a mount up. */
+  readonly writes?: boolean
+  readonly rounds?: number
+}
+
+/**
+ * Runs `work` in fresh mounts of each, in turn, and watches their memory: the median of the rounds. One is enough of what
+ * failed or took too long.
+ */
+async function each(
   setting: Setting,
-  work: (mounted: Mounted) => Promise<T>,
-  { writes = false }: { readonly writes?: boolean } = {},
-): Promise<Readonly<Record<MountName, T>>> {
-  const found: Partial<Record<MountName, T>> = {}
-  for (const name of mountNames) {
-    forget()
-    const mounted = await mount(name, setting, writes)
-    const watching = setInterval(() => {
-      memory.set(name, Math.max(memory.get(name) ?? 0, resident(mounted.pid)))
-    }, 250)
-    try {
-      found[name] = await work(mounted)
-    } finally {
-      clearInterval(watching)
-      await mounted.stop()
+  work: (mounted: Mounted) => Promise<number>,
+  { writes = false, rounds = setting.isQuick ? 1 : 3 }: Turns = {},
+): Promise<Readonly<Record<MountName, number>>> {
+  const found: Record<MountName, number[]> = { portolan: [], rclone: [], s3fs: [] }
+  for (let round = 0; round < rounds; round++) {
+    for (const name of mountNames) {
+      const before = found[name]
+      if (before.some((figure) => figure === 0 || figure === Number.POSITIVE_INFINITY)) continue
+      const mounted = await mount(name, setting, writes)
+      const watching = setInterval(() => {
+        memory.set(name, Math.max(memory.get(name) ?? 0, resident(mounted.pid)))
+      }, 250)
+      try {
+        before.push(await work(mounted))
+      } finally {
+        clearInterval(watching)
+        await mounted.stop()
+      }
     }
   }
-  return found as Record<MountName, T>
+  return { portolan: median(found.portolan), rclone: median(found.rclone), s3fs: median(found.s3fs) }
 }
 
 const best = (figures: Readonly<Record<MountName, number>>) => Math.max(figures.rclone, figures.s3fs)
@@ -76,7 +88,6 @@ export async function sequential(setting: Setting): Promise<Figure[]> {
   const local = rate(await timed('dd', dd(`${tree}/user/big`, '/dev/null')))
   const raw = { ...cold, curl: median(curl) }
   const gib = `${size / 2 ** 30} GiB`
-  forget()
   rmSync(`${work}/tmp`, { recursive: true, force: true })
   return [
     {
@@ -172,7 +183,7 @@ export async function writing(setting: Setting): Promise<Figure[]> {
 
 export async function listing(setting: Setting): Promise<Figure[]> {
   const seconds = await each(setting, ({ directory }) => timed('ls', ['-lR', `${directory}/listed`], limitOf(setting)))
-  const again = await each(setting, async ({ name, directory }) => {
+  const seenBefore = async ({ name, directory }: Mounted) => {
     if (name !== 'portolan') return Number.NaN
     const [first = ''] = readdirSync(`${directory}/listed`)
     const names = readdirSync(`${directory}/listed/${first}`).map((each) => `listed/${first}/${each}`)
@@ -187,7 +198,8 @@ export async function listing(setting: Setting): Promise<Figure[]> {
     }
     rate(directory)
     return rate(directory) / rate(`${setting.tree}/user`)
-  })
+  }
+  const again = await each(setting, seenBefore)
   const files = Number(
     execFileSync('sh', ['-c', `find ${setting.tree}/user/listed -type f | wc -l`], { encoding: 'utf8' }),
   )
@@ -235,19 +247,20 @@ async function uploaded(from: string, to: string, limit: number): Promise<number
 
 export async function cloning(setting: Setting): Promise<Figure[]> {
   const repository = `${setting.work}/repository`
-  const found = await each(
+  const returned: Record<MountName, number> = { portolan: 0, rclone: 0, s3fs: 0 }
+  const whole = await each(
     setting,
     async ({ name, directory }) => {
       const there = `${setting.tree}/user/put/${name}.clone`
       const words = ['clone', '-q', '--no-hardlinks', repository, `${directory}/put/${name}.clone`]
-      const returned = await timed('git', words, limitOf(setting))
-      const whole = Number.isFinite(returned)
-        ? returned + (await uploaded(repository, there, limitOf(setting)))
-        : returned
+      const seconds = await timed('git', words, limitOf(setting))
+      returned[name] = seconds
+      const rest = Number.isFinite(seconds) ? await uploaded(repository, there, limitOf(setting)) : 0
       rmSync(there, { recursive: true, force: true, maxRetries: 20 })
-      return { returned, whole }
+      return seconds + rest
     },
-    { writes: true },
+    // Minutes of each peer.
+    { writes: true, rounds: 1 },
   )
   const figure = (what: string, seconds: Readonly<Record<MountName, number>>): Figure => ({
     what,
@@ -256,13 +269,8 @@ export async function cloning(setting: Setting): Promise<Figure[]> {
     goal: { atLeast: 2 },
     raw: seconds,
   })
-  const of = (when: 'returned' | 'whole') => ({
-    portolan: found.portolan[when],
-    rclone: found.rclone[when],
-    s3fs: found.s3fs[when],
-  })
   return [
-    figure('git clone until the gateway has every file, against the best peer', of('whole')),
-    figure('git clone until it returns, against the best peer', of('returned')),
+    figure('git clone until the gateway has every file, against the best peer', whole),
+    figure('git clone until it returns, against the best peer', returned),
   ]
 }

@@ -143,12 +143,3 @@ async function answering(child: ChildProcess, directory: string): Promise<void> 
   }
   throw new Error('it does not answer')
 }
-
-/** The kernel forgets what it keeps of files, where we may ask it to. */
-export function forget(): void {
-  try {
-    writeFileSync('/proc/sys/vm/drop_caches', '3')
-  } catch {
-    // Only root may; a fresh mount has nothing in the cache anyway.
-  }
-}
