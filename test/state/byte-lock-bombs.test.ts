@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { parsePath } from '../../gateway/core/path.ts'
 import { isCircle } from '../../gateway/state/byte-lock-circle.ts'
@@ -96,4 +97,35 @@ t.test('a net of thousands that wait for each other is not searched to its end',
   )
   held.set('g', [row('me', 'g')])
   t.equal(await isCircle(row('me', 'f', { type: 'exclusive', queued: 2 }), view), true)
+})
+
+/** Statements that the state store was asked while it worked: each is a message to its thread. */
+async function asked(t: Test, work: () => Promise<unknown>): Promise<number> {
+  const { postMessage } = Worker.prototype
+  let count = 0
+  const counting = t.intercept(Worker.prototype, 'postMessage', {
+    value(this: Worker, ...words: Parameters<typeof postMessage>) {
+      count++
+      return postMessage.apply(this, words)
+    },
+  })
+  await work()
+  counting.restore()
+  return count
+}
+
+t.test('however many wait for a lock, the store is asked as often as for a few', async (t) => {
+  const crowded = async (waiting: number) => {
+    const { store } = await open(t)
+    await store.take(lock('a', 0, 10), false, most)
+    for (let index = 0; index < waiting; index++) await store.take(lock(`b${index}`, 0, 10), true, most)
+    const wish = await asked(t, () => store.take(lock('c', 0, 10), true, most))
+    // The first of them has all of it now, and is in the way of the others.
+    const release = await asked(t, () => store.release(lock('a', 0, 10)))
+    t.match(await store.test(lock('z', 0, 1)), { session: 'b0' })
+    return { wish, release }
+  }
+  const few = await crowded(3)
+  t.ok(few.wish > 0 && few.release > few.wish, `${few.wish} for a wish, ${few.release} for a release`)
+  t.same(await crowded(100), few)
 })
