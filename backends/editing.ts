@@ -12,6 +12,8 @@ export interface EditFacet {
 
 export interface EditOptions {
   readonly truncate?: boolean
+  /** What is there is to be read as well: `denied`, and nothing is changed, where that is closed to the caller. */
+  readonly read?: boolean
   /** Makes an empty file where there is none. */
   readonly create?: {
     /** `exists` where there is anything, atomically. */

@@ -85,15 +85,16 @@ class Editing {
 
   /** A credential that may only create opens nothing that is there, and one that may not makes nothing. */
   #bounded(): EditOptions {
-    const { create, truncate } = this.#options
-    if (!create || !this.#create.allowed) return truncate ? { truncate } : {}
+    const { create, truncate, read } = this.#options
+    const standing = { ...(truncate && { truncate }), ...(read && { read }) }
+    if (!create || !this.#create.allowed) return standing
     const exclusive = create.exclusive || !this.#edit.allowed
-    return { ...(truncate && { truncate }), create: { ...create, exclusive } }
+    return { ...standing, create: { ...create, exclusive } }
   }
 
   #decide(trail: Trail): void {
     const { mount, path } = this.#place
-    const { create, truncate } = this.#options
+    const { create, truncate, read } = this.#options
     const { entry } = trail
     this.#seen = trail
     this.#unreadable = this.#refusalOfReads(trail)
@@ -112,6 +113,7 @@ class Editing {
     }
     if (!this.#edit.allowed) throw denied(path, this.#edit.reason)
     this.#gate.allow(this.#task, 'edit', this.#place, trail)
+    if (read && this.#unreadable) throw this.#unreadable
     if (create?.exclusive) throw new StorageError('exists', 'something of that name exists', { path })
     if (entry.type === 'directory') throw new StorageError('is-directory', 'this is a directory', { path })
     requirePlain(entry, path)

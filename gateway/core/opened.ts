@@ -6,7 +6,7 @@ import type { Call } from './call.ts'
 import { type Gate, missing, requirePlain } from './deciding.ts'
 import { StorageError } from './errors.ts'
 import { isWithin, type Path, rebase } from './path.ts'
-import { OnTape, type Recall, requireOnline, streamOf } from './reading.ts'
+import { requireOnline, streamOf } from './reading.ts'
 import { type Operation, Task } from './task.ts'
 
 export interface OpenOptions {
@@ -14,14 +14,8 @@ export interface OpenOptions {
   readonly id?: string
 }
 
-/** StorageOperations.open. The audit line is written when the file is closed. */
-export async function openForReads(
-  gate: Gate,
-  call: Call,
-  path: Path,
-  options: OpenOptions,
-  recall?: Recall,
-): Promise<OpenFile> {
+/** StorageOperations.open. The audit line is written when the file is closed. It never recalls: what is opened may be looked at only. */
+export async function openForReads(gate: Gate, call: Call, path: Path, options: OpenOptions): Promise<OpenFile> {
   const task = gate.begin(call, 'read', path)
   try {
     const place = gate.place(task, 'read', path)
@@ -30,7 +24,7 @@ export async function openForReads(
       if (entry.type === 'directory') throw new StorageError('is-directory', 'this is a directory', { path })
       requirePlain(entry, path)
       requireSame(entry, options, path)
-      requireOnline(place, entry, {})
+      requireOnline(place, entry)
     }
     const file = await gate.act(
       task,
@@ -53,7 +47,6 @@ export async function openForReads(
       throw error
     }
   } catch (thrown) {
-    if (recall && thrown instanceof OnTape && thrown.recalls) throw gate.fail(task, await recall(call, path))
     throw gate.fail(task, thrown)
   }
 }

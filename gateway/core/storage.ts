@@ -175,7 +175,7 @@ export class Storage implements StorageOperations {
   }
 
   open(call: Call, path: Path, options: OpenOptions = {}): Promise<OpenFile> {
-    return openForReads(this.#gate, call, path, options, this.#recall)
+    return openForReads(this.#gate, call, path, options)
   }
 
   edit(call: Call, path: Path, options: EditRequest = {}): Promise<EditableFile> {

@@ -135,6 +135,20 @@ t.test('requests that outlive their session leave nothing behind', async (t) => 
   t.ok(ledger.remember('alice', 128 * 1024 * 1024), 'all of it is free again')
 })
 
+t.test('what is under way is not done twice, however much comes after it', async (t) => {
+  const replies = new Replies<number>()
+  const body = Buffer.from('{}')
+  const { promise, resolve } = Promise.withResolvers<void>()
+  let times = 0
+  const slow = () => promise.then(() => ++times)
+  const first = replies.once('name-slow', 'rename', body, slow)
+  for (let index = 0; index < 200; index++) await replies.once(`name-${index}-x`, 'mkdir', body, async () => index)
+  const again = replies.once('name-slow', 'rename', body, slow)
+  resolve()
+  t.same(await Promise.all([first, again]), [1, 1])
+  t.equal(await replies.once('name-199-x', 'mkdir', body, slow), 199, 'and the last ones are still known')
+})
+
 t.test('a failure that passes is not remembered, one that stays is', async (t) => {
   const replies = new Replies<object>()
   const body = Buffer.from('{}')

@@ -4,7 +4,8 @@ import { appendFileSync, readFileSync, renameSync, statSync, truncateSync, write
 import { join } from 'node:path'
 import t from 'tap'
 import { startTestGateway } from '../gateway/harness.ts'
-import { Guarded, openToAll } from '../gateway/tree.ts'
+import { named } from '../gateway/people.ts'
+import { everything, Guarded, openToAll } from '../gateway/tree.ts'
 import { FsClient } from './client.ts'
 
 t.setTimeout(120_000)
@@ -18,6 +19,7 @@ const gateway = await startTestGateway(t, {
         tree.directory('', 'alice', openToAll)
         tree.directory('many', 'alice', openToAll)
         tree.file('big', 'alice', Buffer.alloc(9_000_000, 'portolan '), openToAll)
+        tree.file('dropbox', 'alice', 'secret', [`A::OWNER@:${everything}`, `A::${named('bob')}:watTnNcy`])
         for (const name of ['log', 'shrinks', 'gone']) tree.file(name, 'alice', 'first line\n', openToAll)
       },
     },
@@ -204,6 +206,15 @@ t.test('whoever may only look is refused to write, and told so when he opens', a
   t.match((await client.op('stat', { path: '/data/big' })).json, { mine: false })
   t.match((await client.op('open', { path: '/data/big', write: true })).json, { code: 'denied' })
   t.match((await client.op('mkdir', { path: '/data/x', mode: 0o777 })).json, { code: 'denied' })
+})
+
+t.test('who may write and not read opens for writing, and for both not', async (t) => {
+  const [owner, other] = [await mount(), await mount('bob')]
+  const path = '/data/dropbox'
+  t.equal((await other.op('open', { path, write: true })).status, 200)
+  t.match((await other.op('open', { path, write: true, read: true, truncate: true })).json, { code: 'denied' })
+  t.match((await owner.op('stat', { path })).json, { size: 6 }, 'nothing was emptied')
+  t.equal((await owner.op('open', { path, write: true, read: true })).status, 200)
 })
 
 t.test(

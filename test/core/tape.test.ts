@@ -66,6 +66,14 @@ t.test('a back end that decides itself is asked once, with what the credential c
   )
 })
 
+t.test('opening never makes a tape move, also where reading does', async (t) => {
+  const world = new TapeWorld(t, { mount: { recall: 'on-read' } })
+  const storage = await world.open()
+  await world.fill(storage, '/pnfs/a')
+  t.equal(await outcome(storage.open(callBy('alice'), parsePath('/pnfs/a'))), 'nearline')
+  t.notOk(world.tapeCalls.some(([name]) => name === 'stage'))
+})
+
 t.test('who does too much at once is busy, and what he has asked for goes on', async (t) => {
   for (const enforcing of [false, true]) {
     const world = new TapeWorld(t, { enforcing })

@@ -19,6 +19,8 @@ export interface OpenToEditArgs {
   readonly object: HandleRef
   readonly name: string
   readonly truncate: boolean
+  /** EACCES where it cannot be read as well. */
+  readonly read: boolean
   readonly names: LabelNames
 }
 
@@ -31,21 +33,21 @@ export interface OpenedToEdit extends Changed {
 }
 
 /** Reading may be closed to whoever may write. */
-function openWritable(seen: number): { readonly fd: number; readonly unreadable: boolean } {
+function openWritable(seen: number, read: boolean): { readonly fd: number; readonly unreadable: boolean } {
   const open = (access: number) => sys.openat(sys.AT_FDCWD, sys.procPath(seen), access | sys.O_NONBLOCK, 0)
   try {
     return { fd: open(sys.O_RDWR), unreadable: false }
   } catch (error) {
-    if (!sys.isErrno(error, 'EACCES')) throw error
+    if (read || !sys.isErrno(error, 'EACCES')) throw error
     return { fd: open(sys.O_WRONLY), unreadable: true }
   }
 }
 
 /** Opens the very file that was looked at. */
-export function openToEdit(shop: Workshop, { object, name, truncate, names }: OpenToEditArgs): OpenedToEdit {
+export function openToEdit(shop: Workshop, { object, name, truncate, read, names }: OpenToEditArgs): OpenedToEdit {
   shop.maker.begin(true)
   return shop.using(object, (seen) => {
-    const { fd, unreadable } = openWritable(seen)
+    const { fd, unreadable } = openWritable(seen, read)
     try {
       const labelled = labelOf(shop, fd, names)
       if (truncate) {

@@ -25,7 +25,7 @@ export class FileEditing implements EditFacet {
 
   async edit(file: Path, options: EditOptions, call: Call): Promise<Pending<EditableFile>> {
     const caller = this.#desk.caller(call)
-    const { create, truncate = false } = options
+    const { create, truncate = false, read = false } = options
     // A link that leads nowhere is something too.
     const sight = await lookForEither(this.#desk, file, create?.exclusive !== true, caller)
     const { trail, object } = sight
@@ -35,7 +35,7 @@ export class FileEditing implements EditFacet {
       if (create?.exclusive) throw new StorageError('exists', 'something of that name exists', { path: file })
       const entry = requireFile(trail, file)
       if (!object) throw refusal({}, file)
-      return this.#open(object, entry, { truncate, created: false }, call)
+      return this.#open(object, entry, { truncate, read, created: false }, call)
     }
     return pendingOf(trail, proceed, object, sight.parent)
   }
@@ -43,10 +43,10 @@ export class FileEditing implements EditFacet {
   async #open(
     object: Handle,
     { name, acl }: Entry,
-    { truncate, created }: { readonly truncate: boolean; readonly created: boolean },
+    { truncate, read, created }: { readonly truncate: boolean; readonly read: boolean; readonly created: boolean },
     call: Call,
   ): Promise<EditableFile> {
-    const args = { object: object.ref, name, truncate, names: labelNames(this.#desk.setup) }
+    const args = { object: object.ref, name, truncate, read, names: labelNames(this.#desk.setup) }
     const opened = await this.#desk.run('openToEdit', args, this.#desk.caller(call))
     const { labelled, takesLate, unreadable } = opened
     const handle = this.#desk.adoptFile(opened.fd)
@@ -106,7 +106,7 @@ export class FileEditing implements EditFacet {
     try {
       const { entry } = trail
       if (!object || entry?.id !== made.id) throw new StorageError('stale', 'the file went elsewhere', { path })
-      return await this.#open(object, entry, { truncate: false, created: true }, call)
+      return await this.#open(object, entry, { truncate: false, read: false, created: true }, call)
     } finally {
       object?.release()
     }

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import { type ErrorCode, StorageError } from '../../core/errors.ts'
 
 const most = 64
-/** Milliseconds that an answer is known for. */
+/** Milliseconds that an answer is known for, once it was given. */
 const known = 120_000
 const grammar = /^[A-Za-z0-9-]{8,64}$/
 
@@ -17,8 +17,8 @@ const passing: ReadonlySet<ErrorCode> = new Set(['busy', 'unavailable', 'timeout
 interface Reply<T> {
   readonly request: string
   readonly answer: Promise<T>
-  /** On the clock of `performance`. */
-  readonly until: number
+  /** On the clock of `performance`; for ever while it is under way. */
+  until: number
 }
 
 export class Replies<T> {
@@ -37,13 +37,18 @@ export class Replies<T> {
       return before.answer
     }
     this.sweep()
-    for (const oldest of this.#replies.keys()) {
+    for (const [oldest, { until }] of this.#replies) {
       if (this.#replies.size < most) break
-      this.#replies.delete(oldest)
+      if (until !== Number.POSITIVE_INFINITY) this.#replies.delete(oldest)
     }
     const answer = work()
-    this.#replies.set(id, { request, answer, until: performance.now() + known })
-    answer.catch((error: unknown) => {
+    const reply: Reply<T> = { request, answer, until: Number.POSITIVE_INFINITY }
+    this.#replies.set(id, reply)
+    const done = () => {
+      reply.until = performance.now() + known
+    }
+    answer.then(done, (error: unknown) => {
+      done()
       if (passing.has(StorageError.from(error).code)) this.#replies.delete(id)
     })
     return answer
@@ -53,8 +58,7 @@ export class Replies<T> {
   sweep(): void {
     const now = performance.now()
     for (const [id, { until }] of this.#replies) {
-      if (until > now) return
-      this.#replies.delete(id)
+      if (until <= now) this.#replies.delete(id)
     }
   }
 }

@@ -20,6 +20,8 @@ interface Wanted {
   readonly path: Path
   readonly where: Where
   readonly write: boolean
+  /** Who writes wants to read as well. */
+  readonly read: boolean
   readonly truncate: boolean
   readonly create: { readonly exclusive: boolean; readonly mode: number } | undefined
   /** What the storage knows the object by that it must be. */
@@ -58,9 +60,10 @@ function wantedOf(members: Members, doing: Doing): Wanted {
   const id = known === undefined ? undefined : storageId(known, where)
   const truncate = members.flag('truncate')
   const write = members.flag('write') || truncate || create !== undefined
+  const read = members.flag('read')
   if (write) doing.x.action = create ? 'create' : 'edit'
   if (known !== undefined && id === undefined) throw new StorageError('stale', 'another object is there now', { path })
-  return { path, where, write, truncate, create, id }
+  return { path, where, write, read, truncate, create, id }
 }
 
 async function keep({ session }: Doing, make: (id: string) => Content): Promise<Handle> {
@@ -76,13 +79,14 @@ async function openAs(doing: Doing, wanted: Wanted): Promise<(handle: string) =>
   const { context, session, x } = doing
   const { storage } = context
   const call = session.lasting(x)
-  const { path, where, truncate, create, id: object } = wanted
+  const { path, where, read, truncate, create, id: object } = wanted
   if (!wanted.write) {
     const file = await storage.open(call, path, object === undefined ? {} : { id: object })
     return (id) => ({ kind: 'read', id, where, created: false, file })
   }
   const options = {
     ...(truncate && { truncate }),
+    ...(read && { read }),
     ...(create && { create }),
     ...(object !== undefined && { id: object }),
   }
