@@ -51,7 +51,7 @@ function hintsOf(error: StorageError): string[] {
   const hints: string[] = []
   if (error.code === 'unauthenticated')
     hints.push(
-      'Set BEARER_TOKEN or BEARER_TOKEN_FILE (`portolan token` judges one), or run kinit where Kerberos is taken.',
+      'Run `portolan login`, name a token (--token-file, BEARER_TOKEN, BEARER_TOKEN_FILE; `portolan token` judges one), or run kinit where Kerberos is taken.',
     )
   if (error.code === 'nearline') hints.push('`portolan stage --wait PATH` brings it to disk.')
   if (error.retryAfter !== undefined) hints.push(`Try again in ${error.retryAfter} s.`)

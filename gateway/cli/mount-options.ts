@@ -1,8 +1,10 @@
 /** What `portolan mount` takes: options of the command line, and of /etc/fstab (`-o a,b=c`). */
 
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { isAbsolute, resolve } from 'node:path'
+import { isAbsolute, join, resolve } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { stateDirectory } from '../../mounts/client/credentials/logins.ts'
 import type { MountOptions } from '../../mounts/fuse/mount.ts'
 import { parsePath } from '../core/path.ts'
 import { UsageError } from './exit.ts'
@@ -70,7 +72,10 @@ export function withMountOptions(command: Command): Command {
     .option('--numeric-ids', 'show numeric owners of the storage as they are: this machine has the same accounts')
     .option('--cache-dir <directory>', 'keep blocks of files that are read at random here')
     .option('--cache-size <size>', 'of it at most, as 10G', bytes)
-    .option('--log <where>', 'syslog, stderr, or a file (default: syslog; stderr in the foreground)')
+    .option(
+      '--log <where>',
+      'syslog, stderr, or a file (default: syslog, without one ~/.local/state/portolan/mount.log; in the foreground stderr)',
+    )
     .option('-o <options>', 'options as in /etc/fstab: token_file=FILE,ro,_netdev', collect)
     .option('-v, --verbose', 'say how it was mounted')
     .option('--json', 'print JSON')
@@ -234,7 +239,11 @@ async function shownId(
 }
 
 function logPlace({ log, foreground }: MountWords): string {
-  if (log === undefined) return foreground && !process.connected ? 'stderr' : 'syslog'
+  if (log === undefined) {
+    if (foreground && !process.connected) return 'stderr'
+    // Containers have none.
+    return existsSync('/dev/log') ? 'syslog' : join(stateDirectory(process.env), 'mount.log')
+  }
   return log === 'syslog' || log === 'stderr' ? log : resolve(log)
 }
 

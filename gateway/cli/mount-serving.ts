@@ -4,7 +4,13 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, openSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { failureReport, heedParent, type MountedReport, tellParent } from '../../mounts/fuse/keeper/reports.ts'
+import {
+  childOfMount,
+  failureReport,
+  heedParent,
+  type MountedReport,
+  tellParent,
+} from '../../mounts/fuse/keeper/reports.ts'
 import { supervise } from '../../mounts/fuse/keeper/supervise.ts'
 import type { Agreement } from '../../mounts/fuse/kernel/init.ts'
 import { attachOptions, type Inherited, type MountOptions, mountGateway } from '../../mounts/fuse/mount.ts'
@@ -42,8 +48,7 @@ export async function mountInForeground(options: MountOptions, words: MountWords
     await mount.ended
     return exitCode.done
   } catch (error) {
-    tellParent(failureReport(error))
-    throw error
+    return failed(error)
   }
 }
 
@@ -73,7 +78,7 @@ export async function mountSupervised(options: MountOptions, words: MountWords):
     const start = (fd: number, resumed: Agreement | undefined) =>
       spawn(process.execPath, ownCommand(process.connected ? [] : ['--log', 'stderr']), {
         cwd,
-        env: { ...environment, [inheritedVariable]: JSON.stringify(resumed ?? null) },
+        env: { ...environment, ...childOfMount, [inheritedVariable]: JSON.stringify(resumed ?? null) },
         stdio: ['ignore', 'inherit', 'inherit', fd, 'ipc', journal],
       })
     const { mounted, ended, stop } = supervise({ attached, start, log: options.log })
@@ -93,9 +98,15 @@ export async function mountSupervised(options: MountOptions, words: MountWords):
     }
     return (await ended) ? exitCode.done : exitCode.failed
   } catch (error) {
-    tellParent(failureReport(error))
-    throw error
+    return failed(error)
   }
+}
+
+/** Whoever has started us says it; otherwise it is thrown. */
+function failed(error: unknown): number {
+  if (!process.connected) throw error
+  tellParent(failureReport(error))
+  return exitCode.failed
 }
 
 async function announce(options: MountOptions, words: MountWords, report: MountedReport): Promise<void> {

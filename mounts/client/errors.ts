@@ -109,7 +109,7 @@ export function connectionError(thrown: unknown, origin: string): StorageError {
   const say = (text: string) => new StorageError('unavailable', `${origin}: ${text} (${code})`, { cause: thrown })
   if (code === 'ABORT_ERR') return new StorageError('cancelled', 'interrupted', { cause: thrown })
   if (isUntrusted(thrown)) return say('the certificate is not trusted; name its authority with --ca FILE')
-  if (code === 'ECONNREFUSED') return say('nothing listens there; is the gateway running, and is --url right?')
+  if (code === 'ECONNREFUSED') return say('nothing listens there; is the gateway running, and is its address right?')
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return say('the host name cannot be resolved')
   if (code === 'EPROTO' || code.startsWith('ERR_SSL')) return say('no TLS is spoken there; did you mean http://?')
   if (code === 'HPE_INVALID_CONSTANT') return say('no HTTP is spoken there; did you mean https://?')

@@ -1,6 +1,6 @@
 /** Where a user's bearer token is found: WLCG Bearer Token Discovery, 1.0. */
 
-import { constants, type FileHandle, open } from 'node:fs/promises'
+import { access, constants, type FileHandle, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Secret } from '../../acl/secret.ts'
 import { StorageError } from '../../gateway/core/errors.ts'
@@ -72,7 +72,7 @@ async function readIfThere(file: string, uid: number, links?: 'links allowed'): 
     throw new StorageError('invalid', `the token file ${file} cannot be read (${code ?? 'unknown'})`, { cause })
   }
   try {
-    await checkFile(handle, file, uid)
+    await checkFile(handle, file, uid, links !== undefined)
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(maxBytes + 1), 0, maxBytes + 1, 0)
     if (bytesRead > maxBytes) throw new StorageError('invalid', `the token file ${file} is too long`)
     return source(buffer.toString('latin1', 0, bytesRead), `the file ${file}`)
@@ -81,12 +81,33 @@ async function readIfThere(file: string, uid: number, links?: 'links allowed'): 
   }
 }
 
-/** Ours and closed to others; or root's, who may have made it readable (a secret mounted into a container). */
-async function checkFile(handle: FileHandle, file: string, uid: number): Promise<void> {
+/**
+ * Ours and closed to others; or root's, who may have made it readable; or a secret that was mounted into a container, whose
+ * mode nobody can change there. `isNamed`: the user has said which file.
+ */
+async function checkFile(handle: FileHandle, file: string, uid: number, isNamed: boolean): Promise<void> {
   const { uid: owner, mode } = await handle.stat()
   const say = (what: string) => new StorageError('invalid', `the token file ${file} ${what}`)
   if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw say('is not a regular file')
-  if (owner !== uid && owner !== 0) throw say('belongs to someone else')
+  const isRoots = owner === 0 || (isNamed && (await isUnmapped(owner)))
+  if (owner !== uid && !isRoots) throw say('belongs to someone else')
   const open = mode & (owner === uid ? 0o077 : 0o022)
-  if (open !== 0) throw say('is open to others; run: chmod 600 FILE')
+  if (open === 0 || ((open & 0o022) === 0 && (await isReadOnly(file)))) return
+  throw say('is open to others; run: chmod 600 FILE')
+}
+
+/** Root of the machine, or another of its users, seen from within a user namespace (user_namespaces(7)). */
+async function isUnmapped(owner: number): Promise<boolean> {
+  const [map = '', overflow = ''] = await Promise.all(
+    ['/proc/self/uid_map', '/proc/sys/kernel/overflowuid'].map((name) => readFile(name, 'latin1').catch(() => '')),
+  )
+  return owner === Number(overflow) && !/^\s*0\s+0\s+4294967295\s*$/.test(map)
+}
+
+/** On a file system where nobody changes anything. */
+async function isReadOnly(file: string): Promise<boolean> {
+  return access(file, constants.W_OK).then(
+    () => false,
+    (error: NodeJS.ErrnoException) => error.code === 'EROFS',
+  )
 }

@@ -21,34 +21,55 @@ const ordinary: ReadonlySet<string> = new Set([
   'cross-mount',
 ])
 
+interface Told {
+  since: number
+  lines: number
+  kept: number
+  /** That it has no credential was said. */
+  isStranger: boolean
+}
+
+/** Users whose lines are counted apart. */
+const mostUsers = 1024
+
 export class Teller {
   readonly #log: (line: string) => void
   readonly #now: () => number
-  #since = Number.NEGATIVE_INFINITY
-  #told = 0
-  #kept = 0
+  readonly #isShared: boolean
+  readonly #told = new Map<number, Told>()
 
-  constructor(log: (line: string) => void, now: () => number) {
+  /** `isShared`: of each line is said whose it is, and nobody's lines take the place of another's. */
+  constructor(log: (line: string) => void, now: () => number, isShared = false) {
     this.#log = log
     this.#now = now
+    this.#isShared = isShared
   }
 
   /** `path` is asked for only where a line is written. */
-  tell(operation: string, error: unknown, path: () => string | undefined): void {
+  tell(operation: string, error: unknown, path: () => string | undefined, who = { uid: 0, pid: 0 }): void {
     if (!(error instanceof StorageError) || ordinary.has(error.code)) return
-    const now = this.#now()
-    if (now - this.#since > interval) {
-      if (this.#kept > 0) this.#log(`${this.#kept} more failures were not told`)
-      this.#since = now
-      this.#told = 0
-      this.#kept = 0
-    }
-    if (this.#told >= most) {
-      this.#kept++
+    const told = this.#of(this.#isShared ? who.uid : 0)
+    // One reason for all of them: it is not said of each.
+    const isStranger = error.code === 'unauthenticated'
+    if (told.lines >= most || (isStranger && told.isStranger)) {
+      told.kept++
       return
     }
-    this.#told++
-    this.#log(lineOf(operation, error, path()))
+    told.lines++
+    told.isStranger ||= isStranger
+    const whose = this.#isShared ? ` of uid ${who.uid}, process ${who.pid}` : ''
+    this.#log(lineOf(`${operation}${whose}`, error, path()))
+  }
+
+  #of(uid: number): Told {
+    const now = this.#now()
+    const known = this.#told.get(uid)
+    if (known && now - known.since <= interval) return known
+    if (known && known.kept > 0) this.#log(`${known.kept} more failures were not told`)
+    if (this.#told.size >= mostUsers) this.#told.clear()
+    const told = { since: now, lines: 0, kept: 0, isStranger: false }
+    this.#told.set(uid, told)
+    return told
   }
 }
 

@@ -1,11 +1,13 @@
+import { execFile } from 'node:child_process'
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { inspect } from 'node:util'
+import { inspect, promisify } from 'node:util'
 import t from 'tap'
 import { discoverToken, readTokenFile, source } from '../../mounts/client/token.ts'
 import { scratch } from './running.ts'
 
 const uid = process.geteuid?.() ?? 0
+const rootOnly = uid === 0 ? false : 'needs root, who mounts it'
 /** Nobody else's file can be at this name. */
 const stranger = 4_000_000_123
 
@@ -49,6 +51,27 @@ t.test('white space around a token is stripped, and anything else is no token', 
     t.throws(() => source(bad, 'test'), { code: 'invalid' }, JSON.stringify(bad))
   }
 })
+
+t.test(
+  'a secret that is mounted into a container is taken with the mode that it has',
+  { skip: rootOnly },
+  async (t) => {
+    const module = JSON.stringify(join(import.meta.dirname, '../../mounts/client/token.ts'))
+    const reading = `
+    const { readTokenFile } = await import(${module})
+    console.log(await readTokenFile(process.argv[1], 0).then(({ token }) => token.reveal(), ({ message }) => message))`
+    const script = `
+    mount -t tmpfs none "$1"; echo from-container > "$1/token"; chmod 444 "$1/token"
+    "$2" --input-type=module -e "$3" "$1/token"
+    mount -o remount,ro "$1"
+    "$2" --input-type=module -e "$3" "$1/token"`
+    const words = ['--mount', 'sh', '-euc', script, 'sh', scratch(t), process.execPath, reading]
+    const { stdout } = await promisify(execFile)('unshare', words)
+    const [writable = '', readOnly] = stdout.trim().split('\n')
+    t.match(writable, /is open to others/)
+    t.equal(readOnly, 'from-container')
+  },
+)
 
 t.test('a token file that others may read or change is refused', async (t) => {
   const directory = scratch(t)

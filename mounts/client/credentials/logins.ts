@@ -28,10 +28,15 @@ const longestDraft = 3_600_000
 
 /** $XDG_STATE_HOME/portolan/logins, otherwise in ~/.local/state (XDG Base Directory Specification). */
 export function loginsDirectory(env: Readonly<Record<string, string | undefined>>): string {
+  return join(stateDirectory(env), 'logins')
+}
+
+/** What is kept for this user on this machine (XDG Base Directory Specification). */
+export function stateDirectory(env: Readonly<Record<string, string | undefined>>): string {
   const { XDG_STATE_HOME: state, HOME: home } = env
   // A relative path there is to be ignored.
   const top = state?.startsWith('/') ? state : join(home?.startsWith('/') ? home : homedir(), '.local/state')
-  return join(top, 'portolan/logins')
+  return join(top, 'portolan')
 }
 
 export class Logins {

@@ -46,9 +46,9 @@ export async function openFirst(link: Link, path: Path, options: OpenOptions, si
 }
 
 /** Nothing else: the gateway refuses members that it does not know. */
-function wanted(path: Path, { write, truncate, create }: OpenOptions): object {
+function wanted(path: Path, { write, read, truncate, create }: OpenOptions): object {
   const making = create && { create: { exclusive: create.exclusive, mode: create.mode } }
-  return { path, ...(write && { write }), ...(truncate && { truncate }), ...making }
+  return { path, ...(write && { write }), ...(write && read && { read }), ...(truncate && { truncate }), ...making }
 }
 
 /**

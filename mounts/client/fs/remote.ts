@@ -49,6 +49,8 @@ export interface HeldRights {
 
 export interface OpenOptions {
   readonly write?: boolean
+  /** Who writes wants to read as well: `denied` where that is closed to the caller. */
+  readonly read?: boolean
   readonly truncate?: boolean
   readonly create?: { readonly exclusive: boolean; readonly mode: number }
 }

@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { stat } from 'node:fs/promises'
 import { StorageError } from '../../../gateway/core/errors.ts'
-import { type MountedReport, onReport, tellChild } from './reports.ts'
+import { childOfMount, type MountedReport, onReport, tellChild } from './reports.ts'
 
 export interface BackgroundOptions {
   /** Arguments of Node; the program must do the mount in the foreground and report. */
@@ -29,7 +29,7 @@ export interface InBackground {
 export async function startInBackground(options: BackgroundOptions): Promise<InBackground> {
   const child = spawn(process.execPath, options.command, {
     detached: true,
-    env: options.environment,
+    env: { ...options.environment, ...childOfMount },
     stdio: ['ignore', 'ignore', options.errors, 'ipc', options.descriptor ?? 'ignore'],
   })
   const gone = new Promise<never>((_, reject) => {

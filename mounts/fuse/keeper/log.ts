@@ -1,6 +1,7 @@
 /** Where a mount says what has happened to it: standard error, a file, or the system's log. */
 
-import { appendFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
 import koffi from 'koffi'
 
 /** One line each, with nothing secret in it. */
@@ -12,6 +13,7 @@ export function logTo(place: string, name: string): Log {
   if (place === 'syslog') return systemLog()
   return (line) => {
     try {
+      mkdirSync(dirname(place), { recursive: true, mode: 0o700 })
       appendFileSync(place, `${new Date().toISOString()} portolan mount ${plain(name)}: ${plain(line)}\n`, {
         mode: 0o600,
       })

@@ -70,9 +70,19 @@ export function letGo(child: ChildProcess): void {
   child.unref()
 }
 
+const childVariable = 'PORTOLAN_MOUNT_CHILD'
+/** In the environment of a process that is to heed its parent. */
+export const childOfMount: Readonly<Record<string, string>> = { [childVariable]: '1' }
+
 /** `stop` is called when the parent says so, and when it has gone without having let us go. */
 export function heedParent(stop: () => void): void {
-  if (!process.connected) return
+  const hadParent = process.env[childVariable] !== undefined
+  delete process.env[childVariable]
+  if (!process.connected) {
+    // It has gone while we were loading.
+    if (hadParent) stop()
+    return
+  }
   let stays = false
   process.on('message', (message) => {
     if (typeof message === 'object' && message !== null && 'kind' in message && message.kind === stayWord.kind)

@@ -62,9 +62,10 @@ export async function attach(options: AttachOptions): Promise<Attached> {
   return attachByProgram(options, place)
 }
 
-/** Root of a user namespace is nobody to fusermount3. */
+/** Root of a user namespace is nobody to fusermount3, which opens the device as the user. */
 function requireProgram(): void {
   if (isAdministrator()) throw new StorageError('invalid', notHere)
+  close(openDevice(), () => undefined)
 }
 
 const notHere =

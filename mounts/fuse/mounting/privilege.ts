@@ -12,8 +12,11 @@ const administrator = 21n
 
 /** CAP_SYS_ADMIN, which also root of a user namespace has in it (capabilities(7)). */
 export function isAdministrator(): boolean {
-  const effective = BigInt(`0x${statusOf('CapEff') ?? '0'}`)
-  return ((effective >> administrator) & 1n) === 1n
+  return has(administrator, 'CapEff')
+}
+
+function has(capability: bigint, set: 'CapEff' | 'CapBnd'): boolean {
+  return ((BigInt(`0x${statusOf(set) ?? '0'}`) >> capability) & 1n) === 1n
 }
 
 /** mount(2) is allowed: the capability is one over this mount namespace, and not over the user namespace alone. */
@@ -27,6 +30,8 @@ export function mayMount(): boolean {
  */
 export async function mayAskFusermount(): Promise<boolean> {
   if (statusOf('NoNewPrivs') === '1') return false
+  // A container without the capability has it for no program.
+  if (!has(administrator, 'CapBnd')) return false
   try {
     userInfo()
   } catch {
