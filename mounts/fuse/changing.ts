@@ -5,12 +5,13 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { Changes, HeldRights, Space } from '../client/fs/remote.ts'
 import { nodeAttributes, type Ownership, ownerOf } from './attributes.ts'
 import type { Parts } from './common.ts'
+import { changeDraft } from './drafts.ts'
 import { Errno } from './errno.ts'
 import { changeNameless } from './nameless.ts'
 import { type Node, rootNodeid } from './nodes.ts'
 import { altering } from './opening.ts'
 import type { Context, FileSystemSpace, NodeAttributes, Operations, SetAttributes } from './operations.ts'
-import { settle } from './settling.ts'
+import { resized, settle } from './settling.ts'
 import type { Seen, View } from './view.ts'
 
 /** access(2). */
@@ -100,6 +101,12 @@ async function change(parts: Parts, view: View, node: Node, wanted: SetAttribute
     ...(wanted.mtime !== undefined && { modified: wanted.mtime }),
   }
   if (Object.keys(changes).length === 0) return view.look(node, signal)
+  const draft = parts.open.draftOf(node, view)
+  if (draft) {
+    changeDraft(draft, changes)
+    view.remembered.drop(node)
+    return view.look(node, signal)
+  }
   const file = parts.nodes.hasPath(node) ? undefined : parts.open.anyOf(node, view)
   if (file) {
     changeNameless(file.state, (await view.look(node, signal)).attributes, changes)
@@ -113,7 +120,7 @@ async function change(parts: Parts, view: View, node: Node, wanted: SetAttribute
   const isSure = !parts.recent.touched(moment, path)
   view.changedHere(path, node)
   if (size !== undefined) {
-    view.files.resized(node.nodeid, size)
+    resized(parts, view, node, size)
     const state = parts.open.stateOf(node)
     if (state) state.version = undefined
   }
@@ -136,7 +143,7 @@ async function truncateOpen(
   // By name another one may be asked for rights that the descriptor's owner had.
   if (fh === undefined && parts.isShared) return false
   await altering(parts, file, () => file.data.truncate(size, signal))
-  for (const other of file.state.open) if (other.view !== view) other.view.files.resized(node.nodeid, size)
+  resized(parts, view, node, size)
   return true
 }
 

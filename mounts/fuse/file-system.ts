@@ -1,5 +1,6 @@
 /** The file system that the kernel sees: a gateway's namespace behind `Operations`. */
 
+import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { type Path, root } from '../../gateway/core/path.ts'
 import type { RemoteFs } from '../client/fs/remote.ts'
@@ -29,6 +30,8 @@ export interface FileSystemOptions {
   readonly nearline: 'wait' | 'fail'
   /** Where in the namespace the mount begins. */
   readonly top?: Path
+  /** Directory of this machine that it is mounted on. */
+  readonly mountpoint?: string
   readonly readOnly?: boolean
   /** The kernel was served by another process before: no number of its objects and files is used again. */
   readonly isResumed?: boolean
@@ -101,8 +104,10 @@ export function createFileSystem(
   const making: Making = { viewFor, isUsed: (view) => common.open.isUsed(view) || isListing(view) }
   const viewOf = (context: Context): View | Promise<View> =>
     only ?? (isShared ? identity.viewOf(context, making) : Promise.reject(new Errno('EACCES')))
-  const teller = new Teller(options.log, now)
-  const parts: Parts = { ...common, viewOf, nearline: options.nearline, teller }
+  const teller = new Teller(options.log, now, isShared)
+  const { mountpoint = '', top = root, nearline } = options
+  const localName = (path: Path) => join(mountpoint, path.slice(top === root ? 0 : top.length))
+  const parts: Parts = { ...common, viewOf, nearline, teller, localName }
   const locks = lockOperations(parts)
   const { closeDirectories, isListing, ...directories } = directoryOperations(parts, first)
   const { releasePosix: _posix, releaseFlock: _flock, ...locking } = locks
@@ -170,7 +175,7 @@ function told(of: Operations, { teller, ready, pathOf }: Telling): Operations {
         if (!isReady) await ready
         return await operation(context, ...words)
       } catch (error) {
-        teller.tell(name, error, () => pathOf(context.nodeid))
+        teller.tell(name, error, () => pathOf(context.nodeid), context)
         throw error
       }
     }

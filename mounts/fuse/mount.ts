@@ -236,7 +236,7 @@ function serve(options: MountOptions, { remote, cache, fd, resumed, journal }: S
     ? { remote, files: filesOf(remote) }
     : new ProcessIdentities({ origin, mountpoint: options.directory, connect, log, now })
   const operations = createFileSystem(identity, notices, {
-    ...{ ownership, nearline, top, readOnly, log, now },
+    ...{ ownership, nearline, top, readOnly, log, now, mountpoint: options.directory },
     isResumed: resumed !== undefined,
     journal,
   })

@@ -3,6 +3,7 @@
 import { StorageError } from '../../gateway/core/errors.ts'
 import type { Attributes } from '../client/fs/remote.ts'
 import { directoryOf, type Parts } from './common.ts'
+import { requireComplete } from './drafts.ts'
 import { Errno } from './errno.ts'
 import type { Node } from './nodes.ts'
 import type { Context, EntryReply, NodeAttributes, Operations } from './operations.ts'
@@ -82,6 +83,7 @@ export function namingOperations(parts: Parts): Naming {
     async link(context, nodeid, newName) {
       const node = nodes.get(nodeid)
       if (node.type === 'directory') throw new Errno('EPERM')
+      requireComplete(parts, node)
       return make(parts, context, newName, async (view, path) => {
         await settle(parts, view, node, context.signal)
         const attributes = await view.remote.link(nodes.pathOf(node), path, context.signal)
@@ -100,7 +102,8 @@ async function lookup(parts: Parts, context: Context, name: string): Promise<Ent
   if (known) return view.entry(known)
   const path = parts.nodes.pathIn(directory, name)
   // The kernel keeps asking for names that are not there: for libraries, for .git.
-  const isSure = !parts.recent.touched(moment, path)
+  const child = parts.nodes.child(directory, name)
+  const isSure = !parts.recent.touched(moment, path) && !(child && parts.open.draftOf(child))
   if (isSure) parts.nodes.unlink(directory, name)
   const entryValid = isSure ? view.absentFor(directory, name) : 0
   return { nodeid: 0, generation: 0, entryValid, attrValid: 0, attributes: nothing }
@@ -130,8 +133,14 @@ async function remove(parts: Parts, context: Context, name: string, type: 'file'
   const view = await parts.viewOf(context)
   const path = nodes.pathIn(directory, name)
   const node = nodes.child(directory, name)
+  const draft = node && parts.open.draftOf(node, view)
   try {
-    await view.doing([path], () => view.remote.remove(path, type, context.signal))
+    await view
+      .doing([path], () => view.remote.remove(path, type, context.signal))
+      .catch((error) => {
+        if (!draft || noneIfAbsent(error) !== undefined) throw error
+      })
+    draft?.data.discard()
   } catch (error) {
     // Somebody else was faster: the name is not to be shown again.
     if (error instanceof StorageError && error.code === 'not-found') {
@@ -161,6 +170,9 @@ async function rename(parts: Parts, context: Context, { name, newDirectory, newN
   const [moved, replaced] = [nodes.child(directory, name), nodes.child(newDirectory, newName)]
   // rename(2): two names of one file are left as they are.
   if (moved && moved === replaced && flags !== renameNoReplace) return
+  requireComplete(parts, moved)
+  if (flags === renameExchange) requireComplete(parts, replaced)
+  const unfinished = replaced && open.draftOf(replaced, view)
   const how = flags === renameExchange ? 'exchange' : flags === renameNoReplace ? 'absent' : 'replace'
   try {
     await view.doing([from, to], () => view.remote.rename(from, to, how, context.signal))
@@ -169,6 +181,7 @@ async function rename(parts: Parts, context: Context, { name, newDirectory, newN
     const lacks = how === 'exchange' && error instanceof StorageError && error.code === 'unsupported'
     throw lacks ? new Errno('EINVAL', { cause: error }) : error
   }
+  unfinished?.data.discard()
   view.changedHere(from, directory, moved)
   view.changedHere(to, newDirectory, replaced)
   if (how === 'exchange') nodes.exchange(directory, name, newDirectory, newName)

@@ -338,9 +338,12 @@ export class NodeTable {
   }
 
   #unname(node: Node, directory: Node, name: string): void {
-    directory.children?.delete(name)
-    this.#journal.write(['u', directory.nodeid, name])
-    if (directory.children?.size === 0) directory.children = undefined
+    // Of several nodes for one name (`apart`) the directory knows one.
+    if (directory.children?.get(name) === node) {
+      directory.children.delete(name)
+      this.#journal.write(['u', directory.nodeid, name])
+      if (directory.children.size === 0) directory.children = undefined
+    }
     if (node.parent === directory && node.name === name) {
       const next = node.more?.pop()
       node.parent = next?.parent

@@ -1,6 +1,6 @@
 /** Files that are open, and what is known of the bytes of each object. */
 
-import type { Attributes } from '../client/fs/remote.ts'
+import type { Attributes, Changes } from '../client/fs/remote.ts'
 import { Errno } from './errno.ts'
 import type { FileData } from './files/data.ts'
 import { type Journal, type Line, noJournal } from './journal.ts'
@@ -22,6 +22,10 @@ export interface OpenFile {
   isDirty: boolean
   /** Locks were asked for. */
   hasLocks: boolean
+  /** The last read that failed for want of the gateway, on the mount's clock. */
+  failed: { readonly error: unknown; readonly start: number; readonly end: number; readonly until: number } | undefined
+  /** Of a draft: what is to be changed of it once it is complete. */
+  later: Changes | undefined
   /** A process before this one had taken bytes that it did not write. */
   hasLost: boolean
 }
@@ -106,6 +110,14 @@ export class OpenFiles {
     return found
   }
 
+  /** A whole new file that is not complete, of this identity if one is given. */
+  draftOf(node: Node, view?: View): OpenFile | undefined {
+    for (const file of this.#states.get(node.nodeid)?.open ?? []) {
+      if (file.data.isDraft && (view === undefined || file.view === view)) return file
+    }
+    return undefined
+  }
+
   add(
     node: Node,
     view: View,
@@ -158,10 +170,18 @@ export class OpenFiles {
     this.#journal.write([what, file.fh])
   }
 
-  #add(parts: Omit<OpenFile, 'state' | 'hasLost' | 'isDirty' | 'hasLocks'>): OpenFile {
+  #add(parts: Omit<OpenFile, 'state' | 'hasLost' | 'isDirty' | 'hasLocks' | 'later' | 'failed'>): OpenFile {
     const { fh, node } = parts
     const state = this.#state(node)
-    const file: OpenFile = { ...parts, state, hasLost: false, isDirty: false, hasLocks: false }
+    const file: OpenFile = {
+      ...parts,
+      state,
+      hasLost: false,
+      isDirty: false,
+      hasLocks: false,
+      later: undefined,
+      failed: undefined,
+    }
     this.#byHandle.set(fh, file)
     state.open.add(file)
     this.#nodes.hold(node)

@@ -5,12 +5,13 @@ import { StorageError } from '../../gateway/core/errors.ts'
 import type { Path } from '../../gateway/core/path.ts'
 import type { OpenOptions, RemoteFile } from '../client/fs/remote.ts'
 import { directoryOf, openFlag, type Parts, pathOrNone } from './common.ts'
+import { changeCompleted } from './drafts.ts'
 import { Errno } from './errno.ts'
 import { wroteNameless } from './nameless.ts'
 import type { Node } from './nodes.ts'
 import type { OpenFile } from './open-files.ts'
 import type { Context, OpenReply, Operations } from './operations.ts'
-import { settle, wroteBeside } from './settling.ts'
+import { resized, settle, wroteBeside } from './settling.ts'
 import { telling } from './told.ts'
 import type { View } from './view.ts'
 
@@ -34,11 +35,10 @@ export function openingOperations(parts: Parts): Pick<Operations, 'open' | 'crea
       checkOpenable(node)
       const view = await parts.viewOf(context)
       const { isWritable, options } = wishOf(flags)
-      if (options.truncate !== true) await fromTape(parts, view, node, context)
       await settle(parts, view, node, context.signal)
       const isHollow = view.isHollow(node)
-      const opening = view.remote.open(parts.nodes.pathOf(node), options, context.signal)
-      const remote = await view.orStale(node, opening)
+      const opening = () => view.remote.open(parts.nodes.pathOf(node), options, context.signal)
+      const remote = await online(parts, view, node, context, () => view.orStale(node, opening()))
       try {
         if (parts.nodes.hasPath(node)) view.checkSame(node, remote.attributes)
       } catch (error) {
@@ -83,7 +83,9 @@ function wishOf(flags: number): Wish {
   const truncate = (flags & openFlag.truncate) !== 0
   const isWritable = mode === openFlag.writeOnly || mode === openFlag.readWrite
   const write = isWritable || truncate
-  return { isWritable, options: { ...(write && { write }), ...(truncate && { truncate }) } }
+  // The kernel keeps pages by file and not by user: whoever may read by a descriptor is shown what others have read.
+  const read = mode !== openFlag.writeOnly
+  return { isWritable, options: { ...(write && { write, read }), ...(truncate && { truncate }) } }
 }
 
 function checkOpenable({ type }: Node): void {
@@ -102,7 +104,7 @@ async function createOrOpen(view: View, path: Path, options: OpenOptions, signal
       if (!(error instanceof StorageError) || error.code !== 'not-found') throw error
     }
   }
-  return view.remote.open(path, { ...options, write: true }, signal)
+  return view.remote.open(path, { ...options, write: true, read: true }, signal)
 }
 
 interface Opening {
@@ -120,11 +122,12 @@ function opened(parts: Parts, view: View, node: Node, remote: RemoteFile, openin
     view.remembered.drop(node)
     notifier.invalidateNode(node.nodeid, true)
   }
-  if (isTruncated) view.files.resized(node.nodeid, 0)
+  if (isTruncated) resized(parts, view, node, 0)
   const untold = (error: unknown) => parts.teller.tell('write', error, () => pathOrNone(parts, node.nodeid))
   // Whose attributes are closed is not shown what it writes tells of them.
   const told = opening.isHollow ? {} : { telling: () => telling(parts, file) }
-  const data = view.files.open(node.nodeid, remote, { lost, untold, ...told })
+  const completed = (signal: AbortSignal | undefined) => changeCompleted(parts, file, signal)
+  const data = view.files.open(node.nodeid, remote, { lost, untold, completed, ...told })
   const file: OpenFile = open.add(node, view, data, { isWritable, opener: context.pid })
   if (isTruncated) wrote(parts, file)
   // Pages of the old file are no part of a draft, and where attributes are closed the kernel does not know the size.
@@ -177,21 +180,27 @@ function altered({ state, view, node }: OpenFile): void {
   for (const other of state.open) if (other.view !== view) other.view.remembered.drop(node)
 }
 
-/** Throws `nearline`, or waits until the bytes are on disk. */
-async function fromTape(parts: Parts, view: View, node: Node, context: Context): Promise<void> {
+/** Opens a file. Of one that is on tape: throws `nearline`, or asks for it and waits until it can be opened. */
+async function online(
+  parts: Parts,
+  view: View,
+  node: Node,
+  context: Context,
+  open: () => Promise<RemoteFile>,
+): Promise<RemoteFile> {
   const { signal } = context
-  const known = view.remembered.last(node) ?? (await view.look(node, signal)).attributes
-  if (known.locality !== 'tape') return
-  const path = parts.nodes.pathOf(node)
-  view.remembered.drop(node)
-  // It may have come meanwhile.
-  if ((await view.look(node, signal)).attributes.locality !== 'tape') return
-  if (parts.nearline === 'fail') throw new StorageError('nearline', 'the file is on tape only', { path })
-  context.mayTakeLong?.()
-  await view.remote.stage(path, signal)
-  for (let wait = firstPause; ; wait = Math.min(wait * 2, longestPause)) {
-    await pause(wait, undefined, { signal })
+  for (let wait = 0; ; wait = Math.min(wait * 2, longestPause)) {
+    try {
+      return await open()
+    } catch (error) {
+      if (!(error instanceof StorageError) || error.code !== 'nearline' || parts.nearline === 'fail') throw error
+    }
     view.remembered.drop(node)
-    if ((await view.look(node, signal)).attributes.locality !== 'tape') return
+    if (wait === 0) {
+      context.mayTakeLong?.()
+      await view.remote.stage(parts.nodes.pathOf(node), signal)
+      wait = firstPause
+    }
+    await pause(wait, undefined, { signal })
   }
 }

@@ -29,6 +29,14 @@ export function wroteBeside(view: View, { open, node }: FileState): void {
   for (const file of open) if (file.view !== view) file.view.files.changed(node.nodeid)
 }
 
+/** Its bytes end here now, whoever has it open. */
+export function resized({ open }: Common, view: View, node: Node, size: number): void {
+  view.files.resized(node.nodeid, size)
+  for (const other of open.stateOf(node)?.open ?? []) {
+    if (other.view !== view) other.view.files.resized(node.nodeid, size)
+  }
+}
+
 /** Before one reads what others have written through the same mount. */
 export async function settleBeside({ view, state, node }: OpenFile, signal: AbortSignal): Promise<void> {
   const stores = new Set<View['files']>()

@@ -1,6 +1,7 @@
 /** What is done with files that are open. */
 
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { StorageError } from '../../gateway/core/errors.ts'
 import { openFlag, type Parts } from './common.ts'
 import { Errno } from './errno.ts'
 import type { LockReleases } from './locking.ts'
@@ -33,9 +34,15 @@ export function usingOperations(parts: Parts, locks: LockReleases): Using {
   return {
     async read(context, fh, offset, size) {
       const file = open.get(fh)
+      const { failed } = file
+      if (failed && failed.until > parts.now() && offset >= failed.start && offset < failed.end) throw failed.error
       if (isShared) await settleBeside(file, context.signal)
-      // No await behind it: the chunks may be used until the event loop turns.
-      return file.data.read(offset, size, context.signal)
+      // Nothing is awaited behind it: the chunks may be used until the event loop turns.
+      return file.data.read(offset, size, context.signal).catch((error) => {
+        if (isAway(error))
+          file.failed = { error, start: offset, end: offset + size, until: parts.now() + repeatedWithin }
+        throw error
+      })
     },
     async write(context, { fh, offset, data, flags, done }) {
       const file = open.get(fh)
@@ -53,7 +60,7 @@ export function usingOperations(parts: Parts, locks: LockReleases): Using {
       try {
         if (file.isWritable) {
           open.checkLost(file)
-          await file.data.flush(isLastClose(file, context.pid), context.signal)
+          await file.data.flush(isLastClose(parts, file, context.pid), context.signal)
           if (isUntold(file)) flushed(parts, file)
         }
       } finally {
@@ -100,6 +107,13 @@ export function usingOperations(parts: Parts, locks: LockReleases): Using {
       return altering(parts, target, copying)
     },
   }
+}
+
+/** Milliseconds: what the kernel has read ahead in vain it asks for once more, and the program has waited by then. */
+const repeatedWithin = 1000
+
+function isAway(error: unknown): boolean {
+  return error instanceof StorageError && (error.code === 'unavailable' || error.code === 'timeout')
 }
 
 interface Allocating {
@@ -163,9 +177,25 @@ function flushed(parts: Parts, file: OpenFile): void {
  * Whether this close(2) is the one that the file was opened for: a shell that opens a file for a program closes its own
  * descriptor before anything is written, and the program's children close theirs whenever they end.
  */
-function isLastClose({ opener, data }: OpenFile, pid: number): boolean {
-  if (data.remote.kind !== 'draft') return true
-  return data.size > 0 && (pid === opener || pid === 0 || opener === 0 || processOf(pid) === processOf(opener))
+function isLastClose({ nodes, localName }: Parts, { opener, data, node }: OpenFile, pid: number): boolean {
+  if (!data.isDraft) return true
+  if (data.size === 0) return false
+  const isOpener = pid === opener || pid === 0 || opener === 0 || processOf(pid) === processOf(opener)
+  return isOpener && !(pid !== 0 && nodes.hasPath(node) && hasOpen(pid, localName(nodes.pathOf(node))))
+}
+
+/**
+ * Whether the process has another descriptor of it, as a shell that writes `echo … >&3`. Names alone are looked at: whatever
+ * asks the file itself would wait for this mount. Who sees the mount elsewhere is taken to have none.
+ */
+function hasOpen(pid: number, name: string): boolean {
+  const directory = `/proc/${pid}/fd`
+  try {
+    return readdirSync(directory).some((fd) => readlinkSync(`${directory}/${fd}`) === name)
+  } catch {
+    // It has ended, or /proc does not show it.
+    return false
+  }
 }
 
 /** The kernel tells the thread. Undefined for one that has ended. */

@@ -6,6 +6,7 @@ import type { Attributes, Change, HeldRights, RemoteFs } from '../client/fs/remo
 import { AbsentNames } from './absent.ts'
 import { inodeOf, nodeAttributes, type Ownership } from './attributes.ts'
 import type { Common } from './common.ts'
+import { rightsOfMaker, shownDraft } from './drafts.ts'
 import { Errno } from './errno.ts'
 import type { FileStore } from './files/data.ts'
 import { withKept } from './nameless.ts'
@@ -63,22 +64,19 @@ export class View {
     remote.watch((change) => this.#changed(change))
   }
 
-  /** The name in a directory; undefined, or `not-found` of the gateway, where there is none. */
+  /** Undefined, or `not-found` of the gateway, where there is no such name. */
   async lookup(directory: Node, name: string, signal: AbortSignal): Promise<Known | undefined> {
-    const { nodes, recent } = this.#common
+    const { nodes, open, recent } = this.#common
     const known = nodes.child(directory, name)
-    const remembered = known && this.remembered.get(known)
-    if (remembered) return { node: known, ...remembered }
+    const isHere = known && (this.remembered.get(known) ?? open.draftOf(known, this)) !== undefined
+    if (isHere) return { node: known, ...(await this.look(known, signal)) }
     if (this.#absent.left(directory.nodeid, name) !== undefined) return undefined
-    if (this.remote.live === true) {
-      const rights = () => this.remote.rights(nodes.pathOf(directory))
-      this.#watched.count(directory.nodeid, rights)
-    }
+    const rights = () => this.remote.rights(nodes.pathOf(directory))
+    if (this.remote.live === true) this.#watched.count(directory.nodeid, rights)
     const path = nodes.pathIn(directory, name)
     const moment = recent.moment()
     const mend = await this.#beforeLook(known, signal)
-    const seen = await this.remote.stat(path, signal)
-    return this.learnNamed(directory, name, mend(seen), moment)
+    return this.learnNamed(directory, name, mend(await this.remote.stat(path, signal)), moment)
   }
 
   /** Attributes of an object. ESTALE where another one has its place. */
@@ -93,7 +91,8 @@ export class View {
     const file = open.anyOf(node, this)
     // What is being written, or has lost its name, tells by its descriptor.
     if (file && (file.isWritable || !nodes.hasPath(node))) {
-      return this.learn(node, withKept(file.state, mend(await file.data.remote.stat(signal))), moment)
+      const seen = withKept(file.state, mend(await file.data.remote.stat(signal)))
+      return this.learn(node, shownDraft(file, seen), moment)
     }
     const attributes = mend(await this.orStale(node, this.remote.stat(nodes.pathOf(node), signal)))
     this.checkSame(node, attributes)
@@ -102,14 +101,11 @@ export class View {
 
   /** ESTALE, and the node has lost its place, where these are another object's attributes. */
   checkSame(node: Node, attributes: Attributes): void {
-    const { type } = attributes
-    const id = idOf(attributes)
+    const [{ type }, id] = [attributes, idOf(attributes)]
     if (node.nodeid === rootNodeid || ((id === node.id || isApart(node)) && type === node.type)) return
-    const isOtherType = type !== node.type
     // What had no id before may have got one by being written.
-    if (!isOtherType && (id === '' || this.#common.nodes.adopt(node, id))) return
-    if (node.parent) this.#common.nodes.unlink(node.parent, node.name)
-    this.remembered.drop(node)
+    if (type === node.type && (id === '' || this.#common.nodes.adopt(node, id))) return
+    this.#lost(node)
     throw new Errno('ESTALE')
   }
 
@@ -122,8 +118,7 @@ export class View {
       return await asked
     } catch (error) {
       if (!(error instanceof StorageError) || error.code !== 'not-found' || node.nodeid === rootNodeid) throw error
-      if (node.parent) this.#common.nodes.unlink(node.parent, node.name)
-      this.remembered.drop(node)
+      this.#lost(node)
       throw new Errno('ESTALE', { cause: error })
     }
   }
@@ -186,6 +181,7 @@ export class View {
   async rights(node: Node, signal: AbortSignal): Promise<HeldRights> {
     const known = this.remembered.rightsOf(node)
     if (known) return known
+    if (this.#common.open.draftOf(node, this)?.data.remote.created) return rightsOfMaker
     await this.look(node, signal)
     const held = await this.orStale(node, this.remote.rights(this.#common.nodes.pathOf(node), signal))
     this.remembered.putRights(node, held)
@@ -286,6 +282,12 @@ export class View {
       this.remembered.drop(each)
       this.#watched.forget(each.nodeid)
     }
+  }
+
+  /** It is not at its place any more, unless it has not got there yet. */
+  #lost(node: Node): void {
+    if (node.parent && !this.#common.open.draftOf(node)) this.#common.nodes.unlink(node.parent, node.name)
+    this.remembered.drop(node)
   }
 
   #mayBeThere(path: Path): void {

@@ -34,12 +34,15 @@ export function xattrOperations(parts: Parts): Pick<Operations, 'getxattr' | 'li
     const view = await parts.viewOf(context)
     return { view, node, path: parts.nodes.pathOf(node), signal: context.signal }
   }
+  /** The gateway does not know it by name yet. */
+  const isDraft = ({ nodeid }: Context) => parts.open.draftOf(parts.nodes.get(nodeid)) !== undefined
   return {
     async getxattr(context, name) {
       // Asked for by the kernel and by ls for each file: answered here.
       // As a file system without labels: ls(1) does not ask again for each file then.
       if (name.startsWith('security.')) throw new Errno('EOPNOTSUPP')
       if (name !== aclName && !name.startsWith(userPrefix)) throw new Errno('EOPNOTSUPP')
+      if (isDraft(context)) throw new Errno('ENODATA')
       const place = await placeOf(context)
       const { view, path, signal } = place
       if (name === aclName) return encodeNfs4Acl((await view.remote.getAcl(path, signal)).aces)
@@ -49,6 +52,7 @@ export function xattrOperations(parts: Parts): Pick<Operations, 'getxattr' | 'li
       return value
     },
     async listxattr(context) {
+      if (isDraft(context)) return []
       const { view, path, signal } = await placeOf(context)
       try {
         return (await view.remote.listXattrs(path, signal)).map((name) => userPrefix + name)
@@ -62,6 +66,7 @@ export function xattrOperations(parts: Parts): Pick<Operations, 'getxattr' | 'li
       if (value.length > maxXattrBytes) throw new Errno('E2BIG')
       const isAcl = name === aclName
       if (!isAcl) checkWritable(name)
+      if (isDraft(context)) throw new Errno('EOPNOTSUPP')
       const place = await placeOf(context)
       if (isAcl) await setAcl(place, value)
       else
@@ -73,6 +78,7 @@ export function xattrOperations(parts: Parts): Pick<Operations, 'getxattr' | 'li
     async removexattr(context, name) {
       if (name.startsWith('security.')) throw new Errno('ENODATA')
       checkWritable(name)
+      if (isDraft(context)) throw new Errno('ENODATA')
       const { view, node, path, signal } = await placeOf(context)
       await view.remote
         .setXattr(path, name.slice(userPrefix.length), undefined, 'present', signal)

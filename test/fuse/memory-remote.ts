@@ -140,6 +140,7 @@ export class MemoryRemote implements RemoteFs {
       this.tell(path, 'entry')
     }
     if (object.type === 'directory') throw fault('is-directory')
+    if (object.locality === 'tape' && !truncate) throw fault('nearline')
     if (truncate) this.#write(object, Buffer.alloc(0), path)
     return this.#file(object, path, { created, isWritable: write === true })
   }

@@ -34,6 +34,17 @@ t.test('a path is put together from the names that lead to a node', async (t) =>
   t.equal(nodes.pathOf(file), '/top/c/file', 'a moved directory takes along what is below')
 })
 
+t.test('a node of its own that ends leaves the name to the object', (t) => {
+  const nodes = table()
+  const file = seen(nodes, nodes.root, 'f')
+  const apart = nodes.apart(nodes.root, 'f', 'file', 7)
+  apart.lookups++
+  nodes.forget(apart.nodeid, 1)
+  t.equal(nodes.child(nodes.root, 'f'), file)
+  t.equal(nodes.find(parsePath('/top/f')), file)
+  t.end()
+})
+
 t.test('one object has one number, whatever its names', async (t) => {
   const nodes = table()
   const one = seen(nodes, nodes.root, 'one', 'id', 2)

@@ -1,6 +1,7 @@
 /** Files through the file system: opening, the kernel's pages, locks, and what a removed file still does. */
 
 import t from 'tap'
+import { StorageError } from '../../gateway/core/errors.ts'
 import { inodeOf } from '../../mounts/fuse/attributes.ts'
 import type { KernelLock } from '../../mounts/fuse/operations.ts'
 import { asking, type Mounted, mounted } from './asking.ts'
@@ -172,9 +173,30 @@ t.test('what is on tape is not fetched by opening it', async (t) => {
   remote.put('/file', 'x').locality = 'tape'
   const { nodeid } = await walk('/file')
   await t.rejects(system.open(asking(nodeid), 0), { code: 'nearline' })
-  t.equal(remote.count('open'), 0)
   t.equal(remote.count('stage'), 0)
-  t.match(log, [/^open "\/file": ENODATA: the file is on tape only/])
+  t.match(log, [/^open "\/file": ENODATA: nearline/])
+})
+
+t.test('what is read in vain while the gateway is away is not waited for twice', async (t) => {
+  const mount = mounted()
+  const { system, remote, walk } = mount
+  remote.put('/file', 'x'.repeat(100_000))
+  const { nodeid } = await walk('/file')
+  const { fh } = await system.open(asking(nodeid), 0)
+  let asked = 0
+  remote.before = (operation) => {
+    if (operation !== 'read') return
+    asked++
+    throw new StorageError('timeout', 'away')
+  }
+  await t.rejects(system.read(asking(nodeid), fh, 0, 65_536), { code: 'timeout' })
+  await t.rejects(system.read(asking(nodeid), fh, 4096, 4096), { code: 'timeout' })
+  t.equal(asked, 1, 'the kernel asks once more for a page of what it wanted to read ahead')
+  await t.rejects(system.read(asking(nodeid), fh, 90_000, 4096), { code: 'timeout' })
+  t.equal(asked, 2, 'another place')
+  remote.before = () => {}
+  mount.wait(1001)
+  t.equal((await system.read(asking(nodeid), fh, 0, 4096))[0]?.length, 4096)
 })
 
 t.test('a mount that waits for tapes asks once, and can be interrupted', async (t) => {

@@ -9,7 +9,7 @@ import { asking, HeardNotices } from './asking.ts'
 import { MemoryRemote } from './memory-remote.ts'
 
 const [alice, bob] = [1, 2]
-const [readWrite, append] = [2, 0o2000]
+const [readWrite, append, truncate] = [2, 0o2000, 0o1000]
 
 /** Two sessions with one storage, in which Bob's may be kept from attributes. */
 function shared(t: Test) {
@@ -116,6 +116,21 @@ t.test('two who append write one behind the other', async (t) => {
     await system.flush(as(pid, nodeid), fh, 0n)
   }
   t.equal(storage.find('/log').content.toString(), 'one\ntwo\nthree\n')
+})
+
+t.test('who appends begins anew where another has emptied the file', async (t) => {
+  for (const how of ['path', 'open'] as const) {
+    const { system, as, storage, write } = shared(t)
+    storage.put('/log', '')
+    const { nodeid } = await system.lookup(as(alice, 1), 'log')
+    const { fh } = await system.open(as(alice, nodeid), readWrite | append)
+    await write(alice, nodeid, fh, 'a'.repeat(100), 0, readWrite | append)
+    if (how === 'path') await system.setattr(as(bob, nodeid), { size: 0, killSuidGid: false })
+    else await system.open(as(bob, nodeid), readWrite | truncate)
+    await write(alice, nodeid, fh, 'B', 0, readWrite | append)
+    await system.flush(as(alice, nodeid), fh, 0n)
+    t.equal(storage.find('/log').content.toString(), 'B', how)
+  }
 })
 
 t.test('a look of another does not make one forget what it has still to write', async (t) => {

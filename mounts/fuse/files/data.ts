@@ -31,7 +31,7 @@ export interface FileStore {
    * which gives it the size that it has with what was not written out yet, or was while the answer was on its way.
    */
   looking(key: number | string): (seen: Attributes) => Attributes
-  /** Writes out everything, closes all files. Never fails. */
+  /** Writes out everything, closes all files; drafts that nobody has closed leave no trace. Never fails. */
   close(): Promise<void>
 }
 
@@ -43,6 +43,8 @@ export interface HandleOptions {
    * attributes as they are with these bytes, unless more was written meanwhile.
    */
   readonly telling?: () => (seen: Attributes) => void
+  /** A draft has become the file; what it throws is thrown to whoever has closed or synced it. */
+  readonly completed?: (signal: AbortSignal | undefined) => Promise<void>
   /** The handle ends with such an error that nobody has asked for. */
   readonly untold?: (error: unknown) => void
 }
@@ -52,6 +54,8 @@ export interface FileData {
   readonly remote: RemoteFile
   /** Bytes, with those that were not written out yet. */
   readonly size: number
+  /** A whole new file that is not complete: nobody else sees it. */
+  readonly isDraft: boolean
   /**
    * Chunks that together are `size` bytes, fewer only at the end of the file. They may be used until the event loop turns
    * (the answer is written before anything else is awaited than this promise); their memory is used again then.
@@ -75,6 +79,8 @@ export interface FileData {
   seek(offset: number, what: 'data' | 'hole', signal?: AbortSignal): Promise<number | undefined>
   /** Inside the gateway: how many bytes were copied. */
   copyFrom(source: FileData, start: number, length: number, offset: number, signal?: AbortSignal): Promise<number>
+  /** Of a draft: it has lost its name, and is not completed any more. */
+  discard(): void
   /** Writes out what is left, and closes. Never fails: what could not be written is told to `lost`. */
   release(): Promise<void>
 }

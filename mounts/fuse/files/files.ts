@@ -71,7 +71,7 @@ class Files implements FileStore {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#handles].map((handle) => handle.release()))
+    await Promise.all([...this.#handles].map((handle) => handle.abandon()))
     clearTimeout(this.#timer)
     this.#unsubscribe()
   }

@@ -24,6 +24,8 @@ export class Handle implements FileData, Opener {
   #committed = false
   /** Of a draft: there are bytes in it. */
   #begun = false
+  /** Of a draft: its name is gone, and so it is nothing to be completed. */
+  #discarded = false
   #released: Promise<void> | undefined
 
   /** `left` is called when it is closed. */
@@ -37,6 +39,10 @@ export class Handle implements FileData, Opener {
 
   get size(): number {
     return this.#file.size
+  }
+
+  get isDraft(): boolean {
+    return this.remote.kind === 'draft' && !this.#committed && !this.#discarded
   }
 
   /** A draft is nothing before it is complete. */
@@ -91,6 +97,8 @@ export class Handle implements FileData, Opener {
   }
 
   async seek(offset: number, what: 'data' | 'hole', signal?: AbortSignal): Promise<number | undefined> {
+    // It is written from its beginning to its end.
+    if (this.isDraft) return offset >= this.size ? undefined : what === 'data' ? offset : this.size
     await this.#file.extents.settle(signal)
     return this.remote.seek(offset, what, signal)
   }
@@ -111,7 +119,22 @@ export class Handle implements FileData, Opener {
   }
 
   release(): Promise<void> {
-    this.#released ??= this.#end()
+    this.#released ??= this.#end(() => this.#commit(undefined))
+    return this.#released
+  }
+
+  discard(): void {
+    this.#discarded = true
+  }
+
+  /** The same where nobody has closed it: what is not complete does not take the place of what is there. */
+  abandon(): Promise<void> {
+    const unfinished = async () => {
+      if (this.#begun && this.isDraft) {
+        throw new StorageError('unavailable', 'the mount ended before the file was closed: it is as it was before')
+      }
+    }
+    this.#released ??= this.#end(unfinished)
     return this.#released
   }
 
@@ -180,7 +203,7 @@ export class Handle implements FileData, Opener {
   }
 
   async #commit(signal: AbortSignal | undefined): Promise<void> {
-    if (this.#committed) return
+    if (this.#committed || this.#discarded) return
     try {
       await this.remote.commit(signal)
       this.#committed = this.remote.kind === 'draft'
@@ -191,13 +214,14 @@ export class Handle implements FileData, Opener {
       }
       throw error
     }
+    if (this.#committed) await this.#options.completed?.(signal)
   }
 
-  async #end(): Promise<void> {
+  async #end(complete: () => Promise<void>): Promise<void> {
     const { extents } = this.#file
     try {
       if (this.remote.kind !== 'read') await extents.settle()
-      if (this.remote.kind === 'draft' && !this.#broken) await this.#commit(undefined)
+      if (this.remote.kind === 'draft' && !this.#broken) await complete()
       if (this.remote.kind === 'edit' && this.#error !== undefined) this.#options.untold?.(this.#error)
     } catch (error) {
       this.#options.lost?.(error)
