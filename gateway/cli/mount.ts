@@ -1,7 +1,9 @@
 /** `portolan mount`: the namespace as a directory of this machine. */
 
+import { stat } from 'node:fs/promises'
+import { setTimeout as pause } from 'node:timers/promises'
 import { Command } from 'commander'
-import { mounts, mountType } from '../../mounts/fuse/mounting/mountinfo.ts'
+import { type Mounted as MountedFileSystem, mounts, mountType } from '../../mounts/fuse/mounting/mountinfo.ts'
 import { UsageError } from './exit.ts'
 import { type MountWords, mountOptionsOf, takeMountFileOptions, withMountOptions } from './mount-options.ts'
 import { harmless, say, sayJson, table } from './output.ts'
@@ -63,18 +65,29 @@ export function mountCommand(status: Status): Command {
 
 async function list({ json }: MountWords): Promise<void> {
   const ours = (await mounts()).filter(({ type }) => type === mountType)
-  const rows = ours.map(({ directory, source, options }) => ({
+  const row = async ({ directory, source, options }: MountedFileSystem) => ({
     directory,
     source,
     readOnly: options.includes('ro'),
     user: Number(options.find((option) => option.startsWith('user_id='))?.slice(8) ?? 0),
-  }))
+    dead: await hasDied(directory),
+  })
+  const rows = await Promise.all(ours.map(row))
   if (json) return await sayJson({ mounts: rows })
   if (rows.length === 0) return
-  const cells = rows.map(({ directory, source, readOnly, user }) => [
+  const cells = rows.map(({ directory, source, readOnly, user, dead }) => [
     harmless(directory),
     harmless(source),
-    `uid ${user}${readOnly ? ', read-only' : ''}`,
+    `uid ${user}${readOnly ? ', read-only' : ''}${dead ? ', its program has died: portolan umount --lazy' : ''}`,
   ])
   await say(table(cells))
+}
+
+/** Of one that does not answer in time nobody knows. */
+async function hasDied(directory: string): Promise<boolean> {
+  const look = stat(directory).then(
+    () => false,
+    ({ code }: NodeJS.ErrnoException) => code === 'ENOTCONN',
+  )
+  return Promise.race([look, pause(1000, false, { ref: false })])
 }

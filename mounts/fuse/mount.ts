@@ -207,7 +207,10 @@ function credentials({ anonymous, origin, ca, credential, log }: MountOptions): 
 }
 
 async function requireDirectory(remote: RemoteFs, top: Path): Promise<void> {
-  const { type } = await remote.stat(top)
+  const { type } = await remote.stat(top).catch((error: unknown) => {
+    const { code } = StorageError.from(error)
+    throw code === 'not-found' ? new StorageError(code, `the gateway has nothing at ${top}`, { cause: error }) : error
+  })
   if (type !== 'directory') throw new StorageError('not-directory', `${top} is no directory`, { path: top })
 }
 

@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { portolan, scratch } from './running.ts'
 import { world } from './world.ts'
@@ -95,6 +97,26 @@ t.test('help names every command and the exit codes', async (t) => {
   t.match((await portolan(['--version'])).stdout, /^\d+\.\d+\.\d+/)
   t.equal((await portolan(['fly'])).code, 2)
   t.equal((await portolan(['ls', '--fly'])).code, 2)
+})
+
+t.test('bash completes commands, options and their values', async (t) => {
+  const { stdout } = await portolan(['completion', 'bash'])
+  const script = `${stdout}
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _portolan; echo "\${COMPREPLY[*]}"`
+  for (const [line, expected] of [
+    ['mou', 'mounts mount'],
+    ['acl ', 'get set edit who'],
+    ['mount ', ''],
+    ['mount --nea', '--nearline'],
+    ['mount --identity ', 'own per-process'],
+    ['mount https://gw /data --nearline w', 'wait'],
+    ['umount ', ''],
+    ['umount --l', '--lazy'],
+  ] as const) {
+    const words = ['portolan', ...line.split(' ')]
+    const { stdout } = await promisify(execFile)('bash', ['-c', script, 'bash', ...words])
+    t.equal(stdout.trim(), expected, line)
+  }
 })
 
 t.test('completion scripts name commands and options', async (t) => {

@@ -120,7 +120,7 @@ t.test('wrong usage is told', async (t) => {
     t.ok(code === 2 || code === 1, words.join(' '))
   }
   const completion = await portolan(['completion', 'bash'])
-  t.match(completion.stdout, /'stage'\) choices='status cancel .*--lifetime.*--wait/)
+  t.match(completion.stdout, /'stage'\) found=1 commands='status cancel[^']*' options='[^']*--lifetime.*--wait/)
 })
 
 t.test('who waits for files that somebody cancels does not get them, and is told so', async (t) => {

@@ -97,7 +97,7 @@ t.test(
     const { out } = await portolan('mount', '--json')
     t.match(
       (JSON.parse(out) as { mounts: { directory: string }[] }).mounts.find((mount) => mount.directory === directory),
-      { source: gateway.url, user: 0 },
+      { source: gateway.url, user: 0, dead: false },
     )
     t.match(await portolan('mount', '--token-file', token, gateway.url, directory), {
       code: 2,
@@ -130,6 +130,14 @@ t.test(
     const { stdout } = await runFile('stat', ['-c', '%u %g', join(directory, 'alice')])
     t.equal(stdout, '12 34\n')
     t.equal((await portolan('umount', '--lazy', directory)).code, 0)
+    const again = await portolan('mount', '--subdir', '/lab/box', '--token-file', token, gateway.url, directory)
+    t.equal(again.code, 0, again.err)
+    writeFileSync(join(directory, 'below'), '')
+    t.equal((await portolan('umount', directory)).code, 0)
+    t.match(await portolan('mount', '--subdir', '/lab/none', '--token-file', token, gateway.url, directory), {
+      code: /[1-9]/,
+      err: /\/lab\/none/,
+    })
   },
 )
 
