@@ -29,8 +29,8 @@ export interface Parts extends Common {
   /** What opening a file does whose bytes are on tape only. */
   readonly nearline: 'wait' | 'fail'
   readonly teller: Teller
-  /** Where processes see it that see this mount where it was made. */
-  readonly localName: (path: Path) => string
+  /** Where processes see it that see this mount where it was made; undefined where nobody knows. */
+  readonly localName: (path: Path) => string | undefined
 }
 
 /** open(2). */

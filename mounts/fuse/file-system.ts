@@ -30,8 +30,8 @@ export interface FileSystemOptions {
   readonly nearline: 'wait' | 'fail'
   /** Where in the namespace the mount begins. */
   readonly top?: Path
-  /** Directory of this machine that it is mounted on. */
-  readonly mountpoint?: string
+  /** Directory of this machine that it is mounted on, without symbolic links, where that is known. */
+  readonly mountpoint?: string | undefined
   readonly readOnly?: boolean
   /** The kernel was served by another process before: no number of its objects and files is used again. */
   readonly isResumed?: boolean
@@ -105,8 +105,8 @@ export function createFileSystem(
   const viewOf = (context: Context): View | Promise<View> =>
     only ?? (isShared ? identity.viewOf(context, making) : Promise.reject(new Errno('EACCES')))
   const teller = new Teller(options.log, now, isShared)
-  const { mountpoint = '', top = root, nearline } = options
-  const localName = (path: Path) => join(mountpoint, path.slice(top === root ? 0 : top.length))
+  const { mountpoint, top = root, nearline } = options
+  const localName = (path: Path) => mountpoint && join(mountpoint, path.slice(top === root ? 0 : top.length))
   const parts: Parts = { ...common, viewOf, nearline, teller, localName }
   const locks = lockOperations(parts)
   const { closeDirectories, isListing, ...directories } = directoryOperations(parts, first)

@@ -20,7 +20,15 @@ import { deviceOf } from './kernel/device.ts'
 import type { Agreement } from './kernel/init.ts'
 import { Notices } from './kernel/notices.ts'
 import { Session } from './kernel/session.ts'
-import { type Account, type Attached, attach, checkAttach, raiseReadAhead } from './mounting/attach.ts'
+import {
+  type Account,
+  type Attached,
+  attach,
+  checkAttach,
+  passedDescriptor,
+  raiseReadAhead,
+} from './mounting/attach.ts'
+import { mountPoint } from './mounting/place.ts'
 import { repeatable } from './repeated.ts'
 
 export interface MountOptions {
@@ -101,7 +109,9 @@ export async function mountGateway(
     throw error
   }
   const fd = inherited?.fd ?? attached?.fd ?? -1
-  const session = serve(options, { remote, cache, fd, resumed: inherited?.agreement, journal: inherited?.journal })
+  const mountpoint = attached ? attached.directory : await inheritedPlace(options)
+  const handed = { resumed: inherited?.agreement, journal: inherited?.journal }
+  const session = serve(options, { remote, cache, fd, mountpoint, ...handed })
   const mount = new Mount({ options, session, attached, cache })
   try {
     const agreement = await mount.answered()
@@ -216,11 +226,19 @@ async function requireDirectory(remote: RemoteFs, top: Path): Promise<void> {
 
 interface Served extends Prepared {
   readonly fd: number
+  /** Without symbolic links; undefined where it is not known. */
+  readonly mountpoint: string | undefined
   readonly resumed: Agreement | undefined
   readonly journal: number | undefined
 }
 
-function serve(options: MountOptions, { remote, cache, fd, resumed, journal }: Served): Session {
+/** Asks the mount itself nothing: nobody serves it yet. */
+function inheritedPlace({ directory }: MountOptions): Promise<string | undefined> {
+  if (passedDescriptor(directory) !== undefined) return Promise.resolve(undefined)
+  return mountPoint(directory).catch(() => undefined)
+}
+
+function serve(options: MountOptions, { remote, cache, fd, mountpoint, resumed, journal }: Served): Session {
   const { ownership, nearline, top, readOnly, log, timeout, origin } = options
   const device = deviceOf(fd)
   const notices = new Notices(device)
@@ -239,7 +257,7 @@ function serve(options: MountOptions, { remote, cache, fd, resumed, journal }: S
     ? { remote, files: filesOf(remote) }
     : new ProcessIdentities({ origin, mountpoint: options.directory, connect, log, now })
   const operations = createFileSystem(identity, notices, {
-    ...{ ownership, nearline, top, readOnly, log, now, mountpoint: options.directory },
+    ...{ ownership, nearline, top, readOnly, log, now, mountpoint },
     isResumed: resumed !== undefined,
     journal,
   })

@@ -188,7 +188,7 @@ function isLastClose({ nodes, localName }: Parts, { opener, data, node }: OpenFi
  * Whether the process has another descriptor of it, as a shell that writes `echo … >&3`. Names alone are looked at: whatever
  * asks the file itself would wait for this mount. Who sees the mount elsewhere is taken to have none.
  */
-function hasOpen(pid: number, name: string): boolean {
+function hasOpen(pid: number, name: string | undefined): boolean {
   const directory = `/proc/${pid}/fd`
   try {
     return readdirSync(directory).some((fd) => readlinkSync(`${directory}/${fd}`) === name)
