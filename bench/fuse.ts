@@ -1,12 +1,14 @@
 /**
  * The mount beside `rclone mount` over WebDAV and s3fs, in one run on loopback, all of the same gateway, with curl for what
- * the wire gives. `npm run bench fuse [quick] [CASE...]`; the tree lies in memory where /dev/shm has the room, so that the
+ * the wire gives. `npm run bench fuse [quick] [awake] [CASE...]`; `awake`: no processor sleeps meanwhile, since waking one
+ * takes a virtual machine as long as a whole request may last; what keeps them awake gives way to everything. The tree lies in memory where /dev/shm has the room, so that the
  * disk is not what is measured. What is read at random lies on the disk and in the page cache: a tmpfs cannot tell what
  * can be read without waiting (RWF_NOWAIT), which is like no storage that people have.
  *
  * A missed goal is printed, it does not fail the run.
  */
 
+import { spawn } from 'node:child_process'
 import { statfsSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { resolve } from 'node:path'
@@ -18,7 +20,8 @@ import { type Figure, print } from './report.ts'
 const cases = { sequential, random, writing, listing, cloning }
 const words = process.argv.slice(2)
 const isQuick = words.includes('quick')
-const named = words.filter((word) => word !== 'quick')
+const isAwake = words.includes('awake')
+const named = words.filter((word) => word !== 'quick' && word !== 'awake')
 const unknown = named.find((name) => !Object.hasOwn(cases, name))
 if (unknown !== undefined) {
   console.error(`no case ${unknown}; there are: ${Object.keys(cases).join(', ')}`)
@@ -37,7 +40,9 @@ const inMemory = bavail * bsize > 12 * 2 ** 30 ? `/dev/shm/portolan-bench-${proc
 
 const figures: Figure[] = []
 const open: Place[] = []
+const restless = isAwake ? cpus().map(() => spawn('chrt', ['--idle', '0', process.execPath, '-e', 'for (;;);'])) : []
 const end = async () => {
+  for (const child of restless) child.kill('SIGKILL')
   await stopMounts()
   for (const place of open) await place.end()
 }
@@ -73,7 +78,7 @@ try {
 }
 
 const machine = { cpus: cpus().length, model: cpus()[0]?.model, node: process.version }
-if (named.length === 0 && !isQuick) {
+if (named.length === 0 && !isQuick && !isAwake) {
   const file = resolve(import.meta.dirname, 'results/fuse.json')
   writeFileSync(file, `${JSON.stringify({ machine, figures }, null, 2)}\n`)
 }
