@@ -250,7 +250,7 @@ t.test('what is wrong is one line, and nothing is mounted', { skip, timeout: 240
     [[...good, gateway.url, join(full, 'none')], 2, /does not exist: make the directory first/],
     [[...good, gateway.url, full], 2, /is not empty/],
     [[...good, gateway.url, token], 2, /is no directory/],
-    [[...good, `${gateway.url}/none`, directory], 2, /nothing at this path/],
+    [[...good, `${gateway.url}/none`, directory], 2, /has nothing at \/none/],
     [[...good, `${gateway.url}?a=b`, directory], 2, /no query/],
     [['ftp://host/', directory], 2, /begins with https/],
     [[...good, 'https://user:wachtwoord@host/', directory], 2, /no user name and no password/],
