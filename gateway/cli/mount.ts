@@ -1,8 +1,7 @@
 /** `portolan mount`: the namespace as a directory of this machine. */
 
-import { stat } from 'node:fs/promises'
-import { setTimeout as pause } from 'node:timers/promises'
 import { Command } from 'commander'
+import { hasDied } from '../../mounts/fuse/mounting/died.ts'
 import { type Mounted as MountedFileSystem, mounts, mountType } from '../../mounts/fuse/mounting/mountinfo.ts'
 import { UsageError } from './exit.ts'
 import { type MountWords, mountOptionsOf, takeMountFileOptions, withMountOptions } from './mount-options.ts'
@@ -81,13 +80,4 @@ async function list({ json }: MountWords): Promise<void> {
     `uid ${user}${readOnly ? ', read-only' : ''}${dead ? ', its program has died: portolan umount --lazy' : ''}`,
   ])
   await say(table(cells))
-}
-
-/** Of one that does not answer in time nobody knows. */
-async function hasDied(directory: string): Promise<boolean> {
-  const look = stat(directory).then(
-    () => false,
-    ({ code }: NodeJS.ErrnoException) => code === 'ENOTCONN',
-  )
-  return Promise.race([look, pause(1000, false, { ref: false })])
 }

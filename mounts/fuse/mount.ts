@@ -299,7 +299,7 @@ class Mount {
     this.#session = session
     this.#attached = attached
     this.ended = session.ended.then(async () => {
-      attached?.dismiss()
+      await attached?.end()
       await cache?.close()
     })
   }

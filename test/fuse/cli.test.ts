@@ -190,10 +190,15 @@ t.test(
 t.test('a killed mount is gone; a supervised one goes on', { skip, timeout: 240_000, buffered: true }, async (t) => {
   const { gateway, directory, token } = await world(t)
   const words = ['mount', '--json', '--token-file', token]
-  const plain = JSON.parse((await portolan(...words, gateway.url, directory)).out) as { pid: number }
+  const mounted = async (...more: readonly string[]) => {
+    const { out, err } = await portolan(...words, ...more, gateway.url, directory)
+    t.equal(err, '', 'nothing is said')
+    return JSON.parse(out) as { pid: number }
+  }
+  const plain = await mounted()
   process.kill(plain.pid, 'SIGKILL')
   await eventually(async () => (await mountedAt(directory)) === undefined, 10_000, 'it stays')
-  const kept = JSON.parse((await portolan(...words, '--supervise', gateway.url, directory)).out) as { pid: number }
+  const kept = await mounted('--supervise')
   const before = readdirSync(join(directory, 'lab'))
   const file = join(directory, 'lab/alice/kept-open')
   const open = openSync(file, 'w+')
@@ -221,7 +226,7 @@ t.test('signals unmount, also while the mount is in use', { skip, timeout: 240_0
   ] as const) {
     const words = [program, 'mount', '--foreground', ...more, '--token-file', token, gateway.url, directory]
     const child = spawn(process.execPath, words, { env, stdio: ['ignore', 'pipe', 'pipe'] })
-    await firstLine(child)
+    t.match(await firstLine(child), / as alice@lab\.example, by /, signal)
     const user = signal === 'SIGHUP' ? spawn('sleep', ['60'], { cwd: directory }) : undefined
     child.kill(signal)
     t.same(await once(child, 'exit'), [0, null], signal)

@@ -1,4 +1,4 @@
-/** A program that mounts a file system in memory: `memory-server.ts DIRECTORY [hangs]`. Prints a line when it serves. */
+/** A program that mounts a file system in memory: `memory-server.ts DIRECTORY [hangs|lingers]`. Prints a line when it serves. */
 
 import { errnoOf } from '../../mounts/fuse/errors.ts'
 import { deviceOf } from '../../mounts/fuse/kernel/device.ts'
@@ -19,6 +19,8 @@ if (mode === 'hangs') {
     await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
   }
 }
+// Its mount is over, and it is not.
+if (mode === 'lingers') operations.close = () => new Promise((resolve) => setTimeout(resolve, 60_000))
 const session = new Session({
   ...{ device, operations, errnoOf, timeout: 60 },
   notices: new Notices(device),
@@ -30,4 +32,4 @@ process.on('SIGTERM', () => {
 await session.agreed
 process.stdout.write('serves\n')
 await session.ended
-attached.dismiss()
+await attached.end()

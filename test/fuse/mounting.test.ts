@@ -145,6 +145,34 @@ t.test('what takes the place of its directory is not unmounted', { skip, timeout
   await run('umount', ['-l', join(moved, 'data')])
 })
 
+t.test('a mount that was aborted is taken away by its program', { skip, timeout: 60_000 }, async (t) => {
+  const { directory, ended } = await serve(t)
+  const number = (await mountedAt(directory))?.device.split(':')[1]
+  const control = '/sys/fs/fuse/connections'
+  if (!(await mountedAt(control))) {
+    await run('mount', ['-t', 'fusectl', 'fusectl', control])
+    t.teardown(() => run('umount', [control]))
+  }
+  writeFileSync(`${control}/${number}/abort`, '1')
+  t.same(await ended, [0, null])
+  t.equal(await mountedAt(directory), undefined)
+})
+
+t.test('what has got its number is not unmounted', { skip, timeout: 60_000 }, async (t) => {
+  const first = await serve(t, 'lingers')
+  const device = (await mountedAt(first.directory))?.device
+  await run('umount', [first.directory])
+  // The kernel gives the smallest number that is free, to whoever mounts first.
+  const later: string[] = []
+  for (let count = 0; count < 3; count += 1) later.push((await serve(t)).directory)
+  const devices = await Promise.all(later.map(async (directory) => (await mountedAt(directory))?.device))
+  t.comment(devices.includes(device) ? 'one of them has it' : 'somebody else was faster')
+  first.child.kill('SIGTERM')
+  const [said] = first.child.stdout ? await once(first.child.stdout, 'data') : []
+  t.match(String(said), /stays: .*not mounted any more/)
+  for (const directory of later) t.same(readdirSync(directory), ['file'])
+})
+
 t.test(
   'an orderly end leaves no process, and a blank in the name is no obstacle',
   { skip, timeout: 60_000 },

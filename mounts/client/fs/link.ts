@@ -217,12 +217,14 @@ export class Link {
     const content = { versions: [version], client: 'portolan-mount/0.1', ...(previous !== undefined && { previous }) }
     const body = Buffer.from(JSON.stringify(content))
     const request = { method: 'POST', target: `${prefix}/session`, body } as const
+    // The first is one try for whoever mounts. Later the connection may have ended unseen.
+    const limit = previous === undefined ? this.timeout : sessionLimit
     for (let attempt = 0; ; attempt++) {
-      const signed = await this.#sign(sessionLimit)
+      const signed = await this.#sign(limit)
       const headers = `${signed.lines}${json}`
-      const answer = await this.#exchange('metadata', { ...request, headers }, sessionLimit)
+      const answer = await this.#exchange('metadata', { ...request, headers }, limit)
       await this.signing.check(signed, answer)
-      if (answer.status === 401 && attempt === 0 && (await this.#refused({ signed, limit: sessionLimit }))) continue
+      if (answer.status === 401 && attempt === 0 && (await this.#refused({ signed, limit }))) continue
       if (isStranger(answer)) {
         throw new StorageError('unavailable', `${this.dialer.origin.origin}: no Portolan gateway answers there`)
       }

@@ -113,8 +113,6 @@ class Keeper {
     if (this.#over) return
     this.#over = true
     const { attached } = this.#options
-    attached.dismiss()
-    close(attached.fd, () => undefined)
-    this.#ended.resolve(orderly)
+    close(attached.fd, () => void attached.end().then(() => this.#ended.resolve(orderly)))
   }
 }

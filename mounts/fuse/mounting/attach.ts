@@ -3,9 +3,10 @@
 import { close, closeSync, constants, fstatSync, openSync, readlinkSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { StorageError } from '../../../gateway/core/errors.ts'
+import { hasDied } from './died.ts'
 import { fusermount, fusermountDetach, fusermountEnd } from './fusermount.ts'
-import { type Guard, startGuard } from './guard.ts'
-import { detach, mount, mountFlag, unmount } from './libc.ts'
+import { startGuard } from './guard.ts'
+import { detach, isConnected, mount, mountFlag, unmount } from './libc.ts'
 import { mountedAt, mountType, placeOf } from './mountinfo.ts'
 import { checkPlace, type Place } from './place.ts'
 import { isAdministrator, mayMount } from './privilege.ts'
@@ -32,10 +33,10 @@ export interface Attached {
   readonly way: 'mount(2)' | 'fusermount3' | 'descriptor'
   /** Undefined where it is not known: the descriptor was handed over. */
   readonly directory: string | undefined
-  /** Takes it out of the tree; `lazy` also while something in it is in use. Throws `busy`. */
+  /** Takes it out of the tree; `lazy` also while something in it is in use. Throws `busy`, `not-found` once it is gone. */
   detach(lazy: boolean): Promise<void>
-  /** It is gone: nobody has to look after it any more. */
-  dismiss(): void
+  /** The descriptor is closed: what is left in the tree, and answers nobody, is taken away. Never rejects. */
+  end(): Promise<void>
 }
 
 /** N of `/dev/fd/N`; undefined for a directory. */
@@ -73,7 +74,7 @@ const notHere =
 
 const untouched = {
   detach: () => Promise.reject(new StorageError('unsupported', 'who has mounted it has to unmount it')),
-  dismiss: () => undefined,
+  end: () => Promise.resolve(),
 }
 
 async function attachBySyscall(options: AttachOptions, place: Place): Promise<Attached> {
@@ -90,14 +91,8 @@ async function attachBySyscall(options: AttachOptions, place: Place): Promise<At
     throw refusal(error)
   }
   const { directory } = place
-  const { device, guard } = await guarded(directory, ['umount', '-f', '-l', directory])
-  return {
-    fd,
-    way: 'mount(2)',
-    directory,
-    detach: async (lazy) => unmount(await ownPlace(device, directory), lazy ? detach : 0).catch(busy),
-    dismiss: () => guard?.dismiss(),
-  }
+  const take = (from: string, lazy: boolean) => unmount(from, lazy ? detach : 0).catch(busy)
+  return { fd, way: 'mount(2)', directory, ...(await kept({ fd, directory, take }, ['umount', '-f', '-l', directory])) }
 }
 
 /**
@@ -118,36 +113,41 @@ function onDirectory({ directory, id }: Place, mountOn: (directory: string) => v
   }
 }
 
-/** Nothing of others is unmounted, whatever is mounted there by now. */
-async function ownPlace(device: string | undefined, directory: string): Promise<string> {
-  if (device === undefined) return directory
-  const place = await placeOf(device)
-  if (!place) throw new StorageError('not-found', 'it is not mounted any more')
-  if (place.isCovered) throw new StorageError('busy', `something else is mounted over ${place.directory}`)
-  return place.directory
-}
-
 async function attachByProgram(options: AttachOptions, { directory }: Place): Promise<Attached> {
   const fd = await fusermount({ ...options, directory })
-  const { device, guard } = await guarded(directory, fusermountDetach(directory))
+  const own = { fd, directory, take: fusermountEnd }
+  return { fd, way: 'fusermount3', directory, ...(await kept(own, fusermountDetach(directory))) }
+}
+
+interface Own {
+  readonly fd: number
+  readonly directory: string
+  take(directory: string, lazy: boolean): Promise<void>
+}
+
+/** `command` takes it away when this process is dead. */
+async function kept({ fd, directory, take }: Own, command: readonly string[]) {
+  const mounted = await mountedAt(directory)
+  // Gone already where it is not there.
+  const device = mounted?.type === mountType ? mounted.device : undefined
+  const guard = device === undefined ? undefined : await startGuard({ device, directory }, command)
   return {
-    fd,
-    way: 'fusermount3',
-    directory,
-    detach: async (lazy) => fusermountEnd(await ownPlace(device, directory), lazy),
-    dismiss: () => guard?.dismiss(),
+    async detach(lazy: boolean): Promise<void> {
+      const place = device === undefined ? undefined : await placeOf(device)
+      // What is over gives its number to the next mount, of whomever: nothing of others is unmounted.
+      if (!place || !isConnected(fd)) throw new StorageError('not-found', 'it is not mounted any more')
+      if (place.isCovered) throw new StorageError('busy', `something else is mounted over ${place.directory}`)
+      await take(place.directory, lazy)
+    },
+    async end(): Promise<void> {
+      const place = device === undefined ? undefined : await placeOf(device)
+      // Who is served by nobody, as after an administrator has aborted the connection, is nobody's by now.
+      if (place && !place.isCovered && (await hasDied(place.directory))) {
+        await take(place.directory, true).catch(() => undefined)
+      }
+      guard?.dismiss()
+    },
   }
-}
-
-async function guarded(directory: string, command: readonly string[]): Promise<Guarded> {
-  const device = (await mountedAt(directory))?.device
-  return { device, guard: device === undefined ? undefined : await startGuard({ device, directory }, command) }
-}
-
-interface Guarded {
-  /** Undefined where it is gone already. */
-  readonly device: string | undefined
-  readonly guard: Guard | undefined
 }
 
 const device = '/dev/fuse'

@@ -8,10 +8,10 @@ import { once } from 'node:events'
 import { escaped } from './mountinfo.ts'
 
 /**
- * Ends when it reads a line; when its input ends without one, the program is dead. So it is at SIGUSR1, even where a thread
- * of it keeps all of its files open: the kernel may hold one that was telling it of a change, until those are answered
- * who hold the directory; it comes once for each thread that ends. For them the connection is aborted, which ends whatever waits for it. Only the mount of this device
- * is taken away, and only where it is what is seen at the directory: umount(8) follows whatever is in its place by then.
+ * When its input ends, the program is dead. So it is at SIGUSR1, even where a thread of it keeps all of its files open: the
+ * kernel may hold one that was telling it of a change, until those are answered who hold the directory; it comes once for each
+ * thread that ends. For them the connection is aborted, which ends whatever waits for it. Only the mount of this device is
+ * taken away, and only where it is what is seen at the directory: umount(8) follows whatever is in its place by then.
  */
 const script = `trap '' HUP INT QUIT TERM
 wanted=$1
@@ -28,7 +28,7 @@ away() {
   exec "$@"
 }
 trap 'away "$@"' USR1
-read -r word && exit 0
+read -r word
 away "$@"`
 
 /** setpriv(1), where it is there, has the kernel send the signal when the thread ends that has started it. */
@@ -54,7 +54,8 @@ export async function startGuard(
   child.stdin.on('error', () => undefined)
   child.unref()
   if ('unref' in child.stdin && typeof child.stdin.unref === 'function') child.stdin.unref()
-  return { dismiss: () => void child.stdin.end('done\n') }
+  // A word would not do: it could be read after the signal, when another mount may have the number and the directory.
+  return { dismiss: () => void child.kill('SIGKILL') }
 }
 
 /** Undefined where there is no such program. */

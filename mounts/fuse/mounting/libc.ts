@@ -46,6 +46,17 @@ export function mountIsAllowed(): boolean {
   return unmountCall('/proc/self/fd', noFollow) === 0 || failure('umount2').code !== 'EPERM'
 }
 
+const pollCall = libc.func('int poll(void *, unsigned long, int)')
+
+/** Whether the kernel still has a mount behind a descriptor of /dev/fuse. Takes no request from it. */
+export function isConnected(fd: number): boolean {
+  // struct pollfd with no events asked for: the error is told all the same (poll(2)).
+  const asked = Buffer.alloc(8)
+  asked.writeInt32LE(fd, 0)
+  if (pollCall(asked, 1, 0) < 0) throw failure('poll')
+  return asked.readInt16LE(6) === 0
+}
+
 const prctlCall = libc.func('int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)')
 const [ambient, clearAll] = [47, 4]
 
