@@ -88,8 +88,7 @@ export class Resumable implements UploadOperations {
 
   async state(call: Call, id: string, { settled = false }: { readonly settled?: boolean } = {}): Promise<UploadState> {
     return this.#with(call, 'upload-progress', id, async (row) => {
-      if (!settled || row.result !== undefined) return stateOf(row)
-      return this.#means.turns.hold(id, async ({ row: now }) => stateOf(now))
+      return stateOf(!settled || row.result !== undefined ? row : await this.#means.turns.settle(id))
     })
   }
 

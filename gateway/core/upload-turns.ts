@@ -13,6 +13,8 @@ export type TurnState = Pick<State, 'uploads' | 'leases'>
 const patience = 15_000
 /** The same of one who wants to share it. */
 const sharePatience = 1000
+/** So many may come while one waits for its turn to look. */
+const intruders = 3
 /** ms between two looks at whether others wait. */
 const lookEvery = 250
 
@@ -79,6 +81,18 @@ export class Turns {
       return await this.#state.leases.withLease(leaseOf(id), patience, () => this.#take(running, work))
     } finally {
       this.#leave(running)
+    }
+  }
+
+  /** The upload at a moment when nobody works on it: those too are stopped who come while this one waits. */
+  async settle(id: string): Promise<StoredUpload> {
+    for (let left = intruders; ; left--) {
+      try {
+        return await this.hold(id, async ({ row }) => row)
+      } catch (error) {
+        // Of two requests of one sender the older may come to another process, and call later.
+        if (!(error instanceof Superseded) || left === 0) throw error
+      }
     }
   }
 
@@ -211,6 +225,12 @@ export function expired(): StorageError {
   })
 }
 
+class Superseded extends StorageError {
+  constructor() {
+    super('busy', 'a newer request goes on with this upload', { retryAfter: 1 })
+  }
+}
+
 export function superseded(): StorageError {
-  return new StorageError('busy', 'a newer request goes on with this upload', { retryAfter: 1 })
+  return new Superseded()
 }

@@ -325,6 +325,17 @@ t.test('a sync that takes longer than the gateway may be away is waited for', as
   await file.close()
 })
 
+t.test('the first session is waited for as long as the mount says', async (t) => {
+  const gateway = await Pretended.start(t)
+  const asked = Promise.withResolvers<void>()
+  gateway.misbehave = () => {
+    asked.resolve()
+    return true
+  }
+  await t.rejects(gateway.reach(t, { timeout: 300 }), { code: 'timeout' })
+  await asked.promise
+})
+
 t.test('a process that takes no connections for a moment keeps its session', async (t) => {
   const gateway = await Pretended.start(t)
   const fs = await gateway.reach(t)

@@ -7,6 +7,7 @@ import t from 'tap'
 import { claim } from '../../backends/posix/leaving.ts'
 import { Spool } from '../../gateway/core/spool.ts'
 import { OffsetError } from '../../gateway/core/uploads.ts'
+import { eventually } from '../gateway/processes.ts'
 import { makeUploadWorld } from './upload-world.ts'
 import { callBy, grants, person } from './world.ts'
 
@@ -37,6 +38,23 @@ t.test('bytes that were lost after they had counted come again', async (t) => {
   const { digests } = await one.finish('alice', id)
   t.equal(Buffer.from(digests.md5 ?? []).toString('hex'), createHash('md5').update('abcDEF').digest('hex'))
   t.equal(await one.get('/spooled/f'), 'abcDEF')
+})
+
+t.test('who asks for the offset is told, whoever comes meanwhile', async (t) => {
+  const { process } = await makeUploadWorld(t)
+  const [one, two] = [await process(), await process()]
+  const { id } = await one.create('alice', '/data/f')
+  const { uploads, leases } = two.state
+  const calls = async () => (await uploads.get(id))?.called ?? 0
+  const asked = await leases.withLease(`upload:${id}`, 0, async () => {
+    const before = await calls()
+    const answer = one.storage.uploads.state(callBy('alice'), id, { settled: true })
+    answer.catch(() => undefined)
+    await eventually(async () => (await calls()) > before, 10_000, 'it does not wait')
+    await uploads.call(id)
+    return { answer }
+  })
+  t.match(await asked.answer, { id, offset: 0 })
 })
 
 t.test('who came by a link sees nothing of what others do by links', async (t) => {
