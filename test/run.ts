@@ -32,7 +32,7 @@ const long = args.includes('--long')
 const fewFailures = 5
 
 /** A file that does not end by itself in this time, in ms, has failed. */
-const limit = long ? 6 * 3_600_000 : 480_000
+const limit = long ? 6 * 3_600_000 : 900_000
 
 /**
  * What Node makes of a module is made once, and not in each of thousands of processes. Those of other accounts write there,

@@ -4,7 +4,7 @@ import t from 'tap'
 import { mountGateway, proveAll, startLab } from './mounted.ts'
 import { closedWay, type Way } from './places.ts'
 
-t.setTimeout(470_000)
+t.setTimeout(880_000)
 t.jobs = 2
 
 const asked: Readonly<Record<string, number>> = {

@@ -4,7 +4,7 @@ import t from 'tap'
 import { mountGateway, proveAll, proveHere, startLab, temporaryDirectory } from './mounted.ts'
 import { closedWay } from './places.ts'
 
-t.setTimeout(470_000)
+t.setTimeout(880_000)
 
 /** Each with the share of the whole that is asked of a mount here. */
 const asked: Readonly<Record<string, number>> = {

@@ -6,7 +6,7 @@ import { Fsx } from './fsx.ts'
 import { mountGateway, startLab, temporaryDirectory } from './mounted.ts'
 import { closedWay } from './places.ts'
 
-t.setTimeout(480_000)
+t.setTimeout(880_000)
 
 t.test('the model is right: a local file does as it does', async (t) => {
   const fsx = new Fsx(temporaryDirectory(t), 1)
