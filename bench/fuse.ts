@@ -1,9 +1,10 @@
 /**
  * The mount beside `rclone mount` over WebDAV and s3fs, in one run on loopback, all of the same gateway, with curl for what
  * the wire gives. `npm run bench fuse [quick] [awake] [CASE...]`; `awake`: no processor sleeps meanwhile, since waking one
- * takes a virtual machine as long as a whole request may last; what keeps them awake gives way to everything. The tree lies in memory where /dev/shm has the room, so that the
- * disk is not what is measured. What is read at random lies on the disk and in the page cache: a tmpfs cannot tell what
- * can be read without waiting (RWF_NOWAIT), which is like no storage that people have.
+ * takes a virtual machine as long as a whole request may last; what keeps them awake gives way to everything. The tree lies
+ * in memory where /dev/shm has the room, so that the disk is not what is measured. What is read at random lies on the disk
+ * and in the page cache: a tmpfs cannot tell what can be read without waiting (RWF_NOWAIT), which is like no storage that
+ * people have.
  *
  * A missed goal is printed, it does not fail the run.
  */
