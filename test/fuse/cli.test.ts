@@ -23,7 +23,7 @@ import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { mountedAt } from '../../mounts/fuse/mounting/mountinfo.ts'
 import type { TestGateway } from '../gateway/harness.ts'
-import { eventually } from '../gateway/processes.ts'
+import { eventually, familyOf } from '../gateway/processes.ts'
 import { startLab } from '../mount/mounted.ts'
 
 t.setTimeout(300_000)
@@ -216,6 +216,27 @@ t.test('a killed mount is gone; a supervised one goes on', { skip, timeout: 240_
   t.equal((await portolan('umount', directory)).code, 0)
   await eventually(isGone(kept.pid), 30_000, 'the supervisor stays')
 })
+
+t.test(
+  'a mount whose program and guard were killed is listed as dead',
+  { skip, timeout: 240_000, buffered: true },
+  async (t) => {
+    const { gateway, directory, token } = await world(t)
+    const { out } = await portolan('mount', '--json', '--token-file', token, gateway.url, directory)
+    const { pid } = JSON.parse(out) as { pid: number }
+    // The guard first: it takes away what its program leaves.
+    for (const each of familyOf(pid).toReversed()) process.kill(each, 'SIGKILL')
+    await eventually(isGone(pid), 30_000, 'its process stays')
+    const listed = JSON.parse((await portolan('mount', '--json')).out) as { mounts: { directory: string }[] }
+    t.match(
+      listed.mounts.find((mount) => mount.directory === directory),
+      { dead: true },
+    )
+    t.match((await portolan('mount')).out, /its program has died: portolan umount --lazy/)
+    t.equal((await portolan('umount', '--lazy', directory)).code, 0)
+    t.equal(await mountedAt(directory), undefined)
+  },
+)
 
 t.test('signals unmount, also while the mount is in use', { skip, timeout: 240_000, buffered: true }, async (t) => {
   const { gateway, directory, token } = await world(t)

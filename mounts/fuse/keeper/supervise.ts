@@ -4,7 +4,7 @@
  */
 
 import type { ChildProcess } from 'node:child_process'
-import { close } from 'node:fs'
+import { closeSync } from 'node:fs'
 import { StorageError } from '../../../gateway/core/errors.ts'
 import type { Agreement } from '../kernel/init.ts'
 import type { Attached } from '../mounting/attach.ts'
@@ -113,6 +113,7 @@ class Keeper {
     if (this.#over) return
     this.#over = true
     const { attached } = this.#options
-    close(attached.fd, () => void attached.end().then(() => this.#ended.resolve(orderly)))
+    closeSync(attached.fd)
+    void attached.end().then(() => this.#ended.resolve(orderly))
   }
 }

@@ -131,16 +131,19 @@ async function kept({ fd, directory, take }: Own, command: readonly string[]) {
   // Gone already where it is not there.
   const device = mounted?.type === mountType ? mounted.device : undefined
   const guard = device === undefined ? undefined : await startGuard({ device, directory }, command)
+  const seen = async () => (device === undefined ? undefined : placeOf(device))
+  let isOver = false
   return {
     async detach(lazy: boolean): Promise<void> {
-      const place = device === undefined ? undefined : await placeOf(device)
-      // What is over gives its number to the next mount, of whomever: nothing of others is unmounted.
-      if (!place || !isConnected(fd)) throw new StorageError('not-found', 'it is not mounted any more')
+      const place = await seen()
+      // What is over gives its numbers, of the mount and of the descriptor, to the next one: nothing of others is unmounted.
+      if (!place || isOver || !isConnected(fd)) throw new StorageError('not-found', 'it is not mounted any more')
       if (place.isCovered) throw new StorageError('busy', `something else is mounted over ${place.directory}`)
       await take(place.directory, lazy)
     },
     async end(): Promise<void> {
-      const place = device === undefined ? undefined : await placeOf(device)
+      isOver = true
+      const place = await seen().catch(() => undefined)
       // Who is served by nobody, as after an administrator has aborted the connection, is nobody's by now.
       if (place && !place.isCovered && (await hasDied(place.directory))) {
         await take(place.directory, true).catch(() => undefined)

@@ -9,10 +9,11 @@ const patience = 1000
 /** Attributes would not tell: the kernel may know them still. */
 export async function hasDied(directory: string): Promise<boolean> {
   const look = opendir(directory).then(
-    async (listing) => {
-      await listing.close()
-      return false
-    },
+    (listing) =>
+      listing.close().then(
+        () => false,
+        () => false,
+      ),
     ({ code }: NodeJS.ErrnoException) => code === 'ENOTCONN',
   )
   return Promise.race([look, pause(patience, false, { ref: false })])
