@@ -112,10 +112,3 @@ const setDescriptorFlags = 2
 export function keepOverExec(fd: number): void {
   if (fcntlCall(fd, setDescriptorFlags, 0) !== 0) throw failure('fcntl')
 }
-
-const exitCall = libc.func('void _exit(int)')
-
-/** Ends the process at once. process.exit would wait for threads that still wait for the kernel's next request. */
-export function leave(status: number): void {
-  exitCall(status)
-}
